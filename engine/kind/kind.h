@@ -1,0 +1,82 @@
+/*
+ * A kind of child: how an instance of it is started, stopped and spoken to.
+ *
+ * The hub decides (super.c), the kind does. A kind never changes hub state: it reports with
+ * ph_kind_up / ph_kind_down, which post events. For one child the hub calls `start` only when no
+ * instance exists, and every `start` is answered by exactly one `down`, with at most one `up` before
+ * it; `down` is the last word about an instance. `stop` and `kill` may come at any time between
+ * `start` and `down` and are answered by that `down`; when it crosses them they do nothing.
+ */
+#ifndef PH_ENGINE_KIND_KIND_H
+#define PH_ENGINE_KIND_KIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/prochub.h"
+#include "engine/queue.h"
+
+struct ph_child;
+struct ph_node;
+
+/* How an instance ended. */
+enum ph_exit_how {
+    PH_EXIT_CODE,   /* returned / exited with `value` */
+    PH_EXIT_SIGNAL, /* killed by signal `value` */
+    PH_EXIT_FAILED, /* a module's handler failed with `value`, a watchdog barked, the keeper died */
+    PH_EXIT_EXEC,   /* it never ran: `value` is an errno (or negative code), `text` says what */
+};
+
+struct ph_exit {
+    uint64_t now_ms; /* set by the hub */
+    enum ph_exit_how how;
+    int value;
+    bool core;
+    char text[200]; /* more for people: path and errno, the module's ph_fail text; may be "" */
+};
+
+/* A message on its way to a child. Allocated by ph_message_box_create, owned by whoever holds it. */
+struct ph_message_box {
+    struct ph_queue_node link;
+    enum ph_message_type type;
+    int timer;
+    struct ph_op *op; /* of a call, referenced; NULL otherwise */
+    size_t length;
+    char data[]; /* and a NUL */
+};
+
+struct ph_message_box *ph_message_box_create(enum ph_message_type type, const void *data,
+                                             size_t length); /* NULL: no memory */
+/* Frees it; an unanswered call is failed with `code` and `text`. */
+void ph_message_box_destroy(struct ph_message_box *, int code, const char *text);
+
+struct ph_kind {
+    const char *name;   /* "module", "process" */
+    size_t child_bytes; /* tail that every child of this kind carries (ph_child_tail), zeroed */
+
+    /* May this spec be started on this node? On the requesting thread. The error says why not. */
+    int (*check)(struct ph_node *, const struct ph_spec *, struct ph_error *);
+    /* Prepares the tail / releases it (after a grace period, when no instance exists). */
+    void (*init)(struct ph_child *);
+    void (*fini)(struct ph_child *);
+    /* Begins instance number `instance`. */
+    void (*start)(struct ph_child *, uint32_t instance);
+    /* Asks it to end (the spec's stop signal; a module's terminate) / ends it and all its tree. */
+    void (*stop)(struct ph_child *);
+    void (*kill)(struct ph_child *);
+    int (*signal)(struct ph_child *, int signal_number);
+    /* Any thread, inside a read section: takes the box on success only. */
+    int (*deliver)(struct ph_child *, struct ph_message_box *);
+    /* Any thread, inside a read section: fills pid and queue. */
+    void (*inspect)(const struct ph_child *, struct ph_child_info *);
+};
+
+extern const struct ph_kind ph_kind_module, ph_kind_process;
+
+/* Any thread: the instance runs (and is ready) / has ended. Copied. */
+void ph_kind_up(struct ph_child *, uint32_t instance);
+void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
+/* Any thread, in a read section: something worth an event ("handler_slow", "watchdog_late"). */
+void ph_kind_note(struct ph_child *, const char *type, const char *text);
+
+#endif
