@@ -45,6 +45,7 @@ enum {
     PH_COMMAND_KEYS = 1 << 4,   /* all other KEY=VALUE words are kept as they are (`hub create`) */
     PH_COMMAND_WHERE = 1 << 5,  /* `where EXPR` may come last */
     PH_COMMAND_TEXT = 1 << 6,   /* after `min` words all remaining words are one text */
+    PH_COMMAND_CLUSTER = 1 << 7, /* for several nodes: any words, refused at run time, not in help */
 };
 
 struct ph_command {
@@ -54,6 +55,7 @@ struct ph_command {
     unsigned flags;
     unsigned min, max; /* positional words (max 0 with min 0: none; UINT_MAX: any) */
     struct ph_option options[PH_OPTIONS_MAX];
+    const struct ph_resolver *resolver; /* of EXPR; NULL: conditions, or a child's fields for `where` */
     /* Runs it: 0, or a negative code after an error was said through ph_session_error. */
     int (*run)(struct ph_session *, const struct ph_args *);
 };
@@ -61,8 +63,8 @@ struct ph_command {
 /* What a statement says, once read. */
 struct ph_args {
     const struct ph_command *command;
-    const struct ph_word *words[64]; /* positional words (the first 64) */
-    size_t word_count;               /* all of them: statement order, see `statement` */
+    const struct ph_word **words; /* positional words, in the statement's order */
+    size_t word_count;
     const struct ph_statement *statement;
     const struct ph_word *values[PH_OPTIONS_MAX]; /* per option: the word, or NULL */
     const char *texts[PH_OPTIONS_MAX];            /* the value's text */
