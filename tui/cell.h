@@ -1,11 +1,11 @@
 /*
  * The cell grid: what a screen looks like, without a terminal.
  *
- * Everything the console shows is first put into cells - a character and a style - so a screen can be
- * tested as text. All drawing is clipped: rows, columns and widths outside the grid, negative ones too,
- * draw nothing. Foreign text (ids, logs, errors) may hold anything: control bytes, escape sequences,
- * malformed UTF-8 and bidirectional controls come out as visible escapes, never as themselves.
- * One thread.
+ * Everything the console shows is first put into cells - a character and a style - so a screen can
+ * be tested as text. All drawing is clipped: rows, columns and widths outside the grid, negative
+ * ones too, draw nothing. Foreign text (ids, logs, errors) may hold anything: control bytes, escape
+ * sequences, malformed UTF-8 and bidirectional controls come out as visible escapes, never as
+ * themselves. One thread.
  */
 #ifndef PH_TUI_CELL_H
 #define PH_TUI_CELL_H
@@ -36,8 +36,8 @@ void ph_grid_fini(struct ph_grid *);
 /* The part that lies within both; the grid itself must outlive it. */
 struct ph_grid ph_grid_part(const struct ph_grid *, int row, int col, int rows, int cols);
 
-/* Puts text into at most `width` columns; text that does not fit ends in a mark. Returns the columns
- * used, whether or not they lie in the grid. */
+/* Puts text into at most `width` columns; text that does not fit ends in a mark. Returns the
+ * columns used, whether or not they lie in the grid. */
 int ph_grid_put(struct ph_grid *, int row, int col, int width, uint16_t style, const char *text);
 int ph_grid_printf(struct ph_grid *, int row, int col, int width, uint16_t style,
                    const char *format, ...) __attribute__((format(printf, 6, 7)));

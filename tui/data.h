@@ -1,9 +1,10 @@
 /*
  * What one command said: its rows, or why it failed.
  *
- * A sink collects the command's JSON lines and reads each into an object; what is not an object is an
- * error with its text. Bounded: PH_DATA_ROWS_MAX rows and PH_DATA_BYTES_MAX bytes; a command that says
- * more is stopped and the data is marked as cut. Made by one thread, then handed over as a whole.
+ * A sink collects the command's JSON lines and reads each into an object; what is not an object is
+ * an error with its text. Bounded: PH_DATA_ROWS_MAX rows and PH_DATA_BYTES_MAX bytes; a command
+ * that says more is stopped and the data is marked as cut. Made by one thread, then handed over as
+ * a whole.
  */
 #ifndef PH_TUI_DATA_H
 #define PH_TUI_DATA_H
@@ -20,10 +21,10 @@ enum { PH_DATA_ROWS_MAX = 5000, PH_DATA_BYTES_MAX = 16 * 1024 * 1024 };
 struct ph_data {
     struct ph_json *rows;
     size_t count, capacity;
-    int code;              /* of the command: 0, or negative and `error` says why */
-    bool cut;              /* it had more to say */
-    uint64_t tag;          /* the asker's own */
-    struct ph_text error;  /* one line */
+    int code;             /* of the command: 0, or negative and `error` says why */
+    bool cut;             /* it had more to say */
+    uint64_t tag;         /* the asker's own */
+    struct ph_text error; /* one line */
 };
 
 struct ph_data *ph_data_create(uint64_t tag);

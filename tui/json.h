@@ -1,11 +1,11 @@
 /*
  * A reader for one JSON object: a row as commands print it in JSON lines.
  *
- * The object is flattened: `{"id":"a","spec":{"restart":"permanent"},"tags":["x","y"]}` has the fields
- * id, spec.restart and tags ("x,y"); an array that holds objects has tags.0.name and so on. Values
- * are kept as text. The input comes from another process and is not trusted: lines of at most
- * PH_JSON_LINE_MAX bytes, PH_JSON_FIELDS_MAX fields, PH_JSON_DEPTH_MAX levels; everything else is
- * refused with its position. One thread.
+ * The object is flattened: `{"id":"a","spec":{"restart":"permanent"},"tags":["x","y"]}` has the
+ * fields id, spec.restart and tags ("x,y"); an array that holds objects has tags.0.name and so on.
+ * Values are kept as text. The input comes from another process and is not trusted: lines of at
+ * most PH_JSON_LINE_MAX bytes, PH_JSON_FIELDS_MAX fields, PH_JSON_DEPTH_MAX levels; everything else
+ * is refused with its position. One thread.
  */
 #ifndef PH_TUI_JSON_H
 #define PH_TUI_JSON_H

@@ -1,8 +1,8 @@
 /*
  * Keys: which key means which action where, and the command that the action is.
  *
- * One table feeds the dispatch, the key bar, the help overlay and the `:` line, where the name of an
- * action is typed as a command ("view children", "sort"). Constant; any thread.
+ * One table feeds the dispatch, the key bar, the help overlay and the `:` line, where the name of
+ * an action is typed as a command ("view children", "sort"). Constant; any thread.
  */
 #ifndef PH_TUI_KEYS_H
 #define PH_TUI_KEYS_H
@@ -33,7 +33,7 @@ enum ph_key {
     PH_KEY_TAB = '\t',
 };
 
-#define PH_CTRL(letter) ((letter) & 0x1f)
+#define PH_CTRL(letter) ((letter)&0x1f)
 
 enum ph_action {
     PH_ACTION_NONE,

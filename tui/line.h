@@ -2,8 +2,8 @@
  * The line editor of the `:` line and of the filter prompt.
  *
  * Keys go in, text comes out; nothing is drawn or run here. Bounded: PH_LINE_MAX bytes,
- * PH_LINE_HISTORY old lines. What is pasted arrives as keys and stays text: a newline in it becomes a
- * space, so a paste never runs anything. UI thread only.
+ * PH_LINE_HISTORY old lines. What is pasted arrives as keys and stays text: a newline in it becomes
+ * a space, so a paste never runs anything. UI thread only.
  */
 #ifndef PH_TUI_LINE_H
 #define PH_TUI_LINE_H
@@ -20,7 +20,7 @@ struct ph_line {
     size_t cursor; /* byte offset */
     char *history[PH_LINE_HISTORY];
     size_t history_count;
-    size_t history_at; /* == history_count: the new line */
+    size_t history_at;    /* == history_count: the new line */
     struct ph_text draft; /* the new line while an old one is looked at */
     struct ph_text hint;  /* what Tab could mean */
     bool pasting;
@@ -43,8 +43,8 @@ enum ph_line_result ph_line_key(struct ph_line *, int key);
 /* Adds the text to the history, unless it is the newest one or empty. */
 void ph_line_remember(struct ph_line *);
 
-/* Completes what stands before the cursor to what all names with that beginning share; several: the hint
- * lists them. `name_at` returns NULL beyond the last. */
+/* Completes what stands before the cursor to what all names with that beginning share; several: the
+ * hint lists them. `name_at` returns NULL beyond the last. */
 void ph_line_complete(struct ph_line *, const char *(*name_at)(size_t index));
 
 #endif

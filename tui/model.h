@@ -1,9 +1,9 @@
 /*
  * The model: everything that views may look at.
  *
- * It belongs to the UI thread. Data comes in whole (ph_model_take); views only read, so a screen is a
- * function of the model, the view's state and the size. Bounded: the rows on the screen and a few pages
- * around them, PH_RATES seconds of throughput, PH_EVENTS_KEPT events.
+ * It belongs to the UI thread. Data comes in whole (ph_model_take); views only read, so a screen is
+ * a function of the model, the view's state and the size. Bounded: the rows on the screen and a few
+ * pages around them, PH_RATES seconds of throughput, PH_EVENTS_KEPT events.
  */
 #ifndef PH_TUI_MODEL_H
 #define PH_TUI_MODEL_H
@@ -31,9 +31,9 @@ enum { PH_RATES = 300, PH_EVENTS_KEPT = 1000 };
 /* Events a second, the newest at `last_s`. */
 struct ph_rates {
     uint32_t rate[PH_RATES];
-    uint64_t last_s;  /* second of the newest column; 0: none yet */
-    uint64_t events;  /* the counter at the last picture */
-    uint64_t at_ms;   /* when that was */
+    uint64_t last_s; /* second of the newest column; 0: none yet */
+    uint64_t events; /* the counter at the last picture */
+    uint64_t at_ms;  /* when that was */
 };
 
 struct ph_event_log {

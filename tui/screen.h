@@ -1,9 +1,9 @@
 /*
  * The screen: title bar, view, overlays, message line and key bar, and what keys do to them.
  *
- * It holds the whole state of the user interface and does no I/O: keys go in and effects come out, the
- * model goes in and cells come out. That makes everything but the terminal and the doors a matter
- * of unit tests. UI thread only.
+ * It holds the whole state of the user interface and does no I/O: keys go in and effects come out,
+ * the model goes in and cells come out. That makes everything but the terminal and the doors a
+ * matter of unit tests. UI thread only.
  */
 #ifndef PH_TUI_SCREEN_H
 #define PH_TUI_SCREEN_H
@@ -14,13 +14,13 @@
 /* What the console has to do after a key; bits. */
 enum {
     PH_EFFECT_DRAW = 1 << 0,
-    PH_EFFECT_FETCH = 1 << 1,   /* ph_screen_update and fetch what is wanted */
-    PH_EFFECT_RUN = 1 << 2,     /* run screen->command */
-    PH_EFFECT_CANCEL = 1 << 3,  /* end the running command */
-    PH_EFFECT_REDRAW = 1 << 4,  /* paint every cell */
+    PH_EFFECT_FETCH = 1 << 1,  /* ph_screen_update and fetch what is wanted */
+    PH_EFFECT_RUN = 1 << 2,    /* run screen->command */
+    PH_EFFECT_CANCEL = 1 << 3, /* end the running command */
+    PH_EFFECT_REDRAW = 1 << 4, /* paint every cell */
     PH_EFFECT_SUSPEND = 1 << 5,
     PH_EFFECT_QUIT = 1 << 6,
-    PH_EFFECT_PAUSE = 1 << 7,   /* model.paused changed */
+    PH_EFFECT_PAUSE = 1 << 7, /* model.paused changed */
 };
 
 enum ph_overlay { PH_OVERLAY_NONE, PH_OVERLAY_HELP, PH_OVERLAY_DETAIL, PH_OVERLAY_CONFIRM };
@@ -39,7 +39,7 @@ struct ph_screen {
     enum ph_overlay overlay;
     uint64_t scroll; /* of the overlay */
     char detail_id[PH_ID_MAX + 1];
-    bool consent;    /* the dialog's cursor is on "run" */
+    bool consent;      /* the dialog's cursor is on "run" */
     uint64_t children; /* that the command in the dialog works on */
 
     enum ph_prompt prompt;
@@ -48,7 +48,7 @@ struct ph_screen {
 
     struct ph_text command; /* to run, running, or run last */
     bool running;
-    struct ph_text output;  /* of it */
+    struct ph_text output; /* of it */
     bool output_open;
     uint64_t output_scroll; /* lines from the end */
     struct ph_text message; /* one line */

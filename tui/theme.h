@@ -1,9 +1,9 @@
 /*
  * The theme: what styles and states look like.
  *
- * A style is a meaning (running, needs a person, paused), not a colour; a terminal without colours shows
- * the same meanings by bold, reverse and underline. A state always has a glyph and its word beside
- * its colour. Constant tables; any thread.
+ * A style is a meaning (running, needs a person, paused), not a colour; a terminal without colours
+ * shows the same meanings by bold, reverse and underline. A state always has a glyph and its word
+ * beside its colour. Constant tables; any thread.
  */
 #ifndef PH_TUI_THEME_H
 #define PH_TUI_THEME_H

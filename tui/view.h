@@ -2,7 +2,8 @@
  * A view: one of the console's screens, between title bar and key bar.
  *
  * A const vtable and a state of its own. A view does no I/O: it says what it wants to see
- * (`update`), turns actions into a new state or into a request (`key`), and draws what the model has
+ * (`update`), turns actions into a new state or into a request (`key`), and draws what the model
+ * has
  * (`draw`, pure: the same model, state and size give the same cells). UI thread only.
  */
 #ifndef PH_TUI_VIEW_H
@@ -32,8 +33,8 @@ struct ph_request {
     const char *message;
 };
 
-/* What a view wants to see: a command for each slot. The same `key` means the same rows, newer ones:
- * they are fetched when the node has changed, another key at once. */
+/* What a view wants to see: a command for each slot. The same `key` means the same rows, newer
+ * ones: they are fetched when the node has changed, another key at once. */
 struct ph_want {
     struct ph_text command; /* empty: nothing */
     struct ph_text key;
@@ -82,7 +83,8 @@ void ph_put_word(struct ph_text *, const char *text);
 /* `where EXPR` for what was typed: one word without an operator is looked for in ids. */
 void ph_put_filter(struct ph_text *, const char *field, const char *typed);
 
-/* Numbers for people: 1,204 · 48.2k · 12.5M; 412 ms · 5.0 s · 3h02m; 14:02:13.201 of an RFC 3339 time. */
+/* Numbers for people: 1,204 · 48.2k · 12.5M; 412 ms · 5.0 s · 3h02m; 14:02:13.201 of an RFC 3339
+ * time. */
 enum { PH_HUMAN_MAX = 32 };
 const char *ph_human_count(uint64_t value, char *out);
 const char *ph_human_short(uint64_t value, char *out);

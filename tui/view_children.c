@@ -29,17 +29,32 @@ struct children {
 
 struct column {
     const char *key, *title;
-    int width;    /* 0: what is left */
-    int priority; /* 1 stays longest */
-    bool right, sortable;
+    const char *sort; /* the field that `sort=` knows it by; NULL: none */
+    int width;        /* 0: what is left */
+    int priority;     /* 1 stays longest */
+    bool right;
 };
 
 static const struct column columns[] = {
-    {"id", "CHILD", 0, 1, false, true},    {"state", "STATE", 11, 1, false, true},
-    {"kind", "KIND", 8, 4, false, true},   {"nodes", "NODE", 12, 5, false, false},
-    {"pid", "PID", 9, 2, true, true},      {"restarts", "RESTARTS", 9, 3, true, true},
-    {"queue", "QUEUE", 8, 3, true, true},  {"uptime_ms", "UPTIME", 10, 2, true, false},
-    {"tags", "TAGS", 20, 6, false, false},
+    {.key = "id", .title = "CHILD", .sort = "id", .priority = 1},
+    {.key = "state", .title = "STATE", .sort = "state", .width = 11, .priority = 1},
+    {.key = "kind", .title = "KIND", .sort = "kind", .width = 8, .priority = 4},
+    {.key = "nodes", .title = "NODE", .sort = "node", .width = 12, .priority = 5},
+    {.key = "pid", .title = "PID", .sort = "pid", .width = 9, .priority = 2, .right = true},
+    {.key = "restarts",
+     .title = "RESTARTS",
+     .sort = "restarts",
+     .width = 9,
+     .priority = 3,
+     .right = true},
+    {.key = "queue", .title = "QUEUE", .sort = "queue", .width = 8, .priority = 3, .right = true},
+    {.key = "uptime_ms",
+     .title = "UPTIME",
+     .sort = "uptime",
+     .width = 9,
+     .priority = 2,
+     .right = true},
+    {.key = "tags", .title = "TAGS", .width = 20, .priority = 6},
 };
 
 static void *children_init(const struct ph_view *view)
@@ -134,7 +149,7 @@ static void want_window(struct children *children, struct ph_wants *wants, uint6
     ph_put_filter(&where, "id", children->filter);
     ph_want(wants, PH_SLOT_CHILDREN, tag_of(children, children->wanted),
             "children sort=%s%s limit=%llu offset=%llu%s", children->reverse ? "-" : "",
-            columns[children->sort].key, (unsigned long long)children->wanted_rows,
+            columns[children->sort].sort, (unsigned long long)children->wanted_rows,
             (unsigned long long)children->wanted, ph_text_str(&where));
     if (*children->filter)
         ph_want(wants, PH_SLOT_COUNT, tag_of(children, 0), "count%s", ph_text_str(&where));
@@ -190,7 +205,7 @@ static unsigned sort_next(struct children *children)
 {
     do {
         children->sort = (children->sort + 1) % (unsigned)PH_COUNT_OF(columns);
-    } while (!columns[children->sort].sortable);
+    } while (!columns[children->sort].sort);
     return restart_list(children);
 }
 
@@ -305,7 +320,7 @@ static void draw_summary(struct ph_grid *grid, const struct children *children,
     uint64_t count;
     bool known = count_of(model, children, &count);
     snprintf(text, sizeof text, " %s of %s  sort %s %s", known ? ph_human_count(count, shown) : "?",
-             ph_human_count(ph_model_uint(model, "children"), all), columns[children->sort].key,
+             ph_human_count(ph_model_uint(model, "children"), all), columns[children->sort].sort,
              children->reverse ? "desc" : "asc");
     int width = ph_grid_width(grid, text);
     ph_grid_printf(grid, 0, 1, grid->cols - width - 3, PH_STYLE_HEAD, "/ %s",
