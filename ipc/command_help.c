@@ -83,6 +83,8 @@ static void list_commands(struct ph_text *out)
     }
     for (size_t i = 0; i < ph_command_count; i++) {
         const struct ph_command *row = &ph_commands[i];
+        if (row->flags & PH_COMMAND_CLUSTER)
+            continue;
         if (row->group)
             ph_text_printf(out, "%s%s\n", out->length ? "\n" : "", row->group);
         ph_text_printf(out, "  %-*s  %s\n", (int)width, row->name, row->summary);
@@ -121,13 +123,15 @@ static void describe_words(unsigned flags, struct ph_text *out)
         unsigned flag;
         const char *text;
     } notes[] = {
-        {PH_COMMAND_TARGET, "TARGET: ids, globs web-*, ranges web-[1..10], tag:NAME, node:NAME, all, "
-                            "or where EXPR\n"},
-        {PH_COMMAND_WHERE | PH_COMMAND_TARGET | PH_COMMAND_EXPR,
-         "EXPR: FIELD and = != < <= > >= =~ and a value; and, or, not, ( )\n"},
-        {PH_COMMAND_SPEC, "SPEC: module=NAME or, at the end, -- PROGRAM ARG...; restart=, backoff=, "
-                          "env.NAME=, tags=, meta.KEY= and more\n"},
-        {PH_COMMAND_TEXT, "TEXT: all remaining words, joined by one space\n"},
+        {.flag = PH_COMMAND_TARGET,
+         .text = "TARGET: ids, globs web-*, ranges web-[1..10], tag:NAME, node:NAME, all, or where "
+                 "EXPR\n"},
+        {.flag = PH_COMMAND_WHERE | PH_COMMAND_TARGET | PH_COMMAND_EXPR,
+         .text = "EXPR: FIELD and = != < <= > >= =~ and a value; and, or, not, ( )\n"},
+        {.flag = PH_COMMAND_SPEC,
+         .text = "SPEC: module=NAME or, at the end, -- PROGRAM ARG...; restart=, backoff=, "
+                 "env.NAME=, tags=, meta.KEY= and more\n"},
+        {.flag = PH_COMMAND_TEXT, .text = "TEXT: all remaining words, joined by one space\n"},
     };
     for (size_t i = 0; i < PH_COUNT_OF(notes); i++) {
         if (flags & notes[i].flag)
@@ -139,7 +143,9 @@ static void describe_fields(const struct ph_command *row, struct ph_text *out)
 {
     if (!(row->flags & (PH_COMMAND_WHERE | PH_COMMAND_TARGET | PH_COMMAND_EXPR)))
         return;
-    const struct ph_resolver *resolver = row->resolver ? row->resolver : &ph_child_resolver;
+    const struct ph_resolver *resolver = row->resolver;
+    if (!resolver)
+        resolver = row->flags & PH_COMMAND_EXPR ? &ph_condition_resolver : &ph_child_resolver;
     ph_text_printf(out, "FIELD: %s\n", resolver->fields);
 }
 

@@ -28,7 +28,9 @@ struct reader {
 
 static const struct ph_resolver *resolver_of(const struct ph_command *row)
 {
-    return row->resolver ? row->resolver : &ph_child_resolver;
+    if (row->resolver)
+        return row->resolver;
+    return row->flags & PH_COMMAND_EXPR ? &ph_condition_resolver : &ph_child_resolver;
 }
 
 static size_t name_words(const struct ph_command *row)
@@ -315,7 +317,7 @@ static int check_count(const struct reader *reader)
                                                                         : row->min;
     if (args->word_count < least)
         return refuse_few(reader);
-    bool any = row->max == UINT_MAX || (row->flags & (PH_COMMAND_TARGET | PH_COMMAND_EXPR));
+    bool any = row->flags & (PH_COMMAND_TARGET | PH_COMMAND_EXPR);
     if (!any && args->word_count > row->max)
         return ph_word_refuse(args->words[row->max], reader->error, PH_EUSAGE,
                               "%s: too many words, write: %s",
@@ -365,9 +367,6 @@ static int check_target(struct reader *reader)
         if (rc)
             return rc;
     }
-    if (args->target_count && reader->in_where)
-        return ph_word_refuse(reader->where, reader->error, PH_EUSAGE,
-                              "name children or write `where`, not both: where id =~ '^web-' and …");
     return 0;
 }
 
@@ -426,7 +425,7 @@ static int finish_spec(struct reader *reader)
     return 0;
 }
 
-/* ---- The three ways to read a row ---------------------------------------------------------- */
+/* ---- The ways to read a row ---------------------------------------------------------------- */
 
 static int read_plain(struct reader *reader)
 {
@@ -498,10 +497,20 @@ static int read_nested(struct reader *reader)
     return 0;
 }
 
+/* A command that is refused when it is run: its words do not matter. */
+static int read_any(struct reader *reader)
+{
+    for (size_t i = name_words(reader->row); i < reader->statement->count; i++)
+        add_positional(reader, &reader->statement->words[i]);
+    return 0;
+}
+
 static int read_row(struct reader *reader)
 {
     const struct ph_statement *statement = reader->statement;
     unsigned flags = reader->row->flags;
+    if (flags & PH_COMMAND_CLUSTER)
+        return read_any(reader);
     if (statement->argv < statement->count && !(flags & (PH_COMMAND_SPEC | PH_COMMAND_NESTED)))
         return ph_word_refuse(&statement->words[statement->argv], reader->error, PH_EUSAGE,
                               "`%s` starts no program: quote the '--' if it is meant as a word",

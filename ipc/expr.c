@@ -109,6 +109,12 @@ static int parse_field(struct parser *parser, const struct ph_resolver *resolver
     return 0;
 }
 
+/* Of the expressions inside a condition. */
+static const struct ph_resolver *children_of(const struct ph_resolver *resolver)
+{
+    return resolver->children ? resolver->children : &ph_child_resolver;
+}
+
 /* ---- count(…) and child ID FIELD ----------------------------------------------------------- */
 
 static int parse_target_word(struct parser *parser, struct ph_expr **result)
@@ -165,7 +171,7 @@ static int parse_count(struct parser *parser, struct ph_expr *node)
     node->source = PH_SOURCE_COUNT;
     if (is_keyword(&parser->token, "where")) {
         advance(parser);
-        parser->resolver = outer->children;
+        parser->resolver = children_of(outer);
         rc = parse_or(parser, &node->where);
         parser->resolver = outer;
     } else {
@@ -187,12 +193,12 @@ static int parse_child(struct parser *parser, struct ph_expr *node)
         return refuse(parser, "write child ID FIELD, as in: child web-1 state = running");
     node->id = ph_copy_text(parser->token.text, parser->token.length);
     advance(parser);
-    return parse_field(parser, parser->resolver->children, &node->field);
+    return parse_field(parser, children_of(parser->resolver), &node->field);
 }
 
 static bool takes_children(const struct ph_resolver *resolver)
 {
-    return resolver->children && resolver->count && resolver->child;
+    return resolver->count && resolver->child;
 }
 
 static int parse_source(struct parser *parser, struct ph_expr *node)
@@ -225,7 +231,7 @@ static enum ph_value_type type_of(const struct parser *parser, const struct ph_e
     if (node->source == PH_SOURCE_COUNT)
         return PH_VALUE_NUMBER;
     if (node->source == PH_SOURCE_CHILD)
-        resolver = resolver->children;
+        resolver = children_of(resolver);
     bool known = resolver->type && resolver->known(node->field);
     return known ? resolver->type(node->field) : PH_VALUE_NONE;
 }

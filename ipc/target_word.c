@@ -96,24 +96,6 @@ static bool range_matches(const struct ph_target_word *target, const char *id, s
     return spelled && number >= target->first && number <= target->last;
 }
 
-bool ph_target_word_matches(const struct ph_target_word *target, const char *id, size_t length)
-{
-    switch (target->form) {
-    case PH_TARGET_ID:
-        return length == target->length && memcmp(id, target->text, length) == 0;
-    case PH_TARGET_GLOB:
-        return ph_glob_matches(target->text, id);
-    case PH_TARGET_RANGE:
-        return range_matches(target, id, length);
-    case PH_TARGET_ALL:
-        return true;
-    case PH_TARGET_TAG:
-    case PH_TARGET_NODE:
-        break;
-    }
-    return false;
-}
-
 /* Moves behind one character of valid or other text. */
 static const char *next_character(const char *text)
 {
@@ -121,7 +103,8 @@ static const char *next_character(const char *text)
     return text + (bytes ? bytes : 1);
 }
 
-bool ph_glob_matches(const char *glob, const char *text)
+/* '*' stands for any bytes, '?' for one character. */
+static bool glob_matches(const char *glob, const char *text)
 {
     const char *star = NULL, *retry = NULL;
     while (*text) {
@@ -144,4 +127,22 @@ bool ph_glob_matches(const char *glob, const char *text)
     while (*glob == '*')
         glob++;
     return *glob == '\0';
+}
+
+bool ph_target_word_matches(const struct ph_target_word *target, const char *id, size_t length)
+{
+    switch (target->form) {
+    case PH_TARGET_ID:
+        return length == target->length && memcmp(id, target->text, length) == 0;
+    case PH_TARGET_GLOB:
+        return glob_matches(target->text, id);
+    case PH_TARGET_RANGE:
+        return range_matches(target, id, length);
+    case PH_TARGET_ALL:
+        return true;
+    case PH_TARGET_TAG:
+    case PH_TARGET_NODE:
+        break;
+    }
+    return false;
 }

@@ -39,7 +39,4 @@ PH_MUST_CHECK int ph_target_word_read(const struct ph_word *, struct ph_target_w
 /* Is `id` named by the word? ID, GLOB, RANGE and ALL only. */
 bool ph_target_word_matches(const struct ph_target_word *, const char *id, size_t length);
 
-/* '*' stands for any bytes, '?' for one character. */
-bool ph_glob_matches(const char *glob, const char *text);
-
 #endif
