@@ -17,8 +17,9 @@
 #include "engine/text.h"
 
 struct ph_cell {
-    uint32_t rune;  /* 0: the right half of a wide character */
-    uint16_t style; /* enum ph_style and flags (tui/theme.h); the grid does not look into it */
+    uint32_t rune;   /* 0: the right half of a wide character */
+    uint16_t style;  /* enum ph_style and flags (tui/theme.h); the grid does not look into it */
+    uint16_t unused; /* no padding: rows are compared as bytes */
 };
 
 /* A part of a grid is a grid, too: it shares the cells, `stride` leads from row to row. */

@@ -421,14 +421,16 @@ static void draw_title(const struct ph_screen *screen, struct ph_grid *grid)
     int room = grid->cols - (int)strlen(word) - 2;
     bool narrow = grid->cols < 78;
     ph_grid_fill(grid, 0, 0, 1, grid->cols, PH_STYLE_TITLE);
-    int col =
-        1 + ph_grid_printf(grid, 0, 1, room - 1 < 26 ? room - 1 : 26, PH_STYLE_TITLE, "%s/%s ",
-                           *node ? node : "prochub", ph_model_text(&screen->model, "hub"));
+    int col = 1, most = narrow ? 12 : 26;
+    col += ph_grid_printf(grid, 0, col, room - 1 < most ? room - 1 : most, PH_STYLE_TITLE,
+                          "%s%s%s ", *node ? node : "prochub", narrow ? "" : "/",
+                          narrow ? "" : ph_model_text(&screen->model, "hub"));
     for (unsigned i = 0; i < PH_VIEWS && col < room; i++) {
         bool current = i == screen->view;
         const char *title = narrow && !current ? "" : ph_view_at(i)->title;
-        col += ph_grid_printf(grid, 0, col, room - col, PH_STYLE_TITLE,
-                              current ? "[%u%s]" : " %u%s ", i + 1, title);
+        const char *open = current ? "[" : narrow ? "" : " ";
+        col += ph_grid_printf(grid, 0, col, room - col, PH_STYLE_TITLE, "%s%u%s%s", open, i + 1,
+                              title, current ? "]" : " ");
     }
     ph_grid_put_right(grid, 0, grid->cols - (int)strlen(word) - 1, (int)strlen(word), style, word);
 }

@@ -203,7 +203,8 @@ static void draw_event(struct ph_grid *grid, int row, const struct ph_json *even
     char clock[PH_HUMAN_MAX];
     const char *type = ph_json_text(event, "type"), *id = ph_json_text(event, "id");
     const char *text = ph_json_text(event, "text");
-    ph_grid_put(grid, row, 1, 8, PH_STYLE_DIM, ph_human_clock(ph_json_text(event, "time"), clock));
+    ph_grid_printf(grid, row, 1, 8, PH_STYLE_DIM, "%.8s",
+                   ph_human_clock(ph_json_text(event, "time"), clock));
     int col = 11 + ph_grid_put(grid, row, 11, grid->cols - 11, PH_STYLE_TEXT, type ? type : "?");
     ph_grid_printf(grid, row, col, grid->cols - col, PH_STYLE_TEXT, "  %s%s%s", id ? id : "",
                    id && text && *id && *text ? "  " : "", text ? text : "");

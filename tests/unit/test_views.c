@@ -189,7 +189,7 @@ static void children_look_as_drawn(void **state)
 static void events_look_as_drawn(void **state)
 {
     (void)state;
-    check_view("events", "4jjj", 3);
+    check_view("events", "4jjjj", 3);
 }
 
 static void help_looks_as_drawn(void **state)
