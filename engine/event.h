@@ -104,9 +104,7 @@ struct ph_event {
             struct ph_exit *exit; /* down only; NULL: exit code 0 */
         } child;
         struct {
-            char id[PH_ID_MAX + 1];
-            char type[PH_NAME_MAX + 1];
-            char *text;
+            char *id, *type, *text;
         } note;
         struct {
             int kind; /* enum ph_work */

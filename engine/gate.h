@@ -68,6 +68,12 @@ enum ph_gate_verdict ph_gate_admit(struct ph_gate *, struct ph_gated *event, uin
 /* The oldest held event that passes at the present level, or NULL. Amortised O(1). */
 struct ph_gated *ph_gate_next(struct ph_gate *);
 
+/* Might ph_gate_next return an event? */
+static inline bool ph_gate_releasing(const struct ph_gate *gate)
+{
+    return gate->held_count && *gate->cursor;
+}
+
 /* Any held event, whatever the level (for shutdown), or NULL. */
 struct ph_gated *ph_gate_take_all(struct ph_gate *);
 

@@ -13,18 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct ph_history;
+#include "engine/prochub.h"
 
-/* One event. `type` is a name of docs/events.md or a custom event's name. Texts are NUL-terminated. */
-struct ph_record {
-    uint64_t seq;    /* 1, 2, 3, …; set by append */
-    uint64_t cause;  /* seq of the event that led to this one; 0: none */
-    uint64_t now_ms; /* the node's monotonic clock */
-    uint8_t priority;
-    const char *type;
-    const char *id;   /* the child, or "" */
-    const char *text; /* for people, or "" */
-};
+struct ph_history;
 
 struct ph_history *ph_history_create(void);
 void ph_history_destroy(struct ph_history *); /* no reader, no writer left */

@@ -51,6 +51,12 @@ const char *ph_hook_name(enum ph_hook);
 
 struct ph_hook_call_waiting;
 
+/* A deadline of the hub: a timer in its wheel and what to do when it fires. */
+struct ph_hub_timer {
+    struct ph_wheel_timer timer;
+    void (*fire)(struct ph_hub *, struct ph_hub_timer *);
+};
+
 struct ph_hook_handler {
     struct ph_hook_handler *next; /* in order of call: priority, then registration */
     uint64_t number;
@@ -62,9 +68,11 @@ struct ph_hook_handler {
     char *exec;
     ph_hook_fn function;
     void *arg;
-    struct ph_hook_call_waiting *first, **last; /* calls that wait or run */
+    struct ph_hub_timer deadline;               /* of the running call */
+    struct ph_hook_call_waiting *first, **last; /* calls: the first one runs, the others wait */
     uint32_t waiting;
     bool running, removing;
+    bool late; /* the running call's time is over; its answer is only waited for */
     struct ph_op *removal; /* of the request that removes it */
     uint64_t calls, failures, dropped, elapsed_ms;
     char last_error[128];

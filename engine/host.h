@@ -40,6 +40,7 @@ struct ph_host {
     unsigned retired_count;
     uint64_t version;
     struct ph_stats *stats;
+    bool gone;            /* its hub has ended and it left the node's list; the actor's */
     struct ph_host *next; /* in the node's list */
 };
 
@@ -54,10 +55,12 @@ PH_MUST_CHECK int ph_host_create(struct ph_node *, const char *name,
 void ph_host_get(struct ph_host *);
 void ph_host_put(struct ph_host *);
 
-/* Any thread: queues an event (moved). PH_ELIMIT when PH_QUEUE_MAX requests wait, PH_ESTOPPING when the
- * hub has ended; the event is destroyed then (its op fails with the same code). System events are
- * always taken. */
+/* Any thread: queues an event (moved). PH_ELIMIT when PH_QUEUE_MAX requests wait; the event is destroyed
+ * then and its op fails with the same code. System events are always taken. */
 PH_MUST_CHECK int ph_host_post(struct ph_host *, struct ph_event *);
+
+/* The same for events that are always taken. */
+void ph_host_post_system(struct ph_host *, struct ph_event *);
 
 /* Runs `fn` in a hub step; the op's reply is what it wrote. */
 PH_MUST_CHECK int ph_hub_inspect(struct ph_hub *, ph_inspect_fn fn, struct ph_op **op);

@@ -26,7 +26,9 @@ struct ph_op {
     struct ph_text text, reply;
     struct ph_op_failure *failures;
     size_t failure_count, failure_capacity;
-    struct ph_op *next; /* in the hub's list of ops to complete after its picture is out */
+    struct ph_op *next; /* in the hub's list of ops to complete after its picture is out, with: */
+    int finish_code;
+    char *finish_text;
 };
 
 /* With two references: the caller's and the worker's. */

@@ -73,6 +73,7 @@ struct ph_hub;
 struct ph_op;
 struct ph_spec;
 struct ph_waiter;
+struct ph_record;
 
 struct ph_node_config {
     const char *name;        /* [A-Za-z0-9._-]{1,64}; NULL: the host's name */
@@ -80,6 +81,20 @@ struct ph_node_config {
     const char *modules_dir; /* where module=NAME finds NAME.so; NULL: built-in modules only */
     unsigned workers;        /* threads for children; 0: one per core */
     uint64_t seed;           /* of the hubs' generators; 0: from the system */
+    /* Told every event of every hub, on a worker; must be quick. NULL: nobody listens. */
+    void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
+    void *trace_arg;
+};
+
+/* One event of a hub. `type` is a name of docs/events.md or a custom event's name. */
+struct ph_record {
+    uint64_t seq;    /* 1, 2, 3, … */
+    uint64_t cause;  /* seq of the event that led to this one; 0: none */
+    uint64_t now_ms; /* the node's monotonic clock */
+    uint8_t priority;
+    const char *type;
+    const char *id;   /* the child, or "" */
+    const char *text; /* for people, or "" */
 };
 
 /* Creates a node and starts its threads. `config` is copied. */

@@ -5,8 +5,8 @@
  * for a bounded batch, then yields. ph_sched_wake says "there is work": an idle actor is queued, a
  * queued or running one will look again. A wake happens before the run that it causes.
  *
- * Hubs and bulk work have a worker of their own, so they never wait behind user code; the other
- * workers run children. A worker that stays in one handler for PH_HANDLER_SLOW_MS is replaced by a
+ * Hubs have a worker of their own, so they never wait behind user code or bulk work; the other workers
+ * run children and bulk work. A worker that stays in one handler for PH_HANDLER_SLOW_MS is replaced by a
  * spare one until it returns, and `slow` of its actor's class is told. Idle workers spin briefly, then
  * park on a futex: an idle node costs nothing.
  *
@@ -27,8 +27,8 @@ struct ph_sched;
 struct ph_actor;
 
 enum ph_lane {
-    PH_LANE_SYSTEM, /* hubs and bulk work: never blocks, never runs user code */
-    PH_LANE_USER,   /* children and C hook handlers */
+    PH_LANE_SYSTEM, /* hubs: never blocks, never runs user code */
+    PH_LANE_USER,   /* children, C hook handlers, bulk work */
 };
 
 /* Behaviour shared by many actors; const. */
@@ -39,7 +39,7 @@ struct ph_actor_class {
     /* The actor was killed (ph_sched_kill) and will not run again: free it. On a worker or in
      * ph_sched_kill itself. */
     void (*dead)(struct ph_actor *);
-    /* It has been in `run` for `ms`; on the watchdog's thread, inside a read section. Optional. */
+    /* It has been in `run` for at least `ms`; on the watchdog's thread, while it is there. Optional. */
     void (*slow)(struct ph_actor *, uint64_t ms);
 };
 
