@@ -47,7 +47,7 @@ struct ph_lock {
 
 struct ph_gate {
     uint8_t level;
-    bool discard; /* a lock at the level discards */
+    bool discard; /* a live lock discards what is below its own level */
     struct ph_lock *locks;
     uint32_t lock_count;
     uint64_t next_token, next_arrival;
