@@ -1,5 +1,6 @@
 #include "engine/timer.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -19,7 +20,8 @@ struct probe {
     atomic_int fired, early;
     atomic_int turn; /* order of firing */
     atomic_int *turns;
-    atomic_bool entered, release;
+    atomic_bool entered, canceling, release;
+    int fired_at_return;
     int again; /* how often fire sets itself again */
 };
 
@@ -113,27 +115,50 @@ static void alarm_is_set_again(void **state)
     assert_int_equal(atomic_load(&probe.early), 0);
 }
 
-static void fire_slowly(struct ph_alarm *alarm)
+static bool is_released(void *arg)
+{
+    return atomic_load(&((struct probe *)arg)->release);
+}
+
+static void fire_until_released(struct ph_alarm *alarm)
 {
     struct probe *probe = ph_container_of(alarm, struct probe, alarm);
-    const struct timespec pause = {.tv_nsec = 20000000};
     atomic_store(&probe->entered, true);
-    nanosleep(&pause, NULL);
+    eventually(is_released, probe, 5000);
     ph_alarm_set(probe->timers, alarm, 0); /* cancel must see to this one, too */
     atomic_fetch_add(&probe->fired, 1);
+}
+
+static void *cancel_it(void *arg)
+{
+    struct probe *probe = arg;
+    atomic_store(&probe->canceling, true);
+    ph_alarm_cancel(probe->timers, &probe->alarm);
+    probe->fired_at_return = atomic_load(&probe->fired);
+    return NULL;
+}
+
+static bool is_canceling(void *arg)
+{
+    return atomic_load(&((struct probe *)arg)->canceling);
 }
 
 /* Cancel waits for a fire that runs, and takes back what that fire set. */
 static void cancel_waits_for_a_running_fire(void **state)
 {
     struct probe *probe = calloc(1, sizeof *probe);
+    pthread_t thread;
     assert_non_null(probe);
     probe->timers = *state;
-    probe->alarm.fire = fire_slowly;
+    probe->alarm.fire = fire_until_released;
     ph_alarm_set(*state, &probe->alarm, 0);
     assert_true(eventually(has_entered, probe, 5000));
-    ph_alarm_cancel(*state, &probe->alarm);
-    assert_true(atomic_load(&probe->fired) >= 1);
+    assert_int_equal(pthread_create(&thread, NULL, cancel_it, probe), 0);
+    assert_true(eventually(is_canceling, probe, 5000));
+    atomic_store(&probe->release, true);
+    pthread_join(thread, NULL);
+    assert_true(probe->fired_at_return >= 1);
+    assert_int_equal(atomic_load(&probe->fired), probe->fired_at_return);
     assert_false(ph_wheel_is_armed(&probe->alarm.timer));
     free(probe);
 }
