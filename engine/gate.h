@@ -47,7 +47,7 @@ struct ph_lock {
 
 struct ph_gate {
     uint8_t level;
-    bool discard; /* a lock at the level discards */
+    bool discard; /* a live lock discards what is below its own level */
     struct ph_lock *locks;
     uint32_t lock_count;
     uint64_t next_token, next_arrival;
@@ -77,7 +77,8 @@ static inline bool ph_gate_releasing(const struct ph_gate *gate)
 /* Any held event, whatever the level (for shutdown), or NULL. */
 struct ph_gated *ph_gate_take_all(struct ph_gate *);
 
-/* Takes a lock; `name` "" makes one up ("lock-TOKEN"). PH_ELIMIT, or PH_EEXISTS when a live lock has
+/* Takes a lock; `name` "" makes one up ("lock-TOKEN"). PH_ELIMIT; PH_EUSAGE for a level outside
+ * 1..PH_PRIORITY_USER_MAX or too long a name (a long reason is cut); PH_EEXISTS when a live lock has
  * that name. `*lock` is borrowed until the gate changes. */
 PH_MUST_CHECK int ph_gate_lock(struct ph_gate *, const char *name, const char *reason,
                                uint8_t level, uint64_t now_ms, uint64_t deadline_ms, bool discard,
