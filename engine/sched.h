@@ -1,17 +1,17 @@
 /*
  * The scheduler: worker threads that run actors.
  *
- * An actor (a hub's queue, a module child, a chunk of bulk work) runs on at most one worker at a time,
- * for a bounded batch, then yields. ph_sched_wake says "there is work": an idle actor is queued, a
- * queued or running one will look again. A wake happens before the run that it causes.
+ * An actor (a hub's queue, a module child, a chunk of bulk work) runs on at most one worker at a
+ * time, for a bounded batch, then yields. ph_sched_wake says "there is work": an idle actor is
+ * queued, a queued or running one will look again. A wake happens before the run that it causes.
  *
  * Hubs and bulk work have a worker of their own, so they never wait behind user code; the other
  * workers run children. A worker that stays in one handler for PH_HANDLER_SLOW_MS is replaced by a
- * spare one until it returns, and `slow` of its actor's class is told. Idle workers spin briefly, then
- * park on a futex: an idle node costs nothing.
+ * spare one until it returns, and `slow` of its actor's class is told. Idle workers spin briefly,
+ * then park on a futex: an idle node costs nothing.
  *
- * One yield point (the return of `run`): the seeded serial scheduler of the tests implements the same
- * header, takes the next actor from a generator and replays from its seed.
+ * One yield point (the return of `run`): the seeded serial scheduler of the tests implements the
+ * same header, takes the next actor from a generator and replays from its seed.
  */
 #ifndef PH_ENGINE_SCHED_H
 #define PH_ENGINE_SCHED_H
@@ -60,8 +60,8 @@ void ph_actor_init(struct ph_actor *, const struct ph_actor_class *class);
 /* Any thread. The actor must be alive: the caller is inside a read section, or owns it. */
 void ph_sched_wake(struct ph_sched *, struct ph_actor *);
 
-/* Once nobody can wake the actor any more: `dead` is called now if it is idle, else by the worker that
- * has it. */
+/* Once nobody can wake the actor any more: `dead` is called now if it is idle, else by the worker
+ * that has it. */
 void ph_sched_kill(struct ph_sched *, struct ph_actor *);
 
 /* The number of the calling worker: 0 the system lane, 1.. the others; -1 on foreign threads. */
