@@ -59,8 +59,8 @@ struct ph_kind {
     int (*check)(struct ph_node *, const struct ph_spec *, struct ph_error *);
     /* Prepares the tail. */
     void (*init)(struct ph_child *);
-    /* After a grace period, when no instance exists: releases the tail, then the child (now or later,
-     * on any thread, by ph_child_free). */
+    /* After a grace period, when no instance exists: releases the tail, then the child (now or
+     * later, on any thread, by ph_child_free). */
     void (*fini)(struct ph_child *);
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);
