@@ -3,8 +3,8 @@
  * statistics and the published picture, and implements the hub's ports.
  *
  * The way of an event: ph_host_post (any thread) -> queue -> the host's actor -> ph_hub_submit (the
- * gate) -> ph_hub_step -> ports. After a batch the actor publishes one picture, completes the ops that
- * are done (so a caller reads its own writes) and wakes those who wait for a change.
+ * gate) -> ph_hub_step -> ports. After a batch the actor publishes one picture, completes the ops
+ * that are done (so a caller reads its own writes) and wakes those who wait for a change.
  *
  * Reference counted; the public handle `struct ph_hub *` is &host->hub.
  */
