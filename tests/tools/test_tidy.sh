@@ -184,8 +184,8 @@ plant_sizes()
 plant_calls()
 {
     local call
-    for call in 'rand()' 'time(NULL)' 'strcpy(a, b)' 'strcat(a, b)' 'sprintf(a, b)' 'gets(a)' 'strtok(a, b)' \
-        'localtime(a)' 'fork()' 'sleep(1)' 'usleep(1)'; do
+    for call in 'rand()' 'time(NULL)' 'strcpy(a, b)' 'strcat(a, b)' 'sprintf(a, b)' 'gets(a)' \
+        'strtok(a, b)' 'localtime(a)' 'fork()' 'sleep(1)' 'usleep(1)'; do
         plant "call of $call" ipc/x.c 'ipc/x.c:1: banned:' <<<"int x = $call;"
     done
     plant 'nanosleep in a test' tests/unit/x.c 'tests/unit/x.c:1: banned:' <<<'int x = nanosleep(a, b);'
@@ -260,12 +260,12 @@ int x(int a)
     return a;
 }
 END
-    plant 'sizeof of a pointer' engine/x.c 'engine/x.c:5:' clang_tidy.sh <<'END'
-#include <string.h>
+    plant 'condition that guards nothing' engine/x.c 'engine/x.c:4:' clang_tidy.sh <<'END'
 void x(int *values);
 void x(int *values)
 {
-    memset(values, 0, sizeof values * sizeof values);
+    if (!values);
+        *values = 0;
 }
 END
 }
