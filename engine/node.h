@@ -1,8 +1,8 @@
 /*
  * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
  *
- * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`, which
- * is held only to look at or change the list and never together with another lock.
+ * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`,
+ * which is held only to look at or change the list and never together with another lock.
  */
 #ifndef PH_ENGINE_NODE_H
 #define PH_ENGINE_NODE_H

@@ -23,10 +23,10 @@ enum ph_super_event {
 
 struct ph_super_call {
     enum ph_super_event event;
-    struct ph_job *job;      /* who waits for the outcome; NULL: nobody */
-    struct ph_spec *spec;    /* START with a new spec: replace; ALTERED: the spec; moved */
-    struct ph_exit *exit;    /* DOWN; moved */
-    uint64_t cause;          /* seq of the event behind it */
+    struct ph_job *job;   /* who waits for the outcome; NULL: nobody */
+    struct ph_spec *spec; /* START with a new spec: replace; ALTERED: the spec; moved */
+    struct ph_exit *exit; /* DOWN; moved */
+    uint64_t cause;       /* seq of the event behind it */
 };
 
 /* A new child, just published: counts it and launches it. */
