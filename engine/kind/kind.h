@@ -56,8 +56,10 @@ struct ph_kind {
 
     /* May this spec be started on this node? On the requesting thread. The error says why not. */
     int (*check)(struct ph_node *, const struct ph_spec *, struct ph_error *);
-    /* Prepares the tail / releases it (after a grace period, when no instance exists). */
+    /* Prepares the tail. */
     void (*init)(struct ph_child *);
+    /* After a grace period, when no instance exists: releases the tail, then the child (now or later,
+     * on any thread, by ph_child_free). */
     void (*fini)(struct ph_child *);
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);

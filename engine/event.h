@@ -1,0 +1,124 @@
+/*
+ * Events: what a hub's queue carries.
+ *
+ * Whoever makes an event owns it until ph_host_post; then the hub's actor does, and frees it with
+ * ph_event_destroy. What an event points to is owned by it, unless the member says otherwise.
+ */
+#ifndef PH_ENGINE_EVENT_H
+#define PH_ENGINE_EVENT_H
+
+#include <stdint.h>
+
+#include "engine/gate.h"
+#include "engine/kind/kind.h"
+#include "engine/limits.h"
+#include "engine/prochub.h"
+#include "engine/queue.h"
+#include "engine/text.h"
+
+struct ph_hub;
+
+/* name, text, priority: below the gate's level an event waits. */
+#define PH_EVENT_MAP(X)                                                    \
+    X(PH_EVENT_START, "start", PH_PRIORITY_LOCKED)                         \
+    X(PH_EVENT_STOP, "stop", PH_PRIORITY_LOCKED)                           \
+    X(PH_EVENT_RESTART, "restart", PH_PRIORITY_LOCKED)                     \
+    X(PH_EVENT_SIGNAL, "signal", PH_PRIORITY_LOCKED)                       \
+    X(PH_EVENT_DISPATCH, "dispatch", 0)                                    \
+    X(PH_EVENT_LOCK, "lock", PH_PRIORITY_SYSTEM)                           \
+    X(PH_EVENT_UNLOCK, "unlock", PH_PRIORITY_SYSTEM)                       \
+    X(PH_EVENT_HOOK_ADD, "hook_add", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_HOOK_REMOVE, "hook_remove", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)                     \
+    X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)                           \
+    X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                             \
+    X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
+
+enum ph_event_type {
+#define PH_EVENT_ENUM(name, text, priority) name,
+    PH_EVENT_MAP(PH_EVENT_ENUM)
+#undef PH_EVENT_ENUM
+    PH_EVENT_TYPES
+};
+
+const char *ph_event_name(enum ph_event_type);
+
+/* Writes what it sees of the hub into `reply`; runs inside a hub step, must not keep pointers. */
+typedef void (*ph_inspect_fn)(const struct ph_hub *, struct ph_text *reply);
+
+struct ph_event {
+    struct ph_queue_node link;
+    struct ph_gated gated; /* priority, and the gate's own */
+    uint64_t now_ms;       /* when it reaches the hub */
+    enum ph_event_type type;
+    struct ph_op *op; /* who wants to know; may be NULL */
+    union {
+        struct {
+            struct ph_ids ids;
+            struct ph_spec *spec;
+            const struct ph_kind *kind;
+            struct ph_start_options options;
+        } start;
+        struct {
+            struct ph_ids ids;
+            int signal;
+        } target; /* stop, restart, signal */
+        struct {
+            char name[PH_NAME_MAX + 1]; /* "": make one up / all */
+            char reason[PH_NAME_MAX + 1];
+            uint8_t level;
+            bool discard;
+            uint64_t for_ms; /* 0: the default */
+        } lock; /* and unlock */
+        struct {
+            char name[PH_NAME_MAX + 1];
+            char *payload;
+            enum ph_members members;
+            char *nodes;
+            struct ph_event *lock; /* a lock event to run with it, or NULL */
+        } dispatch;
+        struct {
+            char hook[PH_NAME_MAX + 1];
+            char id[PH_NAME_MAX + 1];
+            int priority;
+            uint64_t timeout_ms;
+            char *exec;
+            ph_hook_fn function;
+            void *arg;
+        } hook; /* add, remove */
+        struct {
+            uint64_t handler; /* number of the handler */
+            int code;
+            char *text;           /* why it failed, or NULL */
+            struct ph_spec *spec; /* of an alter call: the altered spec, or NULL */
+            uint64_t elapsed_ms;
+        } hook_done;
+        struct {
+            struct ph_child *child; /* borrowed: alive until its `down` was handled */
+            uint32_t instance;
+            struct ph_exit *exit; /* down only; NULL: exit code 0 */
+        } child;
+        struct {
+            char id[PH_ID_MAX + 1];
+            char type[PH_NAME_MAX + 1];
+            char *text;
+        } note;
+        struct {
+            int kind; /* enum ph_work */
+        } work;
+        ph_inspect_fn inspect;
+    };
+};
+
+/* Zeroed, with the type's priority. */
+struct ph_event *ph_event_create(enum ph_event_type type);
+
+/* Frees it and what it owns; an op that was not completed is failed with PH_ESTOPPING. */
+void ph_event_destroy(struct ph_event *);
+
+#endif

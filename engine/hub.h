@@ -1,0 +1,123 @@
+/*
+ * The hub: one coarse deterministic machine.
+ *
+ * ph_hub_submit passes an event through the gate; ph_hub_step handles one that passed. Everything a
+ * hub does is the answer to an event; its only way out are the ports. It sees no clock (events carry
+ * now_ms), no thread, no socket, and its randomness is a seeded generator: the same events give the
+ * same hub. Work for many children is a *job*: each step does a slice of it (PH_JOB_SLICE), and
+ * ph_hub_has_work says that more is to be done.
+ *
+ * Owner: the hub's actor (tests: the test). Readers of other threads see the registry, the history
+ * and the picture that the host publishes (host.h).
+ *
+ * Files: hub.c (queue, gate, locks, ticks), hub_children.c (jobs: start, stop, restart, signal),
+ * super.c (life of one child), hooks.c (handlers and their calls).
+ */
+#ifndef PH_ENGINE_HUB_H
+#define PH_ENGINE_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/event.h"
+#include "engine/gate.h"
+#include "engine/history.h"
+#include "engine/hooks.h"
+#include "engine/limits.h"
+#include "engine/op.h"
+#include "engine/ports.h"
+#include "engine/prng.h"
+#include "engine/prochub.h"
+#include "engine/registry.h"
+#include "engine/wheel.h"
+
+struct ph_node;
+
+/* The hub options that a hub of one node has; hub_options.c holds their table. */
+struct ph_hub_options {
+    uint64_t lock_timeout_ms;
+    uint64_t shutdown_timeout_ms;
+    uint64_t restart_rate; /* restarts per second of this hub on this node; 0: no limit */
+};
+
+struct ph_job;
+
+struct ph_hub {
+    char name[PH_NAME_MAX + 1];
+    struct ph_node *node; /* of the host; not for the hub itself */
+    struct ph_hub_options options;
+    struct ph_ports ports;
+    struct ph_prng prng;
+    struct ph_registry *registry;
+    struct ph_history *history;
+
+    uint64_t now_ms; /* of the event in work */
+    struct ph_gate gate;
+    struct ph_hooks hooks;
+    struct ph_wheel wheel;               /* deadlines of children and hook calls */
+    struct ph_job *jobs, **jobs_last;    /* runnable or waiting for results, oldest first */
+    struct ph_op *done, **done_last;     /* to complete once the picture is out */
+    struct ph_status picture;            /* kept up to date by every step */
+    uint64_t last_epoch;
+    uint64_t restart_slot_us;            /* restart rate (GCRA): when the next slot is free */
+    bool growing;                        /* a PH_WORK_GROW is under way */
+    bool stepping;
+    struct ph_op *shutdown;              /* of the request that ends the hub */
+    bool stopping, stopped;
+};
+
+/* Reads KEY=VALUE hub options over the defaults. PH_EUSAGE names the key and what it takes;
+ * PH_EREFUSED for strategies that need more than one node. */
+PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *const *texts,
+                                       size_t count, struct ph_error *error);
+/* Appends "key value default unit" lines of the effective options, for `config`. */
+void ph_hub_options_print(const struct ph_hub_options *, struct ph_text *out);
+
+/* `registry` and `history` are borrowed. */
+void ph_hub_init(struct ph_hub *, const char *name, const struct ph_hub_options *options,
+                 const struct ph_ports *ports, struct ph_registry *registry,
+                 struct ph_history *history, uint64_t seed, uint64_t now_ms);
+/* Frees jobs, hooks, held events; ops that wait are failed with PH_ESTOPPING. */
+void ph_hub_fini(struct ph_hub *);
+
+/* Passes an event through the gate; it is stepped now, held, discarded or refused. Takes the event. */
+void ph_hub_submit(struct ph_hub *, struct ph_event *event, uint64_t now_ms);
+
+/* Handles one event that passed the gate. Takes the event. Never re-entered. */
+void ph_hub_step(struct ph_hub *, struct ph_event *event);
+
+/* Is there something to do now without a new event (a job's next slice, a deadline that has passed)?
+ * If so, ph_hub_work does a bounded piece of it. */
+bool ph_hub_has_work(const struct ph_hub *, uint64_t now_ms);
+void ph_hub_work(struct ph_hub *, uint64_t now_ms);
+
+/* When to call ph_hub_work at the latest; PH_NEVER. */
+uint64_t ph_hub_next_deadline(const struct ph_hub *);
+
+/* Completes the ops that are done. The host calls it after it has published the picture. */
+void ph_hub_complete_ops(struct ph_hub *);
+
+/* ---- Shared by the files of the hub -------------------------------------------------------- */
+
+/* Writes a record (to the history and the trace port) and returns its seq. */
+uint64_t ph_hub_record(struct ph_hub *, const char *type, const char *id, uint64_t cause,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* Ends an op once the picture is out. NULL is fine. */
+void ph_hub_finish_op(struct ph_hub *, struct ph_op *, int code, const char *text);
+
+/* hub_children.c */
+void ph_hub_on_start(struct ph_hub *, struct ph_event *);
+void ph_hub_on_target(struct ph_hub *, struct ph_event *); /* stop, restart, signal */
+bool ph_hub_jobs_runnable(const struct ph_hub *);
+void ph_hub_jobs_run(struct ph_hub *); /* one slice */
+void ph_hub_stop_all(struct ph_hub *);
+void ph_hub_jobs_fini(struct ph_hub *);
+
+/* What happened to one child of a job (super.c -> hub_children.c). */
+enum ph_outcome { PH_OUTCOME_CHANGED, PH_OUTCOME_SAME, PH_OUTCOME_FAILED };
+void ph_job_settle(struct ph_hub *, struct ph_job *, const char *id, enum ph_outcome, int code,
+                   const char *text);
+
+#endif

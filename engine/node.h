@@ -1,0 +1,40 @@
+/*
+ * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
+ *
+ * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`, which
+ * is held only to look at or change the list and never together with another lock.
+ */
+#ifndef PH_ENGINE_NODE_H
+#define PH_ENGINE_NODE_H
+
+#include <pthread.h>
+
+#include "engine/host.h"
+#include "engine/kind/modules.h"
+#include "engine/kind/monitor.h"
+#include "engine/sched.h"
+#include "engine/timer.h"
+
+struct ph_node {
+    char name[PH_NAME_MAX + 1];
+    uint64_t started_ms;
+    uint64_t seed;
+    struct ph_sched *sched;
+    struct ph_timers *timers;
+    struct ph_monitor *monitor;
+    struct ph_modules *modules;
+    pthread_mutex_t lock;
+    struct ph_host *hubs; /* in order of creation */
+    unsigned hub_count;
+};
+
+/* Calls `fn` for each hub, referenced meanwhile, until it returns false. Any thread. */
+void ph_node_each_hub(struct ph_node *, bool (*fn)(void *arg, struct ph_hub *), void *arg);
+
+/* The host takes itself off the node's list when its hub has ended. */
+void ph_node_forget(struct ph_node *, struct ph_host *);
+
+/* Is `name` [A-Za-z0-9._-]{1,64}? */
+bool ph_name_is_valid(const char *name);
+
+#endif

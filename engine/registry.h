@@ -1,0 +1,127 @@
+/*
+ * The registry of a hub: child id -> child, an RCU hash table (liburcu's cds_lfht).
+ *
+ * One writer, the hub's actor, inside a hub step; any thread reads inside a read section and never
+ * waits. A child is published once and retracted once; between the two its identity (id, hub, kind)
+ * is constant and what changes are the atomic fields of group 2. Retracted children are reclaimed in
+ * batches, one grace period each.
+ *
+ * The table is sized by hand: liburcu 0.13's automatic growth can stop for good. When it gets dense
+ * the hub asks its `work` port for ph_registry_grow on the pool.
+ *
+ * Ids are hashed by XXH3 with a secret of the process, so that nobody outside can choose collisions.
+ */
+#ifndef PH_ENGINE_REGISTRY_H
+#define PH_ENGINE_REGISTRY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/kind/kind.h"
+#include "engine/prochub.h"
+#include "engine/rcu.h"
+#include <urcu/rculfhash.h>
+
+struct ph_care;
+struct ph_spec;
+
+struct ph_child {
+    /* 1. Constant while published. */
+    struct cds_lfht_node node;
+    struct ph_hub *hub;
+    const struct ph_kind *kind;
+
+    /* 2. The hub writes, any thread reads. */
+    _Atomic(struct ph_spec *) spec;      /* replaced by a start with if_exists=replace */
+    _Atomic(struct ph_exit *) last_exit; /* NULL: it never ended */
+    _Atomic uint64_t since_ms;           /* when it entered its state */
+    _Atomic uint64_t epoch;
+    _Atomic uint32_t restarts;
+    _Atomic uint32_t instance; /* number of its starts */
+    _Atomic uint8_t state;     /* enum ph_state */
+
+    /* 3. Constant. */
+    uint8_t id_length;
+    uint16_t tail_offset; /* of the kind's part, from the start of the child */
+
+    /* 4. The hub's actor only; after retraction the registry's. */
+    union {
+        struct {
+            struct ph_care *care; /* what only troubled or changing children have (super.c) */
+            uint64_t cause;       /* seq of the event that led to the present state */
+        };
+        struct {
+            struct rcu_head rcu;
+            struct ph_child *next_retracted;
+        };
+    };
+
+    char id[]; /* id_length bytes and a NUL; the kind's tail follows, aligned */
+};
+
+struct ph_registry;
+
+struct ph_registry *ph_registry_create(uint64_t secret);
+
+/* No reader, no writer left; frees what is still published. */
+void ph_registry_destroy(struct ph_registry *);
+
+/* Any thread, in a read section: the child, or NULL. */
+struct ph_child *ph_registry_find_rcu(const struct ph_registry *, const char *id, size_t length);
+
+/* Any thread, in a read section: calls `fn` for each child, in no order, until it returns false. A
+ * child published or retracted meanwhile may or may not be seen. */
+void ph_registry_each_rcu(const struct ph_registry *, bool (*fn)(void *arg, struct ph_child *),
+                          void *arg);
+
+/* Hub's actor: a child of `kind`, its tail initialised, not yet published. `spec` is referenced. */
+struct ph_child *ph_child_create(struct ph_hub *, const struct ph_kind *kind, const char *id,
+                                 size_t length, struct ph_spec *spec);
+
+/* The last step of a kind's fini: frees the child itself. */
+void ph_child_free(struct ph_child *);
+
+/* Hub's actor, in a step: PH_EEXISTS when the id is taken (the child stays the caller's). */
+PH_MUST_CHECK int ph_registry_publish(struct ph_registry *, struct ph_child *);
+
+/* Hub's actor, in a step: takes it out. It stays readable until ph_registry_reclaim's grace period is
+ * over; then its kind's fini is called. */
+void ph_registry_retract(struct ph_registry *, struct ph_child *);
+
+/* Hub's actor: hands everything retracted since the last call to RCU. Cheap when there is nothing. */
+void ph_registry_reclaim(struct ph_registry *);
+
+/* Should the table grow, and to how many buckets? 0: no. */
+size_t ph_registry_wanted(const struct ph_registry *, size_t children);
+
+/* A pool thread, outside read sections: grows the table while readers and the hub go on. */
+void ph_registry_grow(struct ph_registry *, size_t buckets);
+
+/* Writes are counted as stray when they happen outside a hub step; it must stay 0. */
+void ph_registry_open(struct ph_registry *);  /* a step begins */
+void ph_registry_close(struct ph_registry *); /* a step ends */
+uint64_t ph_registry_stray_writes(const struct ph_registry *);
+
+/* The kind's part of a child. */
+static inline void *ph_child_tail(const struct ph_child *child)
+{
+    return (char *)(uintptr_t)child + child->tail_offset;
+}
+
+/* Fills what the child itself knows and what its kind adds. In a read section. */
+void ph_child_inspect_rcu(const struct ph_child *, struct ph_child_info *);
+
+static inline enum ph_state ph_child_state(const struct ph_child *child)
+{
+    return (enum ph_state)atomic_load_explicit(&child->state, memory_order_relaxed);
+}
+
+/* The spec, valid inside the read section (or for the hub until it replaces it). */
+static inline struct ph_spec *ph_child_spec_rcu(const struct ph_child *child)
+{
+    return atomic_load_explicit(&((struct ph_child *)(uintptr_t)child)->spec, memory_order_acquire);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * Supervision: the life of one child as a table [STATE][EVENT] of functions.
+ *
+ * Restart policy, intensity window, exponential back-off with jitter, stop ladder, give-up. One
+ * child's failure touches that child only. Part of the hub: its actor only.
+ */
+#ifndef PH_ENGINE_SUPER_H
+#define PH_ENGINE_SUPER_H
+
+#include "engine/hub.h"
+
+/* What happens to a child. */
+enum ph_super_event {
+    PH_SUPER_START,    /* a request wants it to run (again) */
+    PH_SUPER_UP,       /* its instance runs */
+    PH_SUPER_DOWN,     /* its instance ended */
+    PH_SUPER_STOP,     /* a request wants it gone */
+    PH_SUPER_RESTART,  /* a request wants a new instance */
+    PH_SUPER_DEADLINE, /* its timer fired */
+    PH_SUPER_ALTERED,  /* the alter hooks are through with its spec */
+    PH_SUPER_EVENTS
+};
+
+struct ph_super_call {
+    enum ph_super_event event;
+    struct ph_job *job;      /* who waits for the outcome; NULL: nobody */
+    struct ph_spec *spec;    /* START with a new spec: replace; ALTERED: the spec; moved */
+    struct ph_exit *exit;    /* DOWN; moved */
+    uint64_t cause;          /* seq of the event behind it */
+};
+
+/* A new child, published, in state starting: launches it. */
+void ph_super_begin(struct ph_hub *, struct ph_child *, struct ph_job *, uint64_t cause);
+
+/* Something happened; may retract the child. */
+void ph_super_handle(struct ph_hub *, struct ph_child *, struct ph_super_call *);
+
+/* A timer of the hub's wheel fired and it is a child's. */
+void ph_super_deadline(struct ph_hub *, struct ph_wheel_timer *);
+
+#endif
