@@ -2,8 +2,9 @@
  * A child's spec: what to run and how to supervise it.
  *
  * Built by one thread with ph_spec_set and ph_spec_add_arg, then frozen at its first use and shared
- * by reference between the children of a request, the registry and readers. The table in spec_keys.c says
- * for every key of commands.md its type, default, range and kind of child; errors are made from it.
+ * by reference between the children of a request, the registry and readers. The table in
+ * spec_keys.c says for every key of commands.md its type, default, range and kind of child; errors
+ * are made from it.
  */
 #ifndef PH_ENGINE_SPEC_H
 #define PH_ENGINE_SPEC_H
