@@ -1,9 +1,11 @@
 #include "engine/hookrun.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/error.h"
 #include "engine/host.h"
 #include "engine/node.h"
 #include "engine/spec.h"

@@ -1,5 +1,6 @@
 #include "engine/hooks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -185,8 +186,7 @@ static void run_first(struct ph_hub *hub, struct ph_hook_handler *handler)
 /* The oldest call that waits (not the one that runs) gives way. */
 static void drop_oldest(struct ph_hub *hub, struct ph_hook_handler *handler)
 {
-    struct ph_hook_call_waiting **link =
-        handler->running ? &handler->first->next : &handler->first;
+    struct ph_hook_call_waiting **link = handler->running ? &handler->first->next : &handler->first;
     struct ph_hook_call_waiting *oldest = *link;
     *link = oldest->next;
     if (!*link)
@@ -252,8 +252,8 @@ static struct ph_hook_handler *next_alter(const struct ph_hub *hub,
     return next;
 }
 
-static void alter_with(struct ph_hub *hub, struct ph_hook_handler *handler,
-                       struct ph_child *child, struct ph_spec *spec)
+static void alter_with(struct ph_hub *hub, struct ph_hook_handler *handler, struct ph_child *child,
+                       struct ph_spec *spec)
 {
     struct ph_text fields = PH_TEXT_INIT;
     struct ph_text printed = PH_TEXT_INIT;
@@ -305,7 +305,8 @@ static void pass_on(struct ph_hub *hub, struct ph_hook_handler *handler, struct 
 static void note_failure(struct ph_hub *hub, struct ph_hook_handler *handler, const char *why)
 {
     handler->failures++;
-    snprintf(handler->last_error, sizeof handler->last_error, "%s", why);
+    snprintf(handler->last_error, sizeof handler->last_error, "%.*s",
+             (int)sizeof handler->last_error - 1, why);
     ph_hub_record(hub, "hook_failed", "", 0, "%s on %s: %s", handler->id, handler->name, why);
 }
 

@@ -72,7 +72,7 @@ struct ph_hook_handler {
     struct ph_hook_call_waiting *first, **last; /* calls: the first one runs, the others wait */
     uint32_t waiting;
     bool running, removing;
-    bool late; /* the running call's time is over; its answer is only waited for */
+    bool late;             /* the running call's time is over; its answer is only waited for */
     struct ph_op *removal; /* of the request that removes it */
     uint64_t calls, failures, dropped, elapsed_ms;
     char last_error[128];

@@ -248,16 +248,17 @@ static void set_alarm(struct ph_host *host)
         return;
     host->alarm_ms = deadline;
     if (deadline != PH_NEVER)
-        ph_alarm_set(host->node->timers, &host->alarm, deadline);
+        ph_timers_set(host->node->timers, &host->alarm, deadline);
 }
 
-static void alarm_fired(struct ph_alarm *alarm)
+static void alarm_fired(struct ph_timers_alarm *alarm)
 {
     struct ph_host *host = ph_container_of(alarm, struct ph_host, alarm);
     ph_sched_wake(host->node->sched, &host->actor);
 }
 
-/* Everything that waits for the end of a batch, in the order that lets a caller read its own writes. */
+/* Everything that waits for the end of a batch, in the order that lets a caller read its own
+ * writes. */
 static void end_batch(struct ph_host *host)
 {
     publish(host);
@@ -297,7 +298,7 @@ static void destroy(struct ph_actor *actor)
 {
     struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
     struct ph_event *event;
-    ph_alarm_cancel(host->node->timers, &host->alarm);
+    ph_timers_cancel(host->node->timers, &host->alarm);
     while ((event = next_event(host)))
         ph_event_destroy(event);
     ph_hub_fini(&host->hub);

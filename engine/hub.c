@@ -1,6 +1,7 @@
 #include "engine/hub.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -117,8 +118,9 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
     hub->ports.trace->record(hub->ports.context, &record);
     if (members != PH_MEMBERS_EXTERNAL) {
         struct ph_text fields = PH_TEXT_INIT;
-        ph_text_printf(&fields, "\"seq\":%llu,\"priority\":%u,\"payload\":",
-                       (unsigned long long)record.seq, event->gated.priority);
+        ph_text_printf(&fields,
+                       "\"seq\":%llu,\"priority\":%u,\"payload\":", (unsigned long long)record.seq,
+                       event->gated.priority);
         ph_text_json(&fields, payload, strlen(payload));
         ph_hooks_fire_custom(hub, event->dispatch.name, ph_text_str(&fields));
         ph_text_fini(&fields);

@@ -2,10 +2,10 @@
  * The hub: one coarse deterministic machine.
  *
  * ph_hub_submit passes an event through the gate; ph_hub_step handles one that passed. Everything a
- * hub does is the answer to an event; its only way out are the ports. It sees no clock (events carry
- * now_ms), no thread, no socket, and its randomness is a seeded generator: the same events give the
- * same hub. Work for many children is a *job*: each step does a slice of it (PH_JOB_SLICE), and
- * ph_hub_has_work says that more is to be done.
+ * hub does is the answer to an event; its only way out are the ports. It sees no clock (events
+ * carry now_ms), no thread, no socket, and its randomness is a seeded generator: the same events
+ * give the same hub. Work for many children is a *job*: each step does a slice of it
+ * (PH_JOB_SLICE), and ph_hub_has_work says that more is to be done.
  *
  * Owner: the hub's actor (tests: the test). Readers of other threads see the registry, the history
  * and the picture that the host publishes (host.h).
@@ -55,16 +55,16 @@ struct ph_hub {
     uint64_t now_ms; /* of the event in work */
     struct ph_gate gate;
     struct ph_hooks hooks;
-    struct ph_wheel wheel;               /* deadlines of children and hook calls */
-    struct ph_job *jobs, **jobs_last;    /* runnable or waiting for results, oldest first */
-    struct ph_op *done, **done_last;     /* to complete once the picture is out */
-    struct ph_status picture;            /* the counters; ph_hub_picture adds the rest */
+    struct ph_wheel wheel;            /* deadlines of children and hook calls */
+    struct ph_job *jobs, **jobs_last; /* runnable or waiting for results, oldest first */
+    struct ph_op *done, **done_last;  /* to complete once the picture is out */
+    struct ph_status picture;         /* the counters; ph_hub_picture adds the rest */
     uint64_t last_epoch;
-    uint64_t restart_slot_us;            /* restart rate (GCRA): when the next slot is free */
-    bool growing;                        /* a PH_WORK_GROW is under way */
+    uint64_t restart_slot_us; /* restart rate (GCRA): when the next slot is free */
+    bool growing;             /* a PH_WORK_GROW is under way */
     struct ph_hub_timer shutdown_timer;
     bool stepping;
-    struct ph_op *shutdown;              /* of the request that ends the hub */
+    struct ph_op *shutdown; /* of the request that ends the hub */
     bool stopping, stopped;
 };
 
@@ -83,14 +83,15 @@ void ph_hub_init(struct ph_hub *, const char *name, const struct ph_hub_options 
 /* Frees jobs, hooks, held events; ops that wait are failed with PH_ESTOPPING. */
 void ph_hub_fini(struct ph_hub *);
 
-/* Passes an event through the gate; it is stepped now, held, discarded or refused. Takes the event. */
+/* Passes an event through the gate; it is stepped now, held, discarded or refused. Takes the event.
+ */
 void ph_hub_submit(struct ph_hub *, struct ph_event *event, uint64_t now_ms);
 
 /* Handles one event that passed the gate. Takes the event. Never re-entered. */
 void ph_hub_step(struct ph_hub *, struct ph_event *event);
 
-/* Is there something to do now without a new event (a job's next slice, a deadline that has passed)?
- * If so, ph_hub_work does a bounded piece of it. */
+/* Is there something to do now without a new event (a job's next slice, a deadline that has
+ * passed)? If so, ph_hub_work does a bounded piece of it. */
 bool ph_hub_has_work(const struct ph_hub *, uint64_t now_ms);
 void ph_hub_work(struct ph_hub *, uint64_t now_ms);
 

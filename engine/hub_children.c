@@ -6,7 +6,8 @@
 #include "engine/spec.h"
 #include "engine/super.h"
 
-/* One request for many children. It is walked in slices; `under_way` children have not reported yet. */
+/* One request for many children. It is walked in slices; `under_way` children have not reported
+ * yet. */
 struct ph_job {
     struct ph_job *next;
     enum ph_event_type verb;

@@ -31,9 +31,9 @@ void ph_hub_on_lock(struct ph_hub *hub, struct ph_event *event)
         event->op = NULL;
         return;
     }
-    uint64_t seq = ph_hub_record(hub, "gate_locked", "", 0, "%s at %u for %llu ms%s%s", lock->name,
-                                 level, (unsigned long long)length, lock->reason[0] ? ": " : "",
-                                 lock->reason);
+    uint64_t seq =
+        ph_hub_record(hub, "gate_locked", "", 0, "%s at %u for %llu ms%s%s", lock->name, level,
+                      (unsigned long long)length, lock->reason[0] ? ": " : "", lock->reason);
     report_level(hub, before, seq);
     ph_op_set_reply(event->op, lock->name, strlen(lock->name));
     ph_hub_finish_op(hub, event->op, 0, NULL);
@@ -81,9 +81,9 @@ void ph_hub_expire_locks(struct ph_hub *hub)
     struct ph_lock expired;
     uint8_t before = hub->gate.level;
     while (ph_gate_expire(&hub->gate, hub->now_ms, &expired)) {
-        uint64_t seq = ph_hub_record(hub, "gate_expired", "", 0, "%s: its time was up after %llu ms",
-                                     expired.name,
-                                     (unsigned long long)(hub->now_ms - expired.since_ms));
+        uint64_t seq =
+            ph_hub_record(hub, "gate_expired", "", 0, "%s: its time was up after %llu ms",
+                          expired.name, (unsigned long long)(hub->now_ms - expired.since_ms));
         if (ph_hooks_wanted(hub, PH_HOOK_GATE_EXPIRED)) {
             struct ph_text fields = PH_TEXT_INIT;
             ph_text_put(&fields, "\"lock\":");

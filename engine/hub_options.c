@@ -22,14 +22,32 @@ struct option {
 #define YEAR_MS (UINT64_C(365) * 24 * 3600 * 1000)
 
 static const struct option options[] = {
-    {"lock.timeout", OPTION_DURATION, "60s", NULL, OFFSET(lock_timeout_ms), YEAR_MS},
-    {"shutdown.timeout", OPTION_DURATION, "60s", NULL, OFFSET(shutdown_timeout_ms), YEAR_MS},
-    {"restart.rate", OPTION_NUMBER, "1000", NULL, OFFSET(restart_rate), 1000000},
-    {"distribution", OPTION_CHOICE, "hash", " guided balancer ", 0, 0},
-    {"redundancy", OPTION_CHOICE, "single", " replica ", 0, 0},
-    {"migration", OPTION_CHOICE, "cold", " hot ", 0, 0},
-    {"sync", OPTION_CHOICE, "pubsub", " gossip ", 0, 0},
-    {"partition", OPTION_CHOICE, "diverge", " static dynamic majority ", 0, 0},
+    {.key = "lock.timeout",
+     .type = OPTION_DURATION,
+     .initial = "60s",
+     .offset = OFFSET(lock_timeout_ms),
+     .max = YEAR_MS},
+    {.key = "shutdown.timeout",
+     .type = OPTION_DURATION,
+     .initial = "60s",
+     .offset = OFFSET(shutdown_timeout_ms),
+     .max = YEAR_MS},
+    {.key = "restart.rate",
+     .type = OPTION_NUMBER,
+     .initial = "1000",
+     .offset = OFFSET(restart_rate),
+     .max = 1000000},
+    {.key = "distribution",
+     .type = OPTION_CHOICE,
+     .initial = "hash",
+     .others = " guided balancer "},
+    {.key = "redundancy", .type = OPTION_CHOICE, .initial = "single", .others = " replica "},
+    {.key = "migration", .type = OPTION_CHOICE, .initial = "cold", .others = " hot "},
+    {.key = "sync", .type = OPTION_CHOICE, .initial = "pubsub", .others = " gossip "},
+    {.key = "partition",
+     .type = OPTION_CHOICE,
+     .initial = "diverge",
+     .others = " static dynamic majority "},
 };
 
 static uint64_t *field(struct ph_hub_options *target, const struct option *option)
@@ -61,7 +79,7 @@ static int set_choice(const struct option *option, const char *value, struct ph_
 static int set(struct ph_hub_options *target, const struct option *option, const char *value,
                struct ph_error *error)
 {
-    uint64_t number;
+    uint64_t number = 0;
     switch (option->type) {
     case OPTION_CHOICE:
         return set_choice(option, value, error);

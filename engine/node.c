@@ -13,7 +13,8 @@ enum { DESTROY_GRACE_MS = 10000 }; /* beyond the hubs' own shutdown time-outs */
 
 bool ph_name_is_valid(const char *name)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t length = strnlen(name, PH_NAME_MAX + 1);
     return length >= 1 && length <= PH_NAME_MAX && strspn(name, allowed) == length;
 }

@@ -44,8 +44,8 @@ struct ph_registry *ph_registry_create(uint64_t secret)
     ph_rcu_join_thread();
     struct ph_registry *registry = ph_alloc(sizeof *registry);
     registry->secret = secret;
-    registry->table = cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, BUCKETS_MAX, 0,
-                                          &urcu_memb_flavor, NULL);
+    registry->table =
+        cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, BUCKETS_MAX, 0, &urcu_memb_flavor, NULL);
     ph_assert(registry->table);
     atomic_init(&registry->buckets, FIRST_BUCKETS);
     return registry;
@@ -203,9 +203,8 @@ void ph_registry_reclaim(struct ph_registry *registry)
 
 size_t ph_registry_wanted(const struct ph_registry *registry, size_t children)
 {
-    size_t buckets =
-        atomic_load_explicit(&((struct ph_registry *)(uintptr_t)registry)->buckets,
-                             memory_order_relaxed);
+    size_t buckets = atomic_load_explicit(&((struct ph_registry *)(uintptr_t)registry)->buckets,
+                                          memory_order_relaxed);
     if (children <= buckets || buckets >= BUCKETS_MAX)
         return 0;
     size_t wanted = buckets;

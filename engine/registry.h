@@ -84,8 +84,8 @@ struct ph_child *ph_child_create(struct ph_hub *, const struct ph_kind *kind, co
 /* The last step of a kind's fini: frees the child itself. */
 void ph_child_free(struct ph_child *);
 
-/* Hub's actor: gives a child another spec (the reference is taken); readers of the old one are waited
- * for. */
+/* Hub's actor: gives a child another spec (the reference is taken); readers of the old one are
+ * waited for. */
 void ph_child_replace_spec(struct ph_child *, struct ph_spec *spec);
 
 /* Hub's actor, in a step: PH_EEXISTS when the id is taken (the child stays the caller's). */

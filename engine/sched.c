@@ -16,22 +16,22 @@
 #include "engine/rcu.h"
 #include "engine/waiter.h"
 
-/* An actor's state: bits. BUSY: in a run queue or running. WOKEN: there is work that its next run will
- * see. DEAD: free it instead of running it. */
+/* An actor's state: bits. BUSY: in a run queue or running. WOKEN: there is work that its next run
+ * will see. DEAD: free it instead of running it. */
 enum { ACTOR_BUSY = 1, ACTOR_WOKEN = 2, ACTOR_DEAD = 4 };
 
 enum {
     WORKERS_MAX = 64,
     SPARES_MAX = 256,
     STEAL_BITE = 16,
-    SPINS = 300,      /* looks for work before parking: about 10 us */
+    SPINS = 300,       /* looks for work before parking: about 10 us */
     WATCH_TICK_MS = 4, /* the watchdog's samples; slow is seen after 10 to 14 ms */
 };
 
 struct worker;
 
-/* A place to run actors: a run queue and the thread that serves it now. A slow thread loses its slot
- * to a spare one; the slot and what waits in it stay. */
+/* A place to run actors: a run queue and the thread that serves it now. A slow thread loses its
+ * slot to a spare one; the slot and what waits in it stay. */
 struct slot {
     _Alignas(PH_CACHE_LINE) struct ph_queue queue;
     atomic_flag consuming; /* held for one pop or one bite */
@@ -48,7 +48,7 @@ struct worker {
     pthread_t thread;
     unsigned number;
     _Atomic(struct ph_actor *) running;
-    _Atomic uint64_t seq; /* counts runs; the watchdog compares */
+    _Atomic uint64_t seq;  /* counts runs; the watchdog compares */
     atomic_bool inspected; /* the watchdog looks at `running`: stay in the run until it is done */
     _Atomic uint64_t parks;
     atomic_uint hired; /* futex word of a spare: 1 when it got a slot */
@@ -97,9 +97,8 @@ void ph_actor_init(struct ph_actor *actor, const struct ph_actor_class *class)
 
 static void lock_consumer(struct slot *slot)
 {
-    for (unsigned spins = 0; atomic_flag_test_and_set_explicit(&slot->consuming,
-                                                               memory_order_acquire);
-         spins++)
+    for (unsigned spins = 0;
+         atomic_flag_test_and_set_explicit(&slot->consuming, memory_order_acquire); spins++)
         if (spins % 64 == 63)
             sched_yield();
 }

@@ -7,7 +7,7 @@
 #include "engine/spec.h"
 
 enum {
-    KILL_WAIT_MS = 5000,    /* after the kill: then the request that waits is told */
+    KILL_WAIT_MS = 5000,     /* after the kill: then the request that waits is told */
     RATE_BURST_US = 1000000, /* restarts that may come at once: those of one second */
 };
 
@@ -241,8 +241,8 @@ static void note_restart(const struct ph_hub *hub, struct ph_care *care)
     care->restarts[care->restart_count++] = hub->now_ms;
 }
 
-/* D, 2D, 4D, … up to the bound, each with up to half of itself on top, so that many children that fell
- * together do not rise together. Never shorter than the one before. */
+/* D, 2D, 4D, … up to the bound, each with up to half of itself on top, so that many children that
+ * fell together do not rise together. Never shorter than the one before. */
 static uint64_t backoff_delay(struct ph_hub *hub, const struct ph_spec *spec, uint32_t failures)
 {
     if (failures == 0)
@@ -255,7 +255,8 @@ static uint64_t backoff_delay(struct ph_hub *hub, const struct ph_spec *spec, ui
     return delay < spec->backoff_max_ms ? delay : spec->backoff_max_ms;
 }
 
-/* The hub's restart rate, as a generic cell rate algorithm (ITU-T I.371): how long this one waits. */
+/* The hub's restart rate, as a generic cell rate algorithm (ITU-T I.371): how long this one waits.
+ */
 static uint64_t rate_delay(struct ph_hub *hub)
 {
     if (hub->options.restart_rate == 0)
@@ -301,8 +302,7 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     set_state(hub, child, PH_STATE_BACKOFF);
     child->cause = ph_hub_record(hub, "child_backoff", child->id, cause,
                                  "starts again in %llu ms (restart %u of %u in %llu s)",
-                                 (unsigned long long)delay, care->restart_count,
-                                 spec->max_restarts,
+                                 (unsigned long long)delay, care->restart_count, spec->max_restarts,
                                  (unsigned long long)(spec->max_seconds_ms / 1000));
     set_deadline(hub, child, delay);
 }
@@ -391,8 +391,7 @@ static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     retire(hub, child);
 }
 
-static void starting_altered(struct ph_hub *hub, struct ph_child *child,
-                             struct ph_super_call *call)
+static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_care *care = care_of(child);
     care->altering = false;
@@ -477,8 +476,7 @@ static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_su
     launch(hub, child);
 }
 
-static void backoff_deadline(struct ph_hub *hub, struct ph_child *child,
-                             struct ph_super_call *call)
+static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
     launch(hub, child);
@@ -501,8 +499,7 @@ static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     stopped(hub, child);
 }
 
-static void stopping_altered(struct ph_hub *hub, struct ph_child *child,
-                             struct ph_super_call *call)
+static void stopping_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
     child->care->altering = false;
@@ -533,8 +530,7 @@ static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_
     await(child, call->job);
 }
 
-static void stopping_restart(struct ph_hub *hub, struct ph_child *child,
-                             struct ph_super_call *call)
+static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
         await(child, call->job);

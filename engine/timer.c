@@ -14,16 +14,16 @@ struct ph_timers {
     pthread_cond_t wake;  /* the thread waits for an earlier deadline; on CLOCK_MONOTONIC */
     pthread_cond_t done;  /* cancel waits for the end of a running fire */
     struct ph_wheel wheel;
-    struct ph_alarm *running; /* whose fire runs now; compared, never followed */
-    uint64_t sleeps_until_ms; /* 0 while the thread does not sleep */
-    bool running_canceled;    /* somebody waits for the end of that fire */
+    struct ph_timers_alarm *running; /* whose fire runs now; compared, never followed */
+    uint64_t sleeps_until_ms;        /* 0 while the thread does not sleep */
+    bool running_canceled;           /* somebody waits for the end of that fire */
     bool stopping;
     pthread_t thread;
 };
 
-/* For those who wait in ph_alarm_cancel, so the alarm still lives. Here and not there, for a fire
+/* For those who wait in ph_timers_cancel, so the alarm still lives. Here and not there, for a fire
  * that sets its alarm again and again would run before they wake. */
-static void finish_cancel_locked(struct ph_timers *timers, struct ph_alarm *alarm)
+static void finish_cancel_locked(struct ph_timers *timers, struct ph_timers_alarm *alarm)
 {
     ph_wheel_cancel(&timers->wheel, &alarm->timer);
     timers->running_canceled = false;
@@ -35,7 +35,7 @@ static void fire_due_locked(struct ph_timers *timers)
 {
     struct ph_wheel_timer *timer;
     while ((timer = ph_wheel_expire(&timers->wheel, ph_now_ms()))) {
-        struct ph_alarm *alarm = ph_container_of(timer, struct ph_alarm, timer);
+        struct ph_timers_alarm *alarm = ph_container_of(timer, struct ph_timers_alarm, timer);
         timers->running = alarm;
         pthread_mutex_unlock(&timers->lock);
         alarm->fire(alarm); /* may be the last that its owner hears of it */
@@ -134,7 +134,7 @@ void ph_timers_destroy(struct ph_timers *timers)
     free_timers(timers);
 }
 
-void ph_alarm_set(struct ph_timers *timers, struct ph_alarm *alarm, uint64_t deadline_ms)
+void ph_timers_set(struct ph_timers *timers, struct ph_timers_alarm *alarm, uint64_t deadline_ms)
 {
     pthread_mutex_lock(&timers->lock);
     ph_wheel_add(&timers->wheel, &alarm->timer, deadline_ms);
@@ -143,7 +143,7 @@ void ph_alarm_set(struct ph_timers *timers, struct ph_alarm *alarm, uint64_t dea
     pthread_mutex_unlock(&timers->lock);
 }
 
-void ph_alarm_cancel(struct ph_timers *timers, struct ph_alarm *alarm)
+void ph_timers_cancel(struct ph_timers *timers, struct ph_timers_alarm *alarm)
 {
     pthread_mutex_lock(&timers->lock);
     ph_wheel_cancel(&timers->wheel, &alarm->timer);

@@ -1,6 +1,7 @@
 /*
- * The built-in modules counter, kv, echo and crash, so that everything can be tried without writing C.
- * They are also the samples to read before writing one: see prochub.h. The fifth is builtin_blob.c.
+ * The built-in modules counter, kv, echo and crash, so that everything can be tried without writing
+ * C. They are also the samples to read before writing one: see prochub.h. The fifth is
+ * builtin_blob.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +51,7 @@ static int counter_init(struct ph_context *context, const char *args, void **sta
     return 0;
 }
 
-static int counter_handle(struct ph_context *context, void *state,
-                          const struct ph_message *message)
+static int counter_handle(struct ph_context *context, void *state, const struct ph_message *message)
 {
     struct counter *counter = state;
     const char *amount = after(message->data, "inc");

@@ -1,6 +1,6 @@
 /*
- * The built-in module blob: as much state as its argument says, checked by a checksum, so that moves of
- * large states can be tried.
+ * The built-in module blob: as much state as its argument says, checked by a checksum, so that
+ * moves of large states can be tried.
  */
 #include <string.h>
 

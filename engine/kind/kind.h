@@ -77,7 +77,8 @@ struct ph_kind {
 
 extern const struct ph_kind ph_kind_module, ph_kind_process;
 
-/* "exited with code 3", "killed by SIGKILL", "handler failed (-5): why": for people. NULL: code 0. */
+/* "exited with code 3", "killed by SIGKILL", "handler failed (-5): why": for people. NULL: code 0.
+ */
 void ph_exit_describe(const struct ph_exit *, struct ph_text *out);
 
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */

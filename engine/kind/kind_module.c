@@ -1,9 +1,9 @@
 /*
  * Module children: actors whose state is a module's.
  *
- * The actor lives as long as its child, over all instances, so a restarted child keeps its unread mail.
- * The hub asks by control bits (never more than one start and one stop are outstanding); the actor
- * answers with ph_kind_up and ph_kind_down. Everything of group 2 belongs to the actor's run.
+ * The actor lives as long as its child, over all instances, so a restarted child keeps its unread
+ * mail. The hub asks by control bits (never more than one start and one stop are outstanding); the
+ * actor answers with ph_kind_up and ph_kind_down. Everything of group 2 belongs to the actor's run.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ enum { CONTROL_START = 1, CONTROL_STOP = 2 };
 /* Timers of an instance that uses some. */
 struct timers {
     struct alarm_slot {
-        struct ph_alarm alarm;
+        struct ph_timers_alarm alarm;
         struct timers *timers;
     } slots[PH_MODULE_TIMERS_MAX];
     struct module_child *self;
@@ -67,7 +67,7 @@ static void drop_timers(struct module_child *self)
     if (!self->timers)
         return;
     for (unsigned i = 0; i < PH_MODULE_TIMERS_MAX; i++)
-        ph_alarm_cancel(node_of(self)->timers, &self->timers->slots[i].alarm);
+        ph_timers_cancel(node_of(self)->timers, &self->timers->slots[i].alarm);
     ph_free(self->timers);
     self->timers = NULL;
 }
@@ -87,7 +87,7 @@ static void begin(struct module_child *self)
         if (rc > 0)
             rc = PH_EFAILED;
         if (rc)
-            snprintf(exit.text, sizeof exit.text, "module %s: init failed: %s", module->name,
+            snprintf(exit.text, sizeof exit.text, "module %.64s: init failed: %.110s", module->name,
                      context.why[0] ? context.why : ph_error_text(rc));
     } else {
         snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
@@ -392,7 +392,7 @@ void ph_save(struct ph_context *context, const void *data, size_t length)
         ph_text_append(context->saved, data, length);
 }
 
-static void fire(struct ph_alarm *alarm)
+static void fire(struct ph_timers_alarm *alarm)
 {
     struct alarm_slot *slot = ph_container_of(alarm, struct alarm_slot, alarm);
     struct timers *timers = slot->timers;
@@ -419,10 +419,10 @@ int ph_timer(struct ph_context *context, int number, uint64_t delay_ms)
         return PH_EUSAGE;
     if (!self->timers)
         self->timers = make_timers(self);
-    struct ph_alarm *alarm = &self->timers->slots[number].alarm;
+    struct ph_timers_alarm *alarm = &self->timers->slots[number].alarm;
     if (delay_ms == UINT64_MAX)
-        ph_alarm_cancel(node_of(self)->timers, alarm);
+        ph_timers_cancel(node_of(self)->timers, alarm);
     else
-        ph_alarm_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
+        ph_timers_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
     return 0;
 }

@@ -66,7 +66,8 @@ static const struct ph_module *find_locked(const struct ph_modules *modules, con
 
 static bool is_name(const char *name)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t length = name ? strnlen(name, PH_NAME_MAX + 1) : 0;
     return length >= 1 && length <= PH_NAME_MAX && strspn(name, allowed) == length;
 }
@@ -79,16 +80,18 @@ static int check_module(const struct ph_module *module, const char *path, struct
                             "%zu bytes: compile it again with this prochub.h",
                             path, module->abi, module->size, PH_MODULE_ABI, sizeof *module);
     if (!is_name(module->name))
-        return ph_error_set(error, PH_EREFUSED, "%s: its name is not 1 to 64 characters of "
-                            "A-Z a-z 0-9 . _ -", path);
+        return ph_error_set(error, PH_EREFUSED,
+                            "%s: its name is not 1 to 64 characters of "
+                            "A-Z a-z 0-9 . _ -",
+                            path);
     if (!module->init || !module->handle)
         return ph_error_set(error, PH_EREFUSED, "%s: module %s lacks init or handle", path,
                             module->name);
     return 0;
 }
 
-static int add_locked(struct ph_modules *modules, const struct ph_module *module,
-                      const char *path, struct ph_error *error)
+static int add_locked(struct ph_modules *modules, const struct ph_module *module, const char *path,
+                      struct ph_error *error)
 {
     if (find_locked(modules, module->name))
         return ph_error_set(error, PH_EEXISTS, "%s: a module named %s is known already", path,

@@ -73,6 +73,8 @@ struct ph_process_info {
     char status[256];     /* the last STATUS= text */
 };
 void ph_process_inspect_any(const struct ph_process *, struct ph_process_info *);
+/* Only its process id, 0: none. Costs one load. */
+uint64_t ph_process_pid_any(const struct ph_process *);
 
 /* One line of output. */
 struct ph_log_line {

@@ -15,7 +15,8 @@
 
 enum { LAST_DATAGRAMS = 64 };
 
-/* ---- What the owner is told --------------------------------------------------------------------- */
+/* ---- What the owner is told ---------------------------------------------------------------------
+ */
 
 void ph_process_note(struct ph_process *process, const char *type, const char *format, ...)
 {
@@ -52,7 +53,8 @@ void ph_process_tell_up(struct ph_process *process)
     process->owner->up(process->arg, process->instance);
 }
 
-/* ---- The keeper's calls ------------------------------------------------------------------------- */
+/* ---- The keeper's calls -------------------------------------------------------------------------
+ */
 
 static struct ph_process *of_ward(struct ph_ward *ward)
 {
@@ -149,10 +151,11 @@ static const struct ph_ward_calls process_calls = {
     .ended = ended,
 };
 
-/* ---- Life --------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------
+ */
 
-void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec,
-                      uint32_t instance, uint64_t epoch)
+void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
+                      uint64_t epoch)
 {
     ph_assert(process->ward.state == PH_WARD_IDLE);
     process->id = id;
@@ -195,7 +198,8 @@ void ph_process_free(struct ph_process *process)
     ph_free(process);
 }
 
-/* ---- What is known ------------------------------------------------------------------------------ */
+/* ---- What is known ------------------------------------------------------------------------------
+ */
 
 /* The first line of a file of /proc/PID; "" when it is gone. */
 static void read_proc(int pid, const char *name, char *text, size_t size)
@@ -218,9 +222,8 @@ static uint64_t cpu_ms(int pid)
     read_proc(pid, "stat", text, sizeof text);
     const char *name_end = strrchr(text, ')'); /* the name may hold anything */
     /* Fields 3 to 13 are skipped; then come utime and stime in clock ticks. */
-    if (!name_end || sscanf(name_end + 1,
-                            " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
-                            &system) != 2)
+    if (!name_end || sscanf(name_end + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+                            &user, &system) != 2)
         return 0;
     return (uint64_t)(user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
@@ -233,6 +236,12 @@ static uint64_t rss_bytes(int pid)
     if (sscanf(text, "%*s %lu", &resident) != 1)
         return 0;
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t ph_process_pid_any(const struct ph_process *process_const)
+{
+    struct ph_process *process = (struct ph_process *)(uintptr_t)process_const;
+    return (uint64_t)atomic_load_explicit(&process->pid, memory_order_relaxed);
 }
 
 void ph_process_inspect_any(const struct ph_process *process, struct ph_process_info *info)

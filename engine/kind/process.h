@@ -1,6 +1,6 @@
 /*
- * One place for an OS process: what the monitor knows about it between the commands of its owner and
- * the reports of the keeper. See monitor.h for the promises; this is the inside.
+ * One place for an OS process: what the monitor knows about it between the commands of its owner
+ * and the reports of the keeper. See monitor.h for the promises; this is the inside.
  *
  * The monitor's thread writes everything. What others read (the log ring, the status text) is under
  * `lock`, held for a copy of at most PH_PROCESS_COPY_BYTES.

@@ -17,7 +17,7 @@
 enum { THREADS = 3, ROUNDS = 20000 };
 
 struct owned {
-    struct ph_alarm alarm;
+    struct ph_timers_alarm alarm;
     struct ph_timers *timers;
     unsigned again;
     atomic_bool dead; /* set after cancel: from then on fire must not run */
@@ -30,14 +30,14 @@ struct owner {
     atomic_uint *late;
 };
 
-static void fire(struct ph_alarm *alarm)
+static void fire(struct ph_timers_alarm *alarm)
 {
     struct owned *owned = ph_container_of(alarm, struct owned, alarm);
     if (atomic_load_explicit(&owned->dead, memory_order_relaxed))
         atomic_fetch_add_explicit(owned->late, 1, memory_order_relaxed);
     if (owned->again) {
         owned->again--;
-        ph_alarm_set(owned->timers, alarm, ph_now_ms());
+        ph_timers_set(owned->timers, alarm, ph_now_ms());
     }
 }
 
@@ -56,12 +56,12 @@ static void *own(void *arg)
         owned->late = owner->late;
         owned->alarm.fire = fire;
         owned->again = (unsigned)ph_prng_below(&prng, 4);
-        ph_alarm_set(owner->timers, &owned->alarm, ph_now_ms() + ph_prng_below(&prng, 2));
+        ph_timers_set(owner->timers, &owned->alarm, ph_now_ms() + ph_prng_below(&prng, 2));
         if (ph_prng_below(&prng, 2))
-            ph_alarm_set(owner->timers, &owned->alarm, ph_now_ms());
+            ph_timers_set(owner->timers, &owned->alarm, ph_now_ms());
         if (ph_prng_below(&prng, 4) == 0)
             sched_yield();
-        ph_alarm_cancel(owner->timers, &owned->alarm);
+        ph_timers_cancel(owner->timers, &owned->alarm);
         atomic_store_explicit(&owned->dead, true, memory_order_relaxed);
         free(owned);
     }

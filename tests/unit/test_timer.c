@@ -14,7 +14,7 @@
 #include "tests/lib/eventually.h"
 
 struct probe {
-    struct ph_alarm alarm;
+    struct ph_timers_alarm alarm;
     struct ph_timers *timers;
     uint64_t deadline_ms;
     atomic_int fired, early;
@@ -25,7 +25,7 @@ struct probe {
     int again; /* how often fire sets itself again */
 };
 
-static void fire(struct ph_alarm *alarm)
+static void fire(struct ph_timers_alarm *alarm)
 {
     struct probe *probe = ph_container_of(alarm, struct probe, alarm);
     if (ph_now_ms() < probe->deadline_ms)
@@ -33,7 +33,7 @@ static void fire(struct ph_alarm *alarm)
     if (probe->turns)
         atomic_store(&probe->turn, atomic_fetch_add(probe->turns, 1));
     if (probe->again-- > 0)
-        ph_alarm_set(probe->timers, alarm, ph_now_ms() + 1);
+        ph_timers_set(probe->timers, alarm, ph_now_ms() + 1);
     atomic_fetch_add(&probe->fired, 1);
 }
 
@@ -72,7 +72,7 @@ static void arm(struct ph_timers *timers, struct probe *probe, uint64_t in_ms)
     probe->timers = timers;
     probe->alarm.fire = fire;
     probe->deadline_ms = ph_now_ms() + in_ms;
-    ph_alarm_set(timers, &probe->alarm, probe->deadline_ms);
+    ph_timers_set(timers, &probe->alarm, probe->deadline_ms);
 }
 
 /* An alarm fires once, not before its deadline; one in the past at once. */
@@ -83,7 +83,7 @@ static void alarm_fires_at_its_deadline(void **state)
     arm(*state, &past, 0);
     assert_true(eventually(has_fired, &past, 5000));
     assert_true(eventually(has_fired, &soon, 5000));
-    ph_alarm_cancel(*state, &soon.alarm);
+    ph_timers_cancel(*state, &soon.alarm);
     assert_int_equal(atomic_load(&soon.fired), 1);
     assert_int_equal(atomic_load(&soon.early), 0);
 }
@@ -100,7 +100,7 @@ static void earlier_alarm_overtakes_a_later_one(void **state)
     assert_true(eventually(has_fired, &second, 5000));
     assert_int_equal(atomic_load(&first.turn), 0);
     assert_int_equal(atomic_load(&second.turn), 1);
-    ph_alarm_cancel(*state, &hour.alarm);
+    ph_timers_cancel(*state, &hour.alarm);
     assert_int_equal(atomic_load(&hour.fired), 0);
 }
 
@@ -111,7 +111,7 @@ static void alarm_is_set_again(void **state)
     arm(*state, &probe, 3600000);
     arm(*state, &probe, 1);
     assert_true(eventually(has_fired_four_times, &probe, 5000));
-    ph_alarm_cancel(*state, &probe.alarm);
+    ph_timers_cancel(*state, &probe.alarm);
     assert_int_equal(atomic_load(&probe.early), 0);
 }
 
@@ -120,12 +120,12 @@ static bool is_released(void *arg)
     return atomic_load(&((struct probe *)arg)->release);
 }
 
-static void fire_until_released(struct ph_alarm *alarm)
+static void fire_until_released(struct ph_timers_alarm *alarm)
 {
     struct probe *probe = ph_container_of(alarm, struct probe, alarm);
     atomic_store(&probe->entered, true);
     eventually(is_released, probe, 5000);
-    ph_alarm_set(probe->timers, alarm, 0); /* cancel must see to this one, too */
+    ph_timers_set(probe->timers, alarm, 0); /* cancel must see to this one, too */
     atomic_fetch_add(&probe->fired, 1);
 }
 
@@ -133,7 +133,7 @@ static void *cancel_it(void *arg)
 {
     struct probe *probe = arg;
     atomic_store(&probe->canceling, true);
-    ph_alarm_cancel(probe->timers, &probe->alarm);
+    ph_timers_cancel(probe->timers, &probe->alarm);
     probe->fired_at_return = atomic_load(&probe->fired);
     return NULL;
 }
@@ -151,7 +151,7 @@ static void cancel_waits_for_a_running_fire(void **state)
     assert_non_null(probe);
     probe->timers = *state;
     probe->alarm.fire = fire_until_released;
-    ph_alarm_set(*state, &probe->alarm, 0);
+    ph_timers_set(*state, &probe->alarm, 0);
     assert_true(eventually(has_entered, probe, 5000));
     assert_int_equal(pthread_create(&thread, NULL, cancel_it, probe), 0);
     assert_true(eventually(is_canceling, probe, 5000));
