@@ -142,12 +142,11 @@ static void name_lock(struct ph_gate *gate, struct ph_lock *lock, const char *na
     }
 }
 
-int ph_gate_lock(struct ph_gate *gate, const char *name, const char *reason, uint8_t level,
-                 uint64_t now_ms, uint64_t deadline_ms, bool discard, bool user,
+int ph_gate_lock(struct ph_gate *gate, const struct ph_lock_request *request, uint64_t now_ms,
                  const struct ph_lock **lock)
 {
-    name = name ? name : "";
-    if (level == 0 || level > PH_PRIORITY_USER_MAX || strlen(name) > PH_NAME_MAX)
+    const char *name = request->name ? request->name : "";
+    if (request->level == 0 || request->level > PH_PRIORITY_USER_MAX || strlen(name) > PH_NAME_MAX)
         return PH_EUSAGE;
     if (gate->lock_count >= PH_LOCKS_MAX)
         return PH_ELIMIT;
@@ -155,12 +154,12 @@ int ph_gate_lock(struct ph_gate *gate, const char *name, const char *reason, uin
         return PH_EEXISTS;
     struct ph_lock *made = ph_alloc(sizeof *made);
     made->since_ms = now_ms;
-    made->deadline_ms = deadline_ms;
-    made->level = level;
-    made->discard = discard;
-    made->user = user;
+    made->deadline_ms = request->deadline_ms;
+    made->level = request->level;
+    made->discard = request->discard;
+    made->user = request->user;
     name_lock(gate, made, name);
-    copy_cut(made->reason, PH_NAME_MAX, reason ? reason : "");
+    copy_cut(made->reason, PH_NAME_MAX, request->reason ? request->reason : "");
     made->next = gate->locks;
     gate->locks = made;
     gate->lock_count++;

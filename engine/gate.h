@@ -80,12 +80,20 @@ static inline bool ph_gate_releasing(const struct ph_gate *gate)
 /* Any held event, whatever the level (for shutdown), or NULL. */
 struct ph_gated *ph_gate_take_all(struct ph_gate *);
 
-/* Takes a lock; `name` "" makes one up ("lock-TOKEN"). PH_ELIMIT; PH_EUSAGE for a level outside
- * 1..PH_PRIORITY_USER_MAX or too long a name (a long reason is cut); PH_EEXISTS when a live lock
- * has that name. `*lock` is borrowed until the gate changes. */
-PH_MUST_CHECK int ph_gate_lock(struct ph_gate *, const char *name, const char *reason,
-                               uint8_t level, uint64_t now_ms, uint64_t deadline_ms, bool discard,
-                               bool user, const struct ph_lock **lock);
+/* What a lock is asked for with. */
+struct ph_lock_request {
+    const char *name;   /* "" or NULL: the gate makes one up ("lock-TOKEN") */
+    const char *reason; /* for people; a long one is cut; NULL: "" */
+    uint8_t level;      /* 1..PH_PRIORITY_USER_MAX */
+    bool discard;       /* drops what is below its level instead of holding it */
+    bool user;          /* `unlock all` releases it */
+    uint64_t deadline_ms;
+};
+
+/* Takes a lock. PH_ELIMIT; PH_EUSAGE for a level out of range or too long a name; PH_EEXISTS when a
+ * live lock has that name. `*lock` (may be NULL) is borrowed until the gate changes. */
+PH_MUST_CHECK int ph_gate_lock(struct ph_gate *, const struct ph_lock_request *, uint64_t now_ms,
+                               const struct ph_lock **lock);
 
 /* Releases the lock with that token: false when it is not live, and nothing changes. */
 bool ph_gate_unlock(struct ph_gate *, uint64_t token);

@@ -326,15 +326,23 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
     struct ph_host *host = ph_alloc(sizeof *host);
     struct ph_prng prng;
     ph_prng_init(&prng, seed);
-    struct ph_ports ports = {
-        .exec = &exec_port,
-        .work = &work_port,
-        .link = &link_port,
-        .trace = &trace_port,
-        .context = host,
+    const struct ph_hub_setup setup = {
+        .name = name,
+        .options = *options,
+        .ports =
+            {
+                .exec = &exec_port,
+                .work = &work_port,
+                .link = &link_port,
+                .trace = &trace_port,
+                .context = host,
+            },
+        .registry = ph_registry_create(ph_prng_next(&prng)),
+        .history = ph_history_create(),
+        .seed = ph_prng_next(&prng),
+        .now_ms = ph_now_ms(),
     };
-    ph_hub_init(&host->hub, name, options, &ports, ph_registry_create(ph_prng_next(&prng)),
-                ph_history_create(), ph_prng_next(&prng), ph_now_ms());
+    ph_hub_init(&host->hub, &setup);
     host->hub.node = node;
     host->node = node;
     ph_actor_init(&host->actor, &host_class);

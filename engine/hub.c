@@ -11,22 +11,20 @@
 
 enum { DEADLINES_PER_STEP = 128, RELEASES_PER_WORK = 128 };
 
-void ph_hub_init(struct ph_hub *hub, const char *name, const struct ph_hub_options *options,
-                 const struct ph_ports *ports, struct ph_registry *registry,
-                 struct ph_history *history, uint64_t seed, uint64_t now_ms)
+void ph_hub_init(struct ph_hub *hub, const struct ph_hub_setup *setup)
 {
     *hub = (struct ph_hub){
-        .options = *options,
-        .ports = *ports,
-        .registry = registry,
-        .history = history,
-        .now_ms = now_ms,
+        .options = setup->options,
+        .ports = setup->ports,
+        .registry = setup->registry,
+        .history = setup->history,
+        .now_ms = setup->now_ms,
     };
-    memcpy(hub->name, name, strnlen(name, PH_NAME_MAX));
-    ph_prng_init(&hub->prng, seed);
+    memcpy(hub->name, setup->name, strnlen(setup->name, PH_NAME_MAX));
+    ph_prng_init(&hub->prng, setup->seed);
     ph_gate_init(&hub->gate);
     ph_hooks_init(&hub->hooks);
-    ph_wheel_init(&hub->wheel, now_ms);
+    ph_wheel_init(&hub->wheel, setup->now_ms);
     hub->jobs_last = &hub->jobs;
     hub->done_last = &hub->done;
     hub->picture = (struct ph_status){.nodes = 1, .settled = true};

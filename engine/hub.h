@@ -76,10 +76,18 @@ PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *cons
  * its fields separated by \x1f. */
 void ph_hub_options_print(const struct ph_hub_options *, struct ph_text *out);
 
-/* `registry` and `history` are borrowed. */
-void ph_hub_init(struct ph_hub *, const char *name, const struct ph_hub_options *options,
-                 const struct ph_ports *ports, struct ph_registry *registry,
-                 struct ph_history *history, uint64_t seed, uint64_t now_ms);
+/* What a hub is made of. `registry` and `history` are borrowed, the rest is copied. */
+struct ph_hub_setup {
+    const char *name;
+    struct ph_hub_options options;
+    struct ph_ports ports;
+    struct ph_registry *registry;
+    struct ph_history *history;
+    uint64_t seed;
+    uint64_t now_ms;
+};
+
+void ph_hub_init(struct ph_hub *, const struct ph_hub_setup *);
 /* Frees jobs, hooks, held events; ops that wait are failed with PH_ESTOPPING. */
 void ph_hub_fini(struct ph_hub *);
 

@@ -21,10 +21,16 @@ void ph_hub_on_lock(struct ph_hub *hub, struct ph_event *event)
     uint8_t before = hub->gate.level;
     uint8_t level = event->lock.level ? event->lock.level : PH_PRIORITY_LOCKED;
     uint64_t length = event->lock.for_ms ? event->lock.for_ms : hub->options.lock_timeout_ms;
-    uint64_t deadline = length > PH_NEVER - hub->now_ms ? PH_NEVER : hub->now_ms + length;
+    const struct ph_lock_request request = {
+        .name = event->lock.name,
+        .reason = event->lock.reason,
+        .level = level,
+        .discard = event->lock.discard,
+        .user = true,
+        .deadline_ms = length > PH_NEVER - hub->now_ms ? PH_NEVER : hub->now_ms + length,
+    };
     const struct ph_lock *lock = NULL;
-    int rc = ph_gate_lock(&hub->gate, event->lock.name, event->lock.reason, level, hub->now_ms,
-                          deadline, event->lock.discard, true, &lock);
+    int rc = ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock);
     if (rc) {
         ph_hub_finish_op(hub, event->op, rc,
                          rc == PH_EEXISTS ? "a lock of that name is held" : "too many locks");

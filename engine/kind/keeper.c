@@ -156,7 +156,7 @@ static void run(struct ph_keeper *keeper)
     for (;;) {
         polled[0].events = POLLIN | (keeper->report_count ? POLLOUT : 0);
         polled[0].revents = polled[1].revents = 0;
-        int ready = poll(polled, 2, keeper->ending ? RETRY_MS : -1);
+        int ready = poll(polled, 2, keeper->collect_due ? 0 : keeper->ending ? RETRY_MS : -1);
         if (ready > 0 && (polled[1].revents & POLLIN) && take_signals(keeper))
             return;
         ph_keeper_collect(keeper);

@@ -57,7 +57,7 @@ struct ph_keeper {
     size_t slot_count;
     struct ph_known *buckets[PH_KEEPER_PID_BUCKETS];
     struct ph_kept *ending;
-    bool sweep_due;
+    bool sweep_due, collect_due;
     struct ph_pids children; /* scratch of the sweep */
     uint64_t reaped, strays_killed;
     struct ph_keeper_report *reports; /* that wait for the socket, first at report_first */

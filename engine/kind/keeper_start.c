@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -94,12 +95,24 @@ static int spawn_any(struct ph_keeper_client *client, int fd, pid_t *pid)
     return spawn_keeper(posix_spawnp, "prochub-keeper", fd, pid);
 }
 
+/* A thousand processes take some thousand descriptors here, and the usual soft limit is 1,024. The
+ * programs get that limit back (keeper_spawn.c). */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int ph_keeper_launch(struct ph_keeper_client *client, int *fd, struct ph_exit *failure)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return ph_exec_failure(failure, errno, "cannot start prochub-keeper: no socket pair: %s",
                                strerror(errno));
+    raise_fd_limit();
     /* What the keeper leaves behind when it dies shall come to us, not to init. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     int error = spawn_any(client, pair[1], &client->pid);

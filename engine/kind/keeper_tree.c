@@ -13,6 +13,7 @@ enum {
     TREE_DEADLINE_MS = 5000, /* then an ended tree is reported although something survives */
     LAST_DEADLINE_MS = 5000, /* the same when the keeper ends */
     DESCENDANTS_MAX = 65536,
+    COLLECT_MAX = 4096, /* then the socket has its turn, however fast a tree forks and ends */
 };
 
 /* ---- Tables ------------------------------------------------------------------------------------
@@ -160,13 +161,16 @@ static void reap(struct ph_keeper *keeper, const siginfo_t *info)
 /* Signals coalesce: one SIGCHLD may stand for a thousand ends. */
 void ph_keeper_collect(struct ph_keeper *keeper)
 {
-    for (;;) {
+    keeper->collect_due = true;
+    for (int i = 0; i < COLLECT_MAX; i++) {
         siginfo_t info = {0};
         int rc = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
         if (rc < 0 && errno == EINTR)
             continue;
-        if (rc < 0 || info.si_pid == 0)
+        if (rc < 0 || info.si_pid == 0) {
+            keeper->collect_due = false;
             return;
+        }
         reap(keeper, &info);
         keeper->sweep_due = true; /* what it left behind is ours now */
     }

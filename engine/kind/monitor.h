@@ -10,6 +10,11 @@
  * The keeper holds the processes: own session each, whole-tree kill, reaping. When the node dies,
  * the keeper kills all trees and ends; when the keeper dies, the monitor kills what it left behind
  * and reports every process as down.
+ *
+ * With the first process the program becomes a subreaper (PR_SET_CHILD_SUBREAPER), so that orphans
+ * of a dead keeper come back to it, and its soft limit of descriptors is raised to the hard one.
+ * The monitor waits for no children but the keeper and its leftovers. Destroy the processes before
+ * the monitor; ph_process_destroy_any is also fine in the `down` that ph_monitor_destroy causes.
  */
 #ifndef PH_ENGINE_KIND_MONITOR_H
 #define PH_ENGINE_KIND_MONITOR_H

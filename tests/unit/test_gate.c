@@ -13,6 +13,21 @@
 #include "engine/prng.h"
 #include "engine/wheel.h"
 
+static int lock_with(struct ph_gate *gate, const char *name, const char *reason, uint8_t level,
+                     uint64_t now_ms, uint64_t deadline_ms, bool discard, bool user,
+                     const struct ph_lock **lock)
+{
+    const struct ph_lock_request request = {
+        .name = name,
+        .reason = reason,
+        .level = level,
+        .discard = discard,
+        .user = user,
+        .deadline_ms = deadline_ms,
+    };
+    return ph_gate_lock(gate, &request, now_ms, lock);
+}
+
 enum { EVENTS = 16 };
 
 struct fixture {
@@ -43,7 +58,7 @@ static int tear_down(void **state)
 static uint64_t lock(struct ph_gate *gate, const char *name, uint8_t level, uint64_t deadline_ms)
 {
     const struct ph_lock *taken = NULL;
-    assert_int_equal(ph_gate_lock(gate, name, "", level, 0, deadline_ms, false, false, &taken), 0);
+    assert_int_equal(lock_with(gate, name, "", level, 0, deadline_ms, false, false, &taken), 0);
     return taken->token;
 }
 
@@ -231,7 +246,7 @@ static void discard_drops_instead_of_holding(void **state)
     assert_int_equal(admit(fixture, 1, 0), PH_GATE_DISCARD);
     assert_int_equal(admit(fixture, 1, 50), PH_GATE_PASS);
     const struct ph_lock *taken;
-    assert_int_equal(ph_gate_lock(&fixture->gate, "drop", "", 10, 0, 1000, true, true, &taken), 0);
+    assert_int_equal(lock_with(&fixture->gate, "drop", "", 10, 0, 1000, true, true, &taken), 0);
     assert_true(taken->discard && taken->user);
     assert_int_equal(admit(fixture, 2, 9), PH_GATE_DISCARD);
     hold(fixture, 3, 10);
@@ -271,8 +286,7 @@ static void locks_are_bounded(void **state)
     for (int i = 0; i < PH_LOCKS_MAX; i++)
         lock(&fixture->gate, "", 10, 1000);
     const struct ph_lock *none = NULL;
-    assert_int_equal(ph_gate_lock(&fixture->gate, "", "", 90, 0, 1, false, false, &none),
-                     PH_ELIMIT);
+    assert_int_equal(lock_with(&fixture->gate, "", "", 90, 0, 1, false, false, &none), PH_ELIMIT);
     assert_null(none);
     assert_int_equal(fixture->gate.level, 10);
     assert_int_equal(fixture->gate.lock_count, PH_LOCKS_MAX);
@@ -309,20 +323,18 @@ static void lock_names_are_unique(void **state)
     assert_non_null(ph_gate_find(&fixture->gate, "lock-2"));
     lock(&fixture->gate, "", 10, 1000);
     assert_non_null(ph_gate_find(&fixture->gate, "lock-4"));
-    assert_int_equal(ph_gate_lock(&fixture->gate, "lock-3", "", 10, 0, 1, false, false, &taken),
+    assert_int_equal(lock_with(&fixture->gate, "lock-3", "", 10, 0, 1, false, false, &taken),
                      PH_EEXISTS);
     char text[100];
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = '\0';
-    assert_int_equal(ph_gate_lock(&fixture->gate, text, "", 10, 0, 1, false, false, &taken),
+    assert_int_equal(lock_with(&fixture->gate, text, "", 10, 0, 1, false, false, &taken),
                      PH_EUSAGE);
-    assert_int_equal(ph_gate_lock(&fixture->gate, "", "", 0, 0, 1, false, false, &taken),
-                     PH_EUSAGE);
-    assert_int_equal(ph_gate_lock(&fixture->gate, "", "", 101, 0, 1, false, false, &taken),
-                     PH_EUSAGE);
+    assert_int_equal(lock_with(&fixture->gate, "", "", 0, 0, 1, false, false, &taken), PH_EUSAGE);
+    assert_int_equal(lock_with(&fixture->gate, "", "", 101, 0, 1, false, false, &taken), PH_EUSAGE);
     assert_null(taken);
     memcpy(text + 63, "\xc3\xa9", 2);
-    assert_int_equal(ph_gate_lock(&fixture->gate, "r", text, 10, 3, 9, false, true, &taken), 0);
+    assert_int_equal(lock_with(&fixture->gate, "r", text, 10, 3, 9, false, true, &taken), 0);
     assert_int_equal(strlen(taken->reason), 63);
     assert_int_equal(taken->since_ms, 3);
     assert_int_equal(fixture->gate.lock_count, 4);
@@ -456,8 +468,8 @@ static void step_lock(struct model *model)
         .discard = below(model, 5) == 0,
     };
     const struct ph_lock *taken = NULL;
-    assert_int_equal(ph_gate_lock(&model->gate, "", "", made.level, model->now_ms, made.deadline_ms,
-                                  made.discard, false, &taken),
+    assert_int_equal(lock_with(&model->gate, "", "", made.level, model->now_ms, made.deadline_ms,
+                               made.discard, false, &taken),
                      0);
     made.token = taken->token;
     model->locks[model->lock_count++] = made;
