@@ -30,7 +30,8 @@ uint64_t ph_keeper_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- Reports ----------------------------------------------------------------------------------- */
+/* ---- Reports -----------------------------------------------------------------------------------
+ */
 
 void ph_keeper_report(struct ph_keeper *keeper, const struct ph_keeper_report *report)
 {
@@ -58,7 +59,8 @@ static bool flush_reports(struct ph_keeper *keeper)
     return true;
 }
 
-/* ---- Commands ---------------------------------------------------------------------------------- */
+/* ---- Commands ----------------------------------------------------------------------------------
+ */
 
 static void carry_out(struct ph_keeper *keeper, const struct ph_keeper_command *command)
 {
@@ -132,7 +134,8 @@ static bool take_packets(struct ph_keeper *keeper)
     return take != TAKE_END;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------- */
+/* ---- Life --------------------------------------------------------------------------------------
+ */
 
 /* True when a signal says that the node's thread has ended. */
 static bool take_signals(struct ph_keeper *keeper)
@@ -230,10 +233,9 @@ int main(int argc, char **argv)
     struct ph_keeper *keeper = ph_alloc(sizeof *keeper);
     if (prepare(keeper, (pid_t)atol(argv[1])) < 0)
         return 1;
-    ph_keeper_report(keeper,
-                     &(struct ph_keeper_report){.type = PH_KEEPER_HELLO,
-                                                .pid = keeper->self,
-                                                .value = PH_KEEPER_VERSION});
+    ph_keeper_report(keeper, &(struct ph_keeper_report){.type = PH_KEEPER_HELLO,
+                                                        .pid = keeper->self,
+                                                        .value = PH_KEEPER_VERSION});
     if (flush_reports(keeper))
         run(keeper);
     close(keeper->socket);

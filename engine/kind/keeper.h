@@ -3,10 +3,10 @@
  *
  * It is a subreaper, so whatever leaves a process tree (double fork, daemon) comes back to it. A
  * *kept* program has a slot and a main process; its tree is everything that bears its mark
- * (keeper_wire.h), belongs to its session, or descends from it. When the main process ends, the rest
- * of the tree is killed, and the end is reported when nothing of it is left. A pid is signalled only
- * while its process is the keeper's unreaped child (or, for a process group, while its leader is), so
- * never after its reuse.
+ * (keeper_wire.h), belongs to its session, or descends from it. When the main process ends, the
+ * rest of the tree is killed, and the end is reported when nothing of it is left. A pid is
+ * signalled only while its process is the keeper's unreaped child (or, for a process group, while
+ * its leader is), so never after its reuse.
  *
  * Bounded: packets, slots, and the time that a killed tree may take to vanish. Nobody's globals.
  */
@@ -28,8 +28,8 @@ enum {
 
 struct ph_kept;
 
-/* A direct child of the keeper: the main process of `kept`, a stray of its tree, or (kept is NULL) a
- * stranger that cannot be attributed. */
+/* A direct child of the keeper: the main process of `kept`, a stray of its tree, or (kept is NULL)
+ * a stranger that cannot be attributed. */
 struct ph_known {
     pid_t pid;
     bool main;

@@ -16,8 +16,8 @@
 #include "engine/waiter.h"
 
 enum {
-    HELLO_MS = 10000,      /* a loaded machine starts programs slowly */
-    GRACE_MS = 10000,      /* for the keeper to kill all trees at the end */
+    HELLO_MS = 10000, /* a loaded machine starts programs slowly */
+    GRACE_MS = 10000, /* for the keeper to kill all trees at the end */
     REPORTS_PER_TURN = 256,
 };
 
@@ -29,7 +29,8 @@ static void count_up(atomic_ullong *counter, uint64_t by)
     atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
 }
 
-/* ---- Slots -------------------------------------------------------------------------------------- */
+/* ---- Slots --------------------------------------------------------------------------------------
+ */
 
 static void grow_slots(struct ph_keeper_client *client)
 {
@@ -73,7 +74,8 @@ static struct ph_ward *find_ward(const struct ph_keeper_client *client, uint64_t
     return ward && ward->mark == mark ? ward : NULL;
 }
 
-/* ---- Queue -------------------------------------------------------------------------------------- */
+/* ---- Queue --------------------------------------------------------------------------------------
+ */
 
 static void enqueue(struct ph_keeper_client *client, struct ph_ward *ward)
 {
@@ -138,7 +140,8 @@ void ph_ward_start(struct ph_keeper_client *client, struct ph_ward *ward)
     ward->calls->ended(ward, &full);
 }
 
-/* ---- The keeper's death ------------------------------------------------------------------------- */
+/* ---- The keeper's death -------------------------------------------------------------------------
+ */
 
 static void collect_sessions(const struct ph_keeper_client *client, struct ph_pids *sessions)
 {
@@ -175,8 +178,7 @@ static void lose_keeper(struct ph_keeper_client *client, int grace_ms, const str
     forget_keeper(client);
     ph_keeper_bury(client, grace_ms);
     collect_sessions(client, &sessions);
-    count_up(&client->strays_killed,
-             ph_leftovers_kill(client->salt, sessions.pid, sessions.count));
+    count_up(&client->strays_killed, ph_leftovers_kill(client->salt, sessions.pid, sessions.count));
     ph_pids_fini(&sessions);
     end_sent(client, exit);
     if (!greeted)
@@ -185,8 +187,8 @@ static void lose_keeper(struct ph_keeper_client *client, int grace_ms, const str
 
 static void keeper_died(struct ph_keeper_client *client)
 {
-    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = PH_EFAILED,
-                           .text = "prochub-keeper died"};
+    struct ph_exit exit = {
+        .how = PH_EXIT_FAILED, .value = PH_EFAILED, .text = "prochub-keeper died"};
     if (!client->greeted)
         ph_exec_failure(&exit, PH_EABI, "'%.120s' is not the prochub-keeper of this version",
                         client->started);
@@ -198,7 +200,8 @@ static void no_hello(struct ph_alarm *alarm)
     keeper_died(ph_container_of(alarm, struct ph_keeper_client, hello));
 }
 
-/* ---- Reports ------------------------------------------------------------------------------------ */
+/* ---- Reports ------------------------------------------------------------------------------------
+ */
 
 static void translate_end(const struct ph_keeper_report *report, struct ph_exit *exit)
 {
@@ -237,8 +240,7 @@ static void take_totals(struct ph_keeper_client *client, const struct ph_keeper_
     client->keeper_strays = report->strays_killed;
 }
 
-static void take_ward_report(struct ph_keeper_client *client,
-                             const struct ph_keeper_report *report)
+static void take_ward_report(struct ph_keeper_client *client, const struct ph_keeper_report *report)
 {
     struct ph_ward *ward = find_ward(client, report->mark);
     struct ph_exit exit = {0};
@@ -302,7 +304,8 @@ static void source_ready(struct ph_source *source, uint32_t events)
         read_reports(client);
 }
 
-/* ---- Sending ------------------------------------------------------------------------------------ */
+/* ---- Sending ------------------------------------------------------------------------------------
+ */
 
 static bool start_keeper(struct ph_keeper_client *client)
 {
@@ -358,8 +361,8 @@ static int send_packet(struct ph_keeper_client *client, const void *bytes, size_
 static bool send_commands(struct ph_keeper_client *client)
 {
     while (client->command_first < client->command_count) {
-        if (send_packet(client, &client->commands[client->command_first],
-                        sizeof *client->commands, NULL, 0) < 0)
+        if (send_packet(client, &client->commands[client->command_first], sizeof *client->commands,
+                        NULL, 0) < 0)
             return false;
         client->command_first++;
     }
@@ -419,8 +422,8 @@ static void command(struct ph_keeper_client *client, struct ph_ward *ward,
 {
     if (client->command_count == client->command_capacity) {
         client->command_capacity = client->command_capacity ? client->command_capacity * 2 : 64;
-        client->commands = ph_realloc(client->commands,
-                                      client->command_capacity * sizeof *client->commands);
+        client->commands =
+            ph_realloc(client->commands, client->command_capacity * sizeof *client->commands);
     }
     client->commands[client->command_count++] = (struct ph_keeper_command){
         .type = type, .signal_number = signal_number, .mark = ward->mark};
@@ -433,8 +436,8 @@ static bool is_with_keeper(const struct ph_ward *ward)
 
 static void call_off(struct ph_keeper_client *client, struct ph_ward *ward, int signal_number)
 {
-    struct ph_exit exit = {.how = PH_EXIT_SIGNAL, .value = signal_number,
-                           .text = "stopped before it was started"};
+    struct ph_exit exit = {
+        .how = PH_EXIT_SIGNAL, .value = signal_number, .text = "stopped before it was started"};
     end_ward(client, ward, &exit);
 }
 
@@ -460,7 +463,8 @@ void ph_ward_kill(struct ph_keeper_client *client, struct ph_ward *ward)
         call_off(client, ward, SIGKILL);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------
+ */
 
 void ph_keeper_client_init(struct ph_keeper_client *client, struct ph_loop *loop, const char *path)
 {

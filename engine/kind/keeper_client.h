@@ -2,10 +2,10 @@
  * The monitor's side of prochub-keeper: starts it, sends it work, hears its reports, and cleans up
  * after it when it dies.
  *
- * A *ward* is one program that is to run: an instance of a process or a hook's executable. Wards wait
- * in a queue here; at most PH_KEEPER_IN_FLIGHT of them are sent and unanswered, so that commands to
- * running ones never wait long. Every ward that was queued ends with exactly one call of `ended`;
- * `spawned` comes before it when the program was executed. Monitor's thread only.
+ * A *ward* is one program that is to run: an instance of a process or a hook's executable. Wards
+ * wait in a queue here; at most PH_KEEPER_IN_FLIGHT of them are sent and unanswered, so that
+ * commands to running ones never wait long. Every ward that was queued ends with exactly one call
+ * of `ended`; `spawned` comes before it when the program was executed. Monitor's thread only.
  */
 #ifndef PH_ENGINE_KIND_KEEPER_CLIENT_H
 #define PH_ENGINE_KIND_KEEPER_CLIENT_H
@@ -27,8 +27,8 @@ enum ph_ward_state { PH_WARD_IDLE, PH_WARD_QUEUED, PH_WARD_SENT, PH_WARD_RUNS };
 struct ph_ward {
     const struct ph_ward_calls *calls;
     enum ph_ward_state state;
-    uint64_t mark; /* while not idle */
-    pid_t pid;     /* while it runs */
+    uint64_t mark;                /* while not idle */
+    pid_t pid;                    /* while it runs */
     struct ph_ward *next, **link; /* in the queue */
 };
 
@@ -47,7 +47,7 @@ struct ph_ward_calls {
 
 struct ph_keeper_client {
     struct ph_loop *loop;
-    char path[PH_KEEPER_PATH_BYTES]; /* "": beside the program, else from PATH */
+    char path[PH_KEEPER_PATH_BYTES];    /* "": beside the program, else from PATH */
     char started[PH_KEEPER_PATH_BYTES]; /* the path of the last start */
     struct ph_source source;
     struct ph_alarm hello; /* it must say hello by then */
@@ -78,8 +78,8 @@ void ph_keeper_client_fini(struct ph_keeper_client *);
 
 /* Queues an idle ward. */
 void ph_ward_start(struct ph_keeper_client *, struct ph_ward *);
-/* To the main process / to its group / SIGKILL to the tree. A ward that still waits in the queue ends
- * at once when it is stopped or killed. */
+/* To the main process / to its group / SIGKILL to the tree. A ward that still waits in the queue
+ * ends at once when it is stopped or killed. */
 void ph_ward_signal(struct ph_keeper_client *, struct ph_ward *, int signal_number);
 void ph_ward_stop(struct ph_keeper_client *, struct ph_ward *, int signal_number);
 void ph_ward_kill(struct ph_keeper_client *, struct ph_ward *);

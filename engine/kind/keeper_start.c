@@ -41,8 +41,8 @@ static int set_attributes(posix_spawnattr_t *attributes)
     sigdelset(&standard, SIGSTOP);
     posix_spawnattr_setsigmask(attributes, &all);
     posix_spawnattr_setsigdefault(attributes, &standard);
-    return posix_spawnattr_setflags(
-        attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETSID);
 }
 
 typedef int (*spawn_fn)(pid_t *, const char *, const posix_spawn_file_actions_t *,

@@ -9,14 +9,15 @@
 #include "engine/kind/keeper.h"
 
 enum {
-    SWEEP_ROUNDS = 16,      /* of one sweep: a tree may fork while it is being killed */
+    SWEEP_ROUNDS = 16,       /* of one sweep: a tree may fork while it is being killed */
     TREE_DEADLINE_MS = 5000, /* then an ended tree is reported although something survives */
     LAST_DEADLINE_MS = 5000, /* the same when the keeper ends */
     DESCENDANTS_MAX = 65536,
     COLLECT_MAX = 4096, /* then the socket has its turn, however fast a tree forks and ends */
 };
 
-/* ---- Tables ------------------------------------------------------------------------------------ */
+/* ---- Tables ------------------------------------------------------------------------------------
+ */
 
 static struct ph_known **bucket_of(struct ph_keeper *keeper, pid_t pid)
 {
@@ -104,7 +105,8 @@ void ph_kept_add(struct ph_keeper *keeper, uint64_t mark, pid_t pid)
     known->kept = kept;
 }
 
-/* ---- Ends -------------------------------------------------------------------------------------- */
+/* ---- Ends --------------------------------------------------------------------------------------
+ */
 
 static void begin_end(struct ph_keeper *keeper, struct ph_kept *kept, const siginfo_t *info)
 {
@@ -174,7 +176,8 @@ void ph_keeper_collect(struct ph_keeper *keeper)
     }
 }
 
-/* ---- Trees ------------------------------------------------------------------------------------- */
+/* ---- Trees -------------------------------------------------------------------------------------
+ */
 
 static struct ph_kept *find_session(struct ph_keeper *keeper, pid_t session)
 {

@@ -2,9 +2,9 @@
  * What the monitor and prochub-keeper say to each other, over a SOCK_SEQPACKET pair.
  *
  * Both are built from one source tree and start as a pair, so the packets are plain structs; HELLO
- * carries PH_KEEPER_VERSION and the monitor refuses another one. Every packet is bounded and checked
- * on both sides. A program under the keeper is named by its slot and its mark; an answer or a command
- * whose mark does not fit the slot is about an earlier program and is dropped.
+ * carries PH_KEEPER_VERSION and the monitor refuses another one. Every packet is bounded and
+ * checked on both sides. A program under the keeper is named by its slot and its mark; an answer or
+ * a command whose mark does not fit the slot is about an earlier program and is dropped.
  *
  * The mark is a 64-bit number that a whole process tree carries: as its soft RLIMIT_LOCKS (a limit
  * that Linux has not enforced since 2.4.25, inherited over fork, exec, setsid and a cleared
@@ -18,7 +18,7 @@
 
 enum {
     PH_KEEPER_VERSION = 1,
-    PH_KEEPER_FD = 3,               /* the keeper's end of the pair */
+    PH_KEEPER_FD = 3, /* the keeper's end of the pair */
     PH_KEEPER_PACKET_MAX = 128 * 1024,
     PH_KEEPER_FDS_MAX = 3,
     PH_KEEPER_GROUPS_MAX = 256,
@@ -105,10 +105,10 @@ struct ph_keeper_report {
     uint32_t stage;
     uint32_t how;
     int32_t value;
-    uint32_t leftovers;     /* processes of the tree that outlived the main one and were killed */
-    uint32_t survivors;     /* … and could not be killed */
+    uint32_t leftovers; /* processes of the tree that outlived the main one and were killed */
+    uint32_t survivors; /* … and could not be killed */
     uint32_t unused;
-    uint64_t reaped;        /* totals of this keeper */
+    uint64_t reaped; /* totals of this keeper */
     uint64_t strays_killed;
 };
 

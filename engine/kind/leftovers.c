@@ -10,7 +10,8 @@
 
 enum { DEADLINE_MS = 5000 };
 
-/* Only what came from the keeper: the host program has children of its own, which are not touched. */
+/* Only what came from the keeper: the host program has children of its own, which are not touched.
+ */
 static bool is_ours(pid_t pid, uint64_t salt, const pid_t *sessions, size_t count)
 {
     if (ph_proctree_mark(pid, salt))

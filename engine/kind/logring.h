@@ -1,9 +1,9 @@
 /*
  * The last output of an OS process: lines in a bounded ring of bytes.
  *
- * Bytes come in pieces from two streams; each stream's unfinished line waits aside until its newline
- * comes, it reaches PH_LOG_LINE_MAX bytes (then it is cut and marked partial) or the stream is
- * flushed. The oldest lines go when there is no room; they are counted. Memory is taken as lines
+ * Bytes come in pieces from two streams; each stream's unfinished line waits aside until its
+ * newline comes, it reaches PH_LOG_LINE_MAX bytes (then it is cut and marked partial) or the stream
+ * is flushed. The oldest lines go when there is no room; they are counted. Memory is taken as lines
  * come, up to the capacity. Pure data: the owner locks.
  */
 #ifndef PH_ENGINE_KIND_LOGRING_H
@@ -44,9 +44,9 @@ void ph_logring_flush(struct ph_logring *, int64_t wall_ms);
 uint64_t ph_logring_last(const struct ph_logring *);    /* seq of the newest line; 0: none yet */
 uint64_t ph_logring_dropped(const struct ph_logring *); /* lines that are gone */
 
-/* Copies lines with seq > `after` into `out`: the newest `limit` of them (0: all), but from the oldest
- * only as many as fit into `bytes` (at least one). Each is a struct ph_logcopy, its text, padding.
- * Returns the bytes used; *more says that newer ones are left. */
+/* Copies lines with seq > `after` into `out`: the newest `limit` of them (0: all), but from the
+ * oldest only as many as fit into `bytes` (at least one). Each is a struct ph_logcopy, its text,
+ * padding. Returns the bytes used; *more says that newer ones are left. */
 struct ph_logcopy {
     uint64_t seq;
     int64_t wall_ms;

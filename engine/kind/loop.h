@@ -1,11 +1,11 @@
 /*
  * The monitor's event loop: descriptors (epoll, level-triggered) and alarms.
  *
- * Sources and alarms are embedded in what they belong to. A turn handles at most PH_LOOP_BATCH ready
- * descriptors; a handler does a bounded amount of work, so nobody starves. A source that was removed
- * is not called any more in the same turn, but its memory must stay until the turn is over. Alarms
- * are few and mostly postponed (watchdogs), so they are a list that is looked at when the earliest
- * deadline known has passed. Monitor's thread only.
+ * Sources and alarms are embedded in what they belong to. A turn handles at most PH_LOOP_BATCH
+ * ready descriptors; a handler does a bounded amount of work, so nobody starves. A source that was
+ * removed is not called any more in the same turn, but its memory must stay until the turn is over.
+ * Alarms are few and mostly postponed (watchdogs), so they are a list that is looked at when the
+ * earliest deadline known has passed. Monitor's thread only.
  */
 #ifndef PH_ENGINE_KIND_LOOP_H
 #define PH_ENGINE_KIND_LOOP_H

@@ -42,7 +42,8 @@ struct command {
     int signal_number;
 };
 
-/* ---- Commands, on the monitor's thread ---------------------------------------------------------- */
+/* ---- Commands, on the monitor's thread ----------------------------------------------------------
+ */
 
 static void do_start(struct ph_monitor *monitor, const struct command *command)
 {
@@ -87,12 +88,8 @@ static void do_quit(struct ph_monitor *monitor, const struct command *command)
 }
 
 static void (*const command_table[COMMANDS])(struct ph_monitor *, const struct command *) = {
-    [COMMAND_START] = do_start,
-    [COMMAND_STOP] = do_stop,
-    [COMMAND_KILL] = do_kill,
-    [COMMAND_SIGNAL] = do_signal,
-    [COMMAND_DESTROY] = do_destroy,
-    [COMMAND_RUN] = do_run,
+    [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,       [COMMAND_KILL] = do_kill,
+    [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy, [COMMAND_RUN] = do_run,
     [COMMAND_QUIT] = do_quit,
 };
 
@@ -140,7 +137,8 @@ static void *monitor_main(void *arg)
     return NULL;
 }
 
-/* ---- Commands, from any thread ------------------------------------------------------------------ */
+/* ---- Commands, from any thread ------------------------------------------------------------------
+ */
 
 static struct command *new_command(enum command_type type, struct ph_process *process)
 {
@@ -202,9 +200,11 @@ void ph_monitor_run_any(struct ph_monitor *monitor, const char *path, const char
     post(monitor, command);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------
+ */
 
-/* All signals stay with the host program's threads; a write to a broken pipe is an error code here. */
+/* All signals stay with the host program's threads; a write to a broken pipe is an error code here.
+ */
 static int start_thread(struct ph_monitor *monitor)
 {
     sigset_t all, before;

@@ -32,7 +32,7 @@ struct ph_monitor {
     struct ph_keeper_client keeper;
     struct ph_source wake;
     bool stop;
-    char *buffer; /* PH_MONITOR_READ_BYTES, scratch of one handler */
+    char *buffer;                 /* PH_MONITOR_READ_BYTES, scratch of one handler */
     struct ph_run *finished_runs; /* freed after the turn */
 };
 

@@ -2,9 +2,9 @@
  * The receiving side of sd_notify: one datagram socket per process that wants it.
  *
  * The address is abstract (nothing stays behind in a file system) and hard to guess; the sender's
- * credentials come from the kernel. A datagram is at most PH_NOTIFY_BYTES long and consists of lines
- * KEY=VALUE; anything else is invalid, is counted, and changes nothing. Descriptors that come along
- * are closed, which is also the answer that BARRIER=1 asks for.
+ * credentials come from the kernel. A datagram is at most PH_NOTIFY_BYTES long and consists of
+ * lines KEY=VALUE; anything else is invalid, is counted, and changes nothing. Descriptors that come
+ * along are closed, which is also the answer that BARRIER=1 asks for.
  */
 #ifndef PH_ENGINE_KIND_NOTIFY_H
 #define PH_ENGINE_KIND_NOTIFY_H
@@ -37,8 +37,8 @@ struct ph_notify_sender {
     uid_t uid;
 };
 
-/* Receives one datagram into `bytes` (PH_NOTIFY_BYTES). Its length, larger than PH_NOTIFY_BYTES if it
- * was cut; -EAGAIN when there is none. */
+/* Receives one datagram into `bytes` (PH_NOTIFY_BYTES). Its length, larger than PH_NOTIFY_BYTES if
+ * it was cut; -EAGAIN when there is none. */
 ssize_t ph_notify_receive(int fd, char *bytes, struct ph_notify_sender *sender);
 
 #endif

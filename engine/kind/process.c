@@ -15,7 +15,8 @@
 
 enum { LAST_DATAGRAMS = 64 };
 
-/* ---- What the owner is told --------------------------------------------------------------------- */
+/* ---- What the owner is told ---------------------------------------------------------------------
+ */
 
 void ph_process_note(struct ph_process *process, const char *type, const char *format, ...)
 {
@@ -52,7 +53,8 @@ void ph_process_tell_up(struct ph_process *process)
     process->owner->up(process->arg, process->instance);
 }
 
-/* ---- The keeper's calls ------------------------------------------------------------------------- */
+/* ---- The keeper's calls -------------------------------------------------------------------------
+ */
 
 static struct ph_process *of_ward(struct ph_ward *ward)
 {
@@ -97,7 +99,7 @@ static void spawned(struct ph_ward *ward)
 {
     struct ph_process *process = of_ward(ward);
     atomic_store_explicit(&process->pid, ward->pid, memory_order_relaxed);
-    if (!process->spec->ready_notify)
+    if (!process->spec->ready_notify || process->said_ready)
         ph_process_tell_up(process);
 }
 
@@ -149,16 +151,18 @@ static const struct ph_ward_calls process_calls = {
     .ended = ended,
 };
 
-/* ---- Life --------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------
+ */
 
-void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec,
-                      uint32_t instance, uint64_t epoch)
+void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
+                      uint64_t epoch)
 {
     ph_assert(process->ward.state == PH_WARD_IDLE);
     process->id = id;
     process->spec = spec;
     process->instance = instance;
     process->epoch = epoch;
+    process->said_ready = false;
     process->up = false;
     process->watchdog_ms = spec->watchdog_ms;
     process->failed[0] = '\0';
@@ -195,7 +199,8 @@ void ph_process_free(struct ph_process *process)
     ph_free(process);
 }
 
-/* ---- What is known ------------------------------------------------------------------------------ */
+/* ---- What is known ------------------------------------------------------------------------------
+ */
 
 /* The first line of a file of /proc/PID; "" when it is gone. */
 static void read_proc(int pid, const char *name, char *text, size_t size)
@@ -218,9 +223,8 @@ static uint64_t cpu_ms(int pid)
     read_proc(pid, "stat", text, sizeof text);
     const char *name_end = strrchr(text, ')'); /* the name may hold anything */
     /* Fields 3 to 13 are skipped; then come utime and stime in clock ticks. */
-    if (!name_end || sscanf(name_end + 1,
-                            " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu", &user,
-                            &system) != 2)
+    if (!name_end || sscanf(name_end + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+                            &user, &system) != 2)
         return 0;
     return (uint64_t)(user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }

@@ -1,6 +1,6 @@
 /*
- * One place for an OS process: what the monitor knows about it between the commands of its owner and
- * the reports of the keeper. See monitor.h for the promises; this is the inside.
+ * One place for an OS process: what the monitor knows about it between the commands of its owner
+ * and the reports of the keeper. See monitor.h for the promises; this is the inside.
  *
  * The monitor's thread writes everything. What others read (the log ring, the status text) is under
  * `lock`, held for a copy of at most PH_PROCESS_COPY_BYTES.
@@ -48,8 +48,9 @@ struct ph_process {
     char notify_address[PH_NOTIFY_ADDRESS_BYTES];
     int log_fd;
     bool log_broken;
-    uid_t uid; /* that the program is started with */
-    bool up;   /* told */
+    uid_t uid;       /* that the program is started with */
+    bool said_ready; /* the datagram may be seen before the keeper's report of the start */
+    bool up;         /* told */
     uint64_t watchdog_ms;
     struct ph_alarm watchdog;
     char failed[128]; /* why it is being killed by us; "": it is not */

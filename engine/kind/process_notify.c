@@ -12,8 +12,8 @@
 
 enum { DATAGRAMS_PER_TURN = 16 };
 
-/* From the process itself, or from another one of its tree. A sender that has ended already (a shell
- * script's systemd-notify) is known by its user only. */
+/* From the process itself, or from another one of its tree. A sender that has ended already (a
+ * shell script's systemd-notify) is known by its user only. */
 static bool is_of_tree(const struct ph_process *process, const struct ph_notify_sender *sender)
 {
     if (sender->pid <= 0)
@@ -31,8 +31,8 @@ static void refuse(struct ph_process *process, const struct ph_notify_sender *se
                    const char *why)
 {
     atomic_fetch_add_explicit(&process->monitor->notify_invalid, 1, memory_order_relaxed);
-    ph_process_note(process, "notify_invalid", "datagram from pid %d ignored: %s",
-                    (int)sender->pid, why);
+    ph_process_note(process, "notify_invalid", "datagram from pid %d ignored: %s", (int)sender->pid,
+                    why);
 }
 
 static void bark(struct ph_process *process, const char *why)
@@ -80,13 +80,15 @@ static void take_datagram(struct ph_process *process, const struct ph_notify *no
 {
     if (notify->has_status)
         take_status(process, notify->status);
-    if (notify->ready && process->ward.state == PH_WARD_RUNS)
+    process->said_ready |= notify->ready;
+    if (process->said_ready && process->ward.state == PH_WARD_RUNS)
         ph_process_tell_up(process);
     if (notify->stopping)
         ph_process_note(process, "notify_stopping", "the program says that it is stopping");
     if (notify->has_main_pid)
-        ph_process_note(process, "notify_ignored", "MAINPID= ignored: the main process stays the "
-                                                   "one that was started");
+        ph_process_note(process, "notify_ignored",
+                        "MAINPID= ignored: the main process stays the "
+                        "one that was started");
     take_watchdog(process, notify);
 }
 
@@ -118,8 +120,7 @@ void ph_process_notify_drain(struct ph_process *process, int limit)
 static void notify_ready(struct ph_source *source, uint32_t events)
 {
     (void)events;
-    ph_process_notify_drain(ph_container_of(source, struct ph_process, notify),
-                            DATAGRAMS_PER_TURN);
+    ph_process_notify_drain(ph_container_of(source, struct ph_process, notify), DATAGRAMS_PER_TURN);
 }
 
 int ph_process_notify_open(struct ph_process *process)

@@ -12,7 +12,8 @@
 /* After the end of a process its pipe holds at most what a pipe can hold. */
 enum { DRAIN_READS = 64 };
 
-/* ---- The file ----------------------------------------------------------------------------------- */
+/* ---- The file -----------------------------------------------------------------------------------
+ */
 
 static void open_file(struct ph_process *process)
 {
@@ -47,7 +48,8 @@ static void write_file(struct ph_process *process, const char *bytes, size_t len
     }
 }
 
-/* ---- The pipes ---------------------------------------------------------------------------------- */
+/* ---- The pipes ----------------------------------------------------------------------------------
+ */
 
 static void take_output(struct ph_process *process, bool error, const char *bytes, size_t length)
 {
@@ -88,7 +90,8 @@ static int open_pipe(struct ph_process *process, bool error, int *write_fd)
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* of the reading end only; programs expect blocking ones */
+    fcntl(ends[0], F_SETFL,
+          O_NONBLOCK); /* of the reading end only; programs expect blocking ones */
     output->process = process;
     output->error = error;
     output->source.ready = output_ready;
@@ -151,7 +154,8 @@ void ph_process_output_close(struct ph_process *process)
     ph_waitlist_wake(&process->log_waiters);
 }
 
-/* ---- Readers ------------------------------------------------------------------------------------ */
+/* ---- Readers ------------------------------------------------------------------------------------
+ */
 
 struct reading {
     char *bytes;
@@ -190,8 +194,8 @@ static void copy_out(struct ph_process *process, struct reading *reading, size_t
     pthread_mutex_unlock(&process->lock);
 }
 
-/* In pieces, so that the monitor never waits for more than one copy, and not beyond what was there at
- * the beginning, so that a flood does not hold the caller. */
+/* In pieces, so that the monitor never waits for more than one copy, and not beyond what was there
+ * at the beginning, so that a flood does not hold the caller. */
 uint64_t ph_process_log_any(struct ph_process *process, uint64_t after, size_t limit,
                             void (*fn)(void *arg, const struct ph_log_line *), void *arg)
 {

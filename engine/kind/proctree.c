@@ -145,8 +145,7 @@ static uint64_t token_of_environ(pid_t pid, uint64_t salt)
     char *text = ph_alloc(ENVIRON_BYTES + 1);
     size_t length = 0;
     ssize_t got;
-    while (length < ENVIRON_BYTES &&
-           (got = read(fd, text + length, ENVIRON_BYTES - length)) > 0)
+    while (length < ENVIRON_BYTES && (got = read(fd, text + length, ENVIRON_BYTES - length)) > 0)
         length += (size_t)got;
     close(fd);
     uint64_t mark = find_token(text, length, salt);

@@ -37,15 +37,15 @@ int ph_exec_failure(struct ph_exit *failure, int code, const char *format, ...)
     return code > 0 ? -code : code;
 }
 
-/* ---- The node's environment --------------------------------------------------------------------- */
+/* ---- The node's environment ---------------------------------------------------------------------
+ */
 
 static bool is_passed_on(const char *text, size_t key_length)
 {
     if (strncmp(text, "LC_", 3) == 0)
         return true;
     for (size_t i = 0; i < PH_COUNT_OF(environ_keys); i++) {
-        if (strlen(environ_keys[i]) == key_length &&
-            memcmp(environ_keys[i], text, key_length) == 0)
+        if (strlen(environ_keys[i]) == key_length && memcmp(environ_keys[i], text, key_length) == 0)
             return true;
     }
     return false;
@@ -84,7 +84,8 @@ static const char *find_pair(const struct ph_pair *pairs, size_t count, const ch
     return NULL;
 }
 
-/* ---- Packets ------------------------------------------------------------------------------------ */
+/* ---- Packets ------------------------------------------------------------------------------------
+ */
 
 void ph_packet_init(struct ph_packet *packet)
 {
@@ -134,7 +135,8 @@ static void put_pair(struct ph_packet *packet, const char *key, const char *valu
     head_of(packet)->envc++;
 }
 
-/* ---- The user ----------------------------------------------------------------------------------- */
+/* ---- The user -----------------------------------------------------------------------------------
+ */
 
 struct user {
     struct passwd entry;
@@ -176,7 +178,8 @@ static void put_user(struct ph_packet *packet, const struct user *user)
     }
 }
 
-/* ---- The program's path ------------------------------------------------------------------------- */
+/* ---- The program's path -------------------------------------------------------------------------
+ */
 
 static bool is_executable(const char *path)
 {
@@ -219,7 +222,8 @@ static int put_path(struct ph_packet *packet, const struct ph_program *program,
     return 0;
 }
 
-/* ---- The environment ---------------------------------------------------------------------------- */
+/* ---- The environment ----------------------------------------------------------------------------
+ */
 
 /* Ours go last and replace others of the same name. */
 static bool is_ours(const struct ph_program *program, const char *key)
@@ -298,7 +302,8 @@ static void put_environ(struct ph_packet *packet, const struct ph_program *progr
     put_ours(packet, program, mark);
 }
 
-/* ---- All together ------------------------------------------------------------------------------- */
+/* ---- All together -------------------------------------------------------------------------------
+ */
 
 static int build(struct ph_packet *packet, const struct ph_program *program, uint64_t mark,
                  struct user *user, struct ph_exit *failure)
@@ -323,8 +328,10 @@ static int build(struct ph_packet *packet, const struct ph_program *program, uin
     put_environ(packet, program, user, mark);
     head->bytes = (uint32_t)(packet->length - texts);
     if (packet->length > PH_KEEPER_PACKET_MAX)
-        return ph_exec_failure(failure, E2BIG, "arguments and environment of '%.60s' take more "
-                               "than %d bytes", program->argv[0], PH_KEEPER_PACKET_MAX);
+        return ph_exec_failure(failure, E2BIG,
+                               "arguments and environment of '%.60s' take more "
+                               "than %d bytes",
+                               program->argv[0], PH_KEEPER_PACKET_MAX);
     return 0;
 }
 

@@ -1,10 +1,11 @@
 /*
- * The packet that asks the keeper to run a program: path, arguments, environment, user, descriptors.
+ * The packet that asks the keeper to run a program: path, arguments, environment, user,
+ * descriptors.
  *
  * Everything that may fail before the program runs and needs libc's tables (the search in PATH, the
  * user's name) is done here, on the monitor's thread; what is left for the child is plain system
- * calls. The environment is made anew: some of the node's own variables (PH_ENVIRON_KEYS), the spec's,
- * then ours.
+ * calls. The environment is made anew: some of the node's own variables (PH_ENVIRON_KEYS), the
+ * spec's, then ours.
  */
 #ifndef PH_ENGINE_KIND_PROGRAM_H
 #define PH_ENGINE_KIND_PROGRAM_H

@@ -177,9 +177,9 @@ static inline void victim_main(int argc, char **argv)
         const char *name;
         void (*fn)(char **argv);
     } victims[] = {
-        {"linger", victim_linger},   {"daemon", victim_daemon},   {"forker", victim_forker},
-        {"stubborn", victim_stubborn}, {"closed", victim_closed}, {"ready", victim_ready},
-        {"babble", victim_babble},   {"healthy", victim_healthy}, {"quick", victim_quick},
+        {"linger", victim_linger},     {"daemon", victim_daemon},   {"forker", victim_forker},
+        {"stubborn", victim_stubborn}, {"closed", victim_closed},   {"ready", victim_ready},
+        {"babble", victim_babble},     {"healthy", victim_healthy}, {"quick", victim_quick},
         {"inspect", victim_inspect},
     };
     for (size_t i = 0; argc > 1 && i < sizeof victims / sizeof victims[0]; i++) {
