@@ -1,10 +1,11 @@
 /*
  * The command table: one row per command with its usage, its options, its check and its run.
  *
- * The table is the only list of commands: the parser's check, help, completion and the session use it.
- * A row's options say name, type and range once; ph_command_read turns the words of a statement into
- * an argument block (positional words, option values, target, expression) with errors that have a
- * position. `check` is that reading without running; the whole script is checked before it runs.
+ * The table is the only list of commands: the parser's check, help, completion and the session use
+ * it. A row's options say name, type and range once; ph_command_read turns the words of a statement
+ * into an argument block (positional words, option values, target, expression) with errors that
+ * have a position. `check` is that reading without running; the whole script is checked before it
+ * runs.
  */
 #ifndef PH_IPC_COMMAND_H
 #define PH_IPC_COMMAND_H
@@ -38,7 +39,8 @@ struct ph_option {
 
 enum {
     PH_OPTIONS_MAX = 12,
-    PH_COMMAND_CLIENT = 1 << 0, /* run where the script is (let, echo, sleep, source, exit, watch, help) */
+    PH_COMMAND_CLIENT =
+        1 << 0, /* run where the script is (let, echo, sleep, source, exit, watch, help) */
     PH_COMMAND_SPEC = 1 << 1,   /* all other KEY=VALUE words and the argv make a spec (`start`) */
     PH_COMMAND_TARGET = 1 << 2, /* positional words are a TARGET */
     PH_COMMAND_EXPR = 1 << 3,   /* positional words are a condition (`wait`, `assert`) */
@@ -67,11 +69,11 @@ struct ph_args {
     const struct ph_word *values[PH_OPTIONS_MAX]; /* per option: the word, or NULL */
     const char *texts[PH_OPTIONS_MAX];            /* the value's text */
     uint64_t numbers[PH_OPTIONS_MAX];             /* its number */
-    struct ph_expr *expr;  /* `where EXPR` or a condition */
-    struct ph_spec *spec;  /* of `start` */
-    const char **keys;     /* KEY=VALUE words */
+    struct ph_expr *expr;                         /* `where EXPR` or a condition */
+    struct ph_spec *spec;                         /* of `start` */
+    const char **keys;                            /* KEY=VALUE words */
     size_t key_count;
-    char *text;            /* of PH_COMMAND_TEXT */
+    char *text; /* of PH_COMMAND_TEXT */
 };
 
 /* The row for the statement's first words, or NULL with an error that suggests the nearest name. */

@@ -2,10 +2,10 @@
  * Expressions: `state != running and (restarts > 3 or not tag = web)`, and the conditions of `wait`
  * and `assert`.
  *
- * Parsed from words into a small tree of bounded depth (64) and size (1,024 nodes); evaluated against
- * a resolver, which knows the fields. Numbers compare as numbers, durations and sizes too when the
- * field is one, everything else as text; `=~` is a POSIX extended regular expression. A quoted word is
- * always a literal.
+ * Parsed from words into a small tree of bounded depth (64) and size (1,024 nodes); evaluated
+ * against a resolver, which knows the fields. Numbers compare as numbers, durations and sizes too
+ * when the field is one, everything else as text; `=~` is a POSIX extended regular expression. A
+ * quoted word is always a literal.
  */
 #ifndef PH_IPC_EXPR_H
 #define PH_IPC_EXPR_H
@@ -36,7 +36,8 @@ struct ph_resolver {
     const char *fields; /* for messages: "id, node, state, …" */
     /* At evaluation: the field's value. */
     void (*value)(void *subject, const char *field, struct ph_value *value);
-    /* Conditions only (NULL otherwise): `count(where EXPR)`, `count(TARGET…)` and `child ID FIELD`. */
+    /* Conditions only (NULL otherwise): `count(where EXPR)`, `count(TARGET…)` and `child ID
+     * FIELD`. */
     uint64_t (*count)(void *subject, const struct ph_expr *where);
     void (*child)(void *subject, const char *id, const char *field, struct ph_value *value);
 };

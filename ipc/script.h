@@ -1,11 +1,11 @@
 /*
  * Scripts: words, statements, positions.
  *
- * A script is parsed as a whole before anything runs. One command a line; '#' at the start of a word
- * begins a comment, '\' at the end of a line joins the next, ';' as a word separates commands. Words:
- * bare, 'raw', "with escapes" (docs/commands.md). `$NAME` in bare and double-quoted words is replaced
- * when the statement runs. After a bare `--` all words up to the end of the command are argv.
- * Bounded: lines of 1 MiB, 64 MiB and 1,000,000 statements a script.
+ * A script is parsed as a whole before anything runs. One command a line; '#' at the start of a
+ * word begins a comment, '\' at the end of a line joins the next, ';' as a word separates commands.
+ * Words: bare, 'raw', "with escapes" (docs/commands.md). `$NAME` in bare and double-quoted words is
+ * replaced when the statement runs. After a bare `--` all words up to the end of the command are
+ * argv. Bounded: lines of 1 MiB, 64 MiB and 1,000,000 statements a script.
  */
 #ifndef PH_IPC_SCRIPT_H
 #define PH_IPC_SCRIPT_H
@@ -20,14 +20,14 @@ struct ph_word {
     const char *text; /* NUL-terminated; may hold no NUL */
     size_t length;
     uint32_t line, column; /* from 1; columns count characters */
-    bool quoted;    /* literal: no option, no operator, no keyword */
-    bool variable;  /* holds $NAME still to be replaced */
+    bool quoted;           /* literal: no option, no operator, no keyword */
+    bool variable;         /* holds $NAME still to be replaced */
 };
 
 struct ph_statement {
     struct ph_word *words;
     size_t count;
-    size_t argv; /* index of the first word after `--`, or `count` */
+    size_t argv;    /* index of the first word after `--`, or `count` */
     bool tolerated; /* began with `try`, which is not among the words */
 };
 

@@ -239,6 +239,12 @@ static uint64_t rss_bytes(int pid)
     return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+uint64_t ph_process_pid_any(const struct ph_process *process_const)
+{
+    struct ph_process *process = (struct ph_process *)(uintptr_t)process_const;
+    return (uint64_t)atomic_load_explicit(&process->pid, memory_order_relaxed);
+}
+
 void ph_process_inspect_any(const struct ph_process *process, struct ph_process_info *info)
 {
     struct ph_process *locked = (struct ph_process *)(uintptr_t)process; /* for the mutex */
