@@ -99,7 +99,7 @@ static void spawned(struct ph_ward *ward)
 {
     struct ph_process *process = of_ward(ward);
     atomic_store_explicit(&process->pid, ward->pid, memory_order_relaxed);
-    if (!process->spec->ready_notify)
+    if (!process->spec->ready_notify || process->said_ready)
         ph_process_tell_up(process);
 }
 
@@ -162,6 +162,7 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->spec = spec;
     process->instance = instance;
     process->epoch = epoch;
+    process->said_ready = false;
     process->up = false;
     process->watchdog_ms = spec->watchdog_ms;
     process->failed[0] = '\0';

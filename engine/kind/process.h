@@ -48,8 +48,9 @@ struct ph_process {
     char notify_address[PH_NOTIFY_ADDRESS_BYTES];
     int log_fd;
     bool log_broken;
-    uid_t uid; /* that the program is started with */
-    bool up;   /* told */
+    uid_t uid;       /* that the program is started with */
+    bool said_ready; /* the datagram may be seen before the keeper's report of the start */
+    bool up;         /* told */
     uint64_t watchdog_ms;
     struct ph_alarm watchdog;
     char failed[128]; /* why it is being killed by us; "": it is not */
