@@ -191,12 +191,10 @@ void ph_process_destroy_any(struct ph_process *process)
         post(process->monitor, new_command(COMMAND_DESTROY, process));
 }
 
-void ph_monitor_run_any(struct ph_monitor *monitor, const char *path, const char *input,
-                        size_t length, uint64_t timeout_ms,
-                        void (*done)(void *arg, const struct ph_run_result *), void *arg)
+void ph_monitor_run_any(struct ph_monitor *monitor, const struct ph_run_request *request)
 {
     struct command *command = new_command(COMMAND_RUN, NULL);
-    command->run = ph_run_create(monitor, path, input, length, timeout_ms, done, arg);
+    command->run = ph_run_create(monitor, request);
     post(monitor, command);
 }
 
