@@ -42,8 +42,7 @@ struct command {
     int signal_number;
 };
 
-/* ---- Commands, on the monitor's thread ----------------------------------------------------------
- */
+/* ---- Commands, on the monitor's thread ------------------------------------------------------- */
 
 static void do_start(struct ph_monitor *monitor, const struct command *command)
 {
@@ -137,8 +136,7 @@ static void *monitor_main(void *arg)
     return NULL;
 }
 
-/* ---- Commands, from any thread ------------------------------------------------------------------
- */
+/* ---- Commands, from any thread --------------------------------------------------------------- */
 
 static struct command *new_command(enum command_type type, struct ph_process *process)
 {
@@ -198,8 +196,7 @@ void ph_monitor_run_any(struct ph_monitor *monitor, const struct ph_run_request 
     post(monitor, command);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* All signals stay with the host program's threads; a write to a broken pipe is an error code here.
  */

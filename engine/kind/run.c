@@ -32,8 +32,7 @@ static struct ph_run *of_ward(struct ph_ward *ward)
     return ph_container_of(ward, struct ph_run, ward);
 }
 
-/* ---- Output -------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 static void keep_output(struct ph_run *run, const char *bytes, size_t length)
 {
@@ -63,8 +62,7 @@ static void output_ready(struct ph_source *source, uint32_t events)
     read_output(ph_container_of(source, struct ph_run, source));
 }
 
-/* ---- The keeper's calls -------------------------------------------------------------------------
- */
+/* ---- The keeper's calls ---------------------------------------------------------------------- */
 
 /* The input lies in memory, so the executable may read it late or never. */
 static int open_input(const struct ph_run *run)
@@ -157,8 +155,7 @@ static const struct ph_ward_calls run_calls = {
     .ended = ended,
 };
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void time_is_over(struct ph_alarm *alarm)
 {

@@ -12,8 +12,7 @@
 #include "tests/lib/place.h"
 #include "tests/lib/victim.h"
 
-/* ---- Starts and ends ----------------------------------------------------------------------------
- */
+/* ---- Starts and ends ------------------------------------------------------------------------- */
 
 /* Every way to end is told once, with its value. */
 static void ends_are_told_with_their_value(void **state)
@@ -153,8 +152,7 @@ static void a_user_is_taken_on(void **state)
     ph_process_destroy_any(place.process);
 }
 
-/* ---- Output -------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 /* stderr is joined or kept apart; the last unfinished line counts too. */
 static void output_is_kept_as_lines(void **state)
@@ -260,8 +258,7 @@ static void closed_descriptors_are_no_end(void **state)
     assert_true(pid_is_gone(&pid));
 }
 
-/* ---- Readiness and watchdog ---------------------------------------------------------------------
- */
+/* ---- Readiness and watchdog ------------------------------------------------------------------ */
 
 static bool is_at_work(void *arg)
 {

@@ -16,8 +16,7 @@
 
 enum { MANY = 300 };
 
-/* ---- Trees --------------------------------------------------------------------------------------
- */
+/* ---- Trees ----------------------------------------------------------------------------------- */
 
 /* A daemon that left parent, session and environment dies with its tree, on kill and on exit. */
 static void a_daemonised_descendant_dies_with_its_tree(void **state)
@@ -138,8 +137,7 @@ static void the_nodes_death_leaves_nothing(void **state)
     }
 }
 
-/* ---- Many ---------------------------------------------------------------------------------------
- */
+/* ---- Many ------------------------------------------------------------------------------------ */
 
 /* 200 starts and ends later there are as many descriptors as before. */
 static void restarts_leak_no_descriptors(void **state)
@@ -202,8 +200,7 @@ static void destroy_ends_what_is_left(void **state)
     assert_true(pid_is_gone(&pid));
 }
 
-/* ---- Runs ---------------------------------------------------------------------------------------
- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 struct run {
     pthread_mutex_t lock;

@@ -47,8 +47,7 @@ static const struct ph_process_owner place_owner = {
     .note = told_note,
 };
 
-/* ---- Helpers ------------------------------------------------------------------------------------
- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 void place_init(struct place *place, struct fixture *fixture)
 {
