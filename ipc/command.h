@@ -54,7 +54,7 @@ enum {
                                  * missing when `min` is 0; a bare option may be the very last word */
     PH_COMMAND_NESTED = 1 << 7, /* the words are a command of their own (`watch`); options of the row
                                  * come before it or last */
-    PH_COMMAND_CLUSTER = 1 << 8, /* for several nodes: refused when it is run, not listed in help */
+    PH_COMMAND_CLUSTER = 1 << 8, /* for several nodes: any words, refused when it is run, not in help */
 };
 
 struct ph_command {
@@ -65,8 +65,9 @@ struct ph_command {
     unsigned flags;
     unsigned min, max; /* positional words (max 0 with min 0: none; UINT_MAX: any) */
     struct ph_option options[PH_OPTIONS_MAX];
-    const struct ph_resolver *resolver; /* of `where` and conditions; NULL: ph_child_resolver */
-    /* NULL in client commands, which ipc/run_client.c finds by name. Runs it: 0, or a negative code after an error was said through ph_session_error. */
+    const struct ph_resolver *resolver; /* of EXPR; NULL: conditions, or a child's fields for `where` */
+    /* Runs it: 0, or a negative code after an error was said through ph_session_error. NULL in client
+     * commands: ipc/run_client.c finds theirs by name. */
     int (*run)(struct ph_session *, const struct ph_args *);
 };
 

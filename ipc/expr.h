@@ -45,7 +45,7 @@ struct ph_resolver {
     enum ph_value_type (*type)(const char *field);
     /* Conditions only (NULL otherwise): `count(where EXPR)`, `count(TARGET…)` and `child ID FIELD`. A
      * TARGET is given as an expression over id, tag and node. */
-    const struct ph_resolver *children; /* the fields of EXPR and FIELD: &ph_child_resolver */
+    const struct ph_resolver *children; /* of EXPR and FIELD; NULL: ph_child_resolver */
     uint64_t (*count)(void *subject, const struct ph_expr *where);
     void (*child)(void *subject, const char *id, const char *field, struct ph_value *value);
 };

@@ -198,6 +198,12 @@ const struct ph_statement *ph_script_at(const struct ph_script *script, size_t i
     return index < script->count ? &script->statements[index] : NULL;
 }
 
+const char *ph_script_text(const struct ph_script *script, size_t *length)
+{
+    *length = script->length;
+    return script->text;
+}
+
 const char *ph_script_text_line(const char *text, size_t text_length, uint32_t line, size_t *length)
 {
     const char *at = text, *end = text + text_length;

@@ -90,6 +90,8 @@ void ph_script_destroy(struct ph_script *);
 const char *ph_script_name(const struct ph_script *);
 size_t ph_script_count(const struct ph_script *);
 const struct ph_statement *ph_script_at(const struct ph_script *, size_t index);
+/* The whole text, as it came. */
+const char *ph_script_text(const struct ph_script *, size_t *length);
 /* The text of source line `line` (from 1), without its end; "" when there is none. */
 const char *ph_script_line(const struct ph_script *, uint32_t line, size_t *length);
 /* The same of a text that could not be parsed. */
