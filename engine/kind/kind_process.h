@@ -1,5 +1,5 @@
 /*
- * The OS processes among the children: how the monitor's processes (monitor.h) become a kind.
+ * OS processes as children: the glue between a child and its place in the monitor.
  */
 #ifndef PH_ENGINE_KIND_KIND_PROCESS_H
 #define PH_ENGINE_KIND_KIND_PROCESS_H
@@ -7,7 +7,7 @@
 #include "engine/kind/monitor.h"
 #include "engine/registry.h"
 
-/* The process of a child of kind `process`; it lives at least as long as the read section. */
+/* The process of a child, or NULL when it is of another kind. In a read section. */
 struct ph_process *ph_child_process_rcu(const struct ph_child *);
 
 #endif
