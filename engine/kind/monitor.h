@@ -97,6 +97,11 @@ uint64_t ph_process_log_any(struct ph_process *, uint64_t after, size_t limit,
 /* Woken when lines arrive or an instance ends. */
 struct ph_waitlist *ph_process_log_waiters(struct ph_process *);
 
+/* Keeps the process's place (its log and the waiters on it) beyond the end of its child: for who
+ * follows a log. In a read section in which the child was found / any thread. */
+void ph_process_hold_rcu(struct ph_process *);
+void ph_process_release_any(struct ph_process *);
+
 struct ph_run_result {
     struct ph_exit exit;
     bool timed_out;
