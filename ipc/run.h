@@ -1,8 +1,8 @@
 /*
  * The script runner: runs a script's statements through a door.
  *
- * It replaces variables, runs the client commands (let, echo, sleep, source, watch, help, exit) itself and
- * stops at the first failure, unless told otherwise. One thread; ph_run_cancel from any.
+ * It replaces variables, runs the client commands (let, echo, sleep, source, watch, help, exit)
+ * itself and stops at the first failure, unless told otherwise. One thread; ph_run_cancel from any.
  */
 #ifndef PH_IPC_RUN_H
 #define PH_IPC_RUN_H
@@ -28,7 +28,8 @@ struct ph_run {
     atomic_bool canceled;     /* set by ph_run_cancel, read before each statement */
 };
 
-void ph_run_init(struct ph_run *, struct ph_door *, struct ph_sink *, enum ph_form, bool keep_going);
+void ph_run_init(struct ph_run *, struct ph_door *, struct ph_sink *, enum ph_form,
+                 bool keep_going);
 void ph_run_fini(struct ph_run *);
 
 /* Runs the whole script (it was parsed and checked). Returns the exit code of commands.md; the first
