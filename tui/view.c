@@ -42,9 +42,10 @@ void ph_wants_fini(struct ph_wants *wants)
     *wants = (struct ph_wants){0};
 }
 
+/* 0 for no text. */
 static uint64_t hash_text(const char *text)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = *text ? 14695981039346656037u : 0;
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 1099511628211u;
     return hash;
