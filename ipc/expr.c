@@ -53,6 +53,11 @@ static bool is_keyword(const struct ph_expr_token *token, const char *keyword)
            memcmp(token->text, keyword, token->length) == 0;
 }
 
+static bool is_any_keyword(const struct ph_expr_token *token)
+{
+    return is_keyword(token, "and") || is_keyword(token, "or") || is_keyword(token, "not");
+}
+
 static int new_node(struct parser *parser, enum ph_expr_kind kind, struct ph_expr **node)
 {
     if (parser->nodes == NODES_MAX)
@@ -65,7 +70,8 @@ static int new_node(struct parser *parser, enum ph_expr_kind kind, struct ph_exp
 
 /* ---- Fields -------------------------------------------------------------------------------- */
 
-static int refuse_field(struct parser *parser, const struct ph_resolver *resolver, const char *field)
+static int refuse_field(struct parser *parser, const struct ph_resolver *resolver,
+                        const char *field)
 {
     struct ph_nearest nearest = {0};
     char names[32][64];
@@ -80,17 +86,16 @@ static int refuse_field(struct parser *parser, const struct ph_resolver *resolve
         at += length;
         at += strspn(at, ", ");
     }
-    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE,
-                          "unknown field %s%s%s%s; the fields are: %s",
-                          ph_shown(field, strlen(field)).text,
-                          nearest.word ? ", did you mean " : "", nearest.word ? nearest.word : "",
-                          nearest.word ? "?" : "", resolver->fields);
+    return ph_word_refuse(
+        &parser->token.at, parser->error, PH_EUSAGE, "unknown field %s%s%s%s; the fields are: %s",
+        ph_shown(field, strlen(field)).text, nearest.word ? ", did you mean " : "",
+        nearest.word ? nearest.word : "", nearest.word ? "?" : "", resolver->fields);
 }
 
 static int parse_field(struct parser *parser, const struct ph_resolver *resolver, char **field)
 {
     const struct ph_expr_token *token = &parser->token;
-    if (token->type != PH_EXPR_VALUE)
+    if (token->type != PH_EXPR_VALUE || is_any_keyword(token))
         return refuse_token(parser, "a field");
     char *name = ph_copy_text(token->text, token->length);
     int rc = 0;
@@ -236,7 +241,8 @@ static enum ph_value_type type_of(const struct parser *parser, const struct ph_e
     return known ? resolver->type(node->field) : PH_VALUE_NONE;
 }
 
-/* The C library unrolls {…} and takes its time with back references, so a pattern is bounded first. */
+/* The C library unrolls {…} and takes its time with back references, so a pattern is bounded first.
+ */
 static const char *regex_is_too_large(const char *pattern, size_t length)
 {
     uint64_t repeats = 1;
@@ -284,9 +290,8 @@ static int compile(struct parser *parser, struct ph_expr *node)
     char why[128];
     regerror(rc, regex, why, sizeof why);
     ph_free(regex);
-    return ph_word_refuse(&token->at, parser->error, PH_EUSAGE,
-                          "%s is no regular expression: %s", ph_shown(node->text, node->length).text,
-                          why);
+    return ph_word_refuse(&token->at, parser->error, PH_EUSAGE, "%s is no regular expression: %s",
+                          ph_shown(node->text, node->length).text, why);
 }
 
 static bool is_bool_text(const char *text)
@@ -306,8 +311,9 @@ static int check_value(struct parser *parser, const struct ph_expr *node)
     if (!wanted)
         return 0;
     const char *name = node->field ? node->field : "count";
-    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE, "%s is compared with %s, not %s",
-                          name, wanted, ph_shown(node->text, node->length).text);
+    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE,
+                          "%s is compared with %s, not %s", name, wanted,
+                          ph_shown(node->text, node->length).text);
 }
 
 static int parse_value(struct parser *parser, struct ph_expr *node)
@@ -315,7 +321,7 @@ static int parse_value(struct parser *parser, struct ph_expr *node)
     const struct ph_expr_token *token = &parser->token;
     node->op = token->op;
     advance(parser);
-    if (token->type != PH_EXPR_VALUE)
+    if (token->type != PH_EXPR_VALUE || is_any_keyword(token))
         return refuse_token(parser, "a value");
     node->text = ph_copy_text(token->text, token->length);
     node->length = token->length;

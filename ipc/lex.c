@@ -78,8 +78,8 @@ static void put(struct ph_lexer *lexer, const char *bytes, size_t length)
     lexer->in_name = false;
 }
 
-/* A quote or a joined line ends a variable's name: mark it, for a letter may follow. The mark has the
- * room of the bytes that are left out here. */
+/* A quote or a joined line ends a variable's name: mark it, for a letter may follow. The mark has
+ * the room of the bytes that are left out here. */
 static void end_name(struct ph_lexer *lexer)
 {
     static const char mark = (char)PH_WORD_VARIABLE_END;

@@ -1,9 +1,9 @@
 /*
  * Rows: what commands say, in every output form.
  *
- * A command describes its columns once (a const table), then puts values row by row; the writer turns
- * them into a table, wide table, JSON, JSON lines or tab-separated text. Values are raw in JSON
- * (numbers, RFC 3339 times) and made for people in tables (units, "-" for nothing). Text from
+ * A command describes its columns once (a const table), then puts values row by row; the writer
+ * turns them into a table, wide table, JSON, JSON lines or tab-separated text. Values are raw in
+ * JSON (numbers, RFC 3339 times) and made for people in tables (units, "-" for nothing). Text from
  * children is escaped in every form. Output goes to a sink in bounded pieces: a million rows do not
  * become one buffer, except in tables (their widths are taken from the first 1,000 rows).
  */
@@ -16,7 +16,8 @@
 
 #include "engine/text.h"
 
-/* Where output goes: `data` is standard output, `note` standard error. Negative: it is gone, stop. */
+/* Where output goes: `data` is standard output, `note` standard error. Negative: it is gone, stop.
+ */
 struct ph_sink {
     int (*data)(struct ph_sink *, const char *bytes, size_t length);
     int (*note)(struct ph_sink *, const char *bytes, size_t length);
@@ -28,7 +29,7 @@ enum ph_form { PH_FORM_TABLE, PH_FORM_WIDE, PH_FORM_JSON, PH_FORM_JSONL, PH_FORM
 bool ph_form_parse(const char *text, enum ph_form *form);
 
 enum ph_column_type {
-    PH_COLUMN_TEXT,     /* text; NULL is JSON null and "-" */
+    PH_COLUMN_TEXT, /* text; NULL is JSON null and "-" */
     PH_COLUMN_UINT,
     PH_COLUMN_BOOL,
     PH_COLUMN_TIME,     /* int64_t wall-clock ms */
@@ -41,15 +42,15 @@ enum ph_column_type {
 };
 
 struct ph_column {
-    const char *key;    /* JSON key and, in capitals, the heading */
+    const char *key; /* JSON key and, in capitals, the heading */
     enum ph_column_type type;
-    bool wide;          /* only in wide tables, JSON and TSV */
+    bool wide; /* only in wide tables, JSON and TSV */
 };
 
 struct ph_rows; /* one output of one command */
 
-/* `type` is the "t" of the objects. `single`: exactly one row (an object, not an array; in tables it is
- * printed as "key  value" lines). */
+/* `type` is the "t" of the objects. `single`: exactly one row (an object, not an array; in tables
+ * it is printed as "key  value" lines). */
 struct ph_rows *ph_rows_begin(struct ph_sink *, enum ph_form, const char *type,
                               const struct ph_column *columns, size_t count, bool single);
 
@@ -62,8 +63,8 @@ void ph_rows_time(struct ph_rows *, int64_t wall_ms);
 /* Negative: the sink is gone. */
 int ph_rows_end_row(struct ph_rows *);
 
-/* The next row, up to its end, is another object of `type` with these columns, in JSON and JSON lines
- * (a gap among events). Nothing of it is shown in the other forms. */
+/* The next row, up to its end, is another object of `type` with these columns, in JSON and JSON
+ * lines (a gap among events). Nothing of it is shown in the other forms. */
 void ph_rows_other(struct ph_rows *, const char *type, const struct ph_column *columns,
                    size_t count);
 
