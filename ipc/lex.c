@@ -287,8 +287,9 @@ static int read_part(struct ph_lexer *lexer)
 
 static bool has_operator(const char *text, size_t length)
 {
+    static const char operators[] = {'=', '!', '<', '>', '('};
     for (size_t i = 0; i < length; i++) {
-        if (memchr("=!<>(", text[i], 5))
+        if (memchr(operators, text[i], sizeof operators))
             return true;
     }
     return false;
