@@ -3,8 +3,8 @@
  *
  * ph_alloc never returns NULL: a size that the program itself chose and that cannot be had ends the
  * process with a message, so that internal code has no branches that no test reaches. A size that
- * comes from outside (a script, a frame, a module) goes through ph_try_alloc, which may return NULL;
- * the caller answers -ENOMEM. Any thread.
+ * comes from outside (a script, a frame, a module) goes through ph_try_alloc, which may return
+ * NULL; the caller answers -ENOMEM. Any thread.
  */
 #ifndef PH_ENGINE_ALLOC_H
 #define PH_ENGINE_ALLOC_H

@@ -19,31 +19,31 @@
 struct ph_hub;
 
 /* name, text, priority: below the gate's level an event waits. */
-#define PH_EVENT_MAP(X)                                                    \
-    X(PH_EVENT_START, "start", PH_PRIORITY_LOCKED)                         \
-    X(PH_EVENT_STOP, "stop", PH_PRIORITY_LOCKED)                           \
-    X(PH_EVENT_RESTART, "restart", PH_PRIORITY_LOCKED)                     \
-    X(PH_EVENT_SIGNAL, "signal", PH_PRIORITY_LOCKED)                       \
-    X(PH_EVENT_DISPATCH, "dispatch", 0)                                    \
-    X(PH_EVENT_LOCK, "lock", PH_PRIORITY_SYSTEM)                           \
-    X(PH_EVENT_UNLOCK, "unlock", PH_PRIORITY_SYSTEM)                       \
-    X(PH_EVENT_HOOK_ADD, "hook_add", PH_PRIORITY_SYSTEM)                   \
-    X(PH_EVENT_HOOK_REMOVE, "hook_remove", PH_PRIORITY_SYSTEM)             \
-    X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)                 \
-    X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)                   \
-    X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)               \
-    X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)               \
-    X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)                 \
-    X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)                     \
-    X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)                           \
-    X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                             \
+#define PH_EVENT_MAP(X)                                        \
+    X(PH_EVENT_START, "start", PH_PRIORITY_LOCKED)             \
+    X(PH_EVENT_STOP, "stop", PH_PRIORITY_LOCKED)               \
+    X(PH_EVENT_RESTART, "restart", PH_PRIORITY_LOCKED)         \
+    X(PH_EVENT_SIGNAL, "signal", PH_PRIORITY_LOCKED)           \
+    X(PH_EVENT_DISPATCH, "dispatch", 0)                        \
+    X(PH_EVENT_LOCK, "lock", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_UNLOCK, "unlock", PH_PRIORITY_SYSTEM)           \
+    X(PH_EVENT_HOOK_ADD, "hook_add", PH_PRIORITY_SYSTEM)       \
+    X(PH_EVENT_HOOK_REMOVE, "hook_remove", PH_PRIORITY_SYSTEM) \
+    X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)     \
+    X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)       \
+    X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)   \
+    X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)   \
+    X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)     \
+    X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
 
 enum ph_event_type {
 #define PH_EVENT_ENUM(name, text, priority) name,
     PH_EVENT_MAP(PH_EVENT_ENUM)
 #undef PH_EVENT_ENUM
-    PH_EVENT_TYPES
+        PH_EVENT_TYPES
 };
 
 const char *ph_event_name(enum ph_event_type);
@@ -74,7 +74,7 @@ struct ph_event {
             uint8_t level;
             bool discard;
             uint64_t for_ms; /* 0: the default */
-        } lock; /* and unlock */
+        } lock;              /* and unlock */
         struct {
             char name[PH_NAME_MAX + 1];
             char *payload;
@@ -104,9 +104,7 @@ struct ph_event {
             struct ph_exit *exit; /* down only; NULL: exit code 0 */
         } child;
         struct {
-            char id[PH_ID_MAX + 1];
-            char type[PH_NAME_MAX + 1];
-            char *text;
+            char *id, *type, *text;
         } note;
         struct {
             int kind; /* enum ph_work */

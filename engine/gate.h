@@ -1,17 +1,19 @@
 /*
  * The gate: the timed queue lock in front of a hub.
  *
- * Every event is admitted by the gate before the hub sees it. Priority at or above the level passes;
- * below, it is held in arrival order, or discarded when the event or a lock says so. The level is the
- * maximum over the live locks. Locks are owned and counted: each has a name, a reason, a level and a
- * deadline, and only its own release or its own deadline ends it; releasing a stale token changes
- * nothing. When the level falls, held events that pass now come out in their original order.
+ * Every event is admitted by the gate before the hub sees it. Priority at or above the level
+ * passes; below, it is held in arrival order, or discarded when the event or a lock says so. The
+ * level is the maximum over the live locks. Locks are owned and counted: each has a name, a reason,
+ * a level and a deadline, and only its own release or its own deadline ends it; releasing a stale
+ * token changes nothing. When the level falls, held events that pass now come out in their original
+ * order.
  *
  * Pure data, the hub's actor only; time is passed in. Bounded: PH_LOCKS_MAX locks, PH_GATE_HELD_MAX
  * held events; what is refused is counted.
  *
- * Invariants: (1) level == max(level of live locks), 0 without one. (2) No held event has a priority
- * at or above the level once ph_gate_next returned NULL. (3) Held events are in arrival order.
+ * Invariants: (1) level == max(level of live locks), 0 without one. (2) No held event has a
+ * priority at or above the level once ph_gate_next returned NULL. (3) Held events are in arrival
+ * order.
  */
 #ifndef PH_ENGINE_GATE_H
 #define PH_ENGINE_GATE_H
@@ -47,12 +49,12 @@ struct ph_lock {
 
 struct ph_gate {
     uint8_t level;
-    bool discard; /* a lock at the level discards */
+    bool discard; /* a live lock discards what is below its own level */
     struct ph_lock *locks;
     uint32_t lock_count;
     uint64_t next_token, next_arrival;
     struct ph_gated *held_first, **held_last; /* arrival order */
-    struct ph_gated **cursor;                 /* where ph_gate_next goes on; reset when level falls */
+    struct ph_gated **cursor; /* where ph_gate_next goes on; reset when level falls */
     uint32_t held_count;
     uint64_t held_total, discarded, refused, expired;
 };
@@ -62,20 +64,36 @@ void ph_gate_init(struct ph_gate *);
 void ph_gate_fini(struct ph_gate *);
 
 /* Decides about one event; with PH_GATE_HELD the gate borrows it until ph_gate_next returns it. An
- * event must not overtake held ones of its own right to pass: call ph_gate_next until NULL first. */
+ * event must not overtake held ones of its own right to pass: call ph_gate_next until NULL first.
+ */
 enum ph_gate_verdict ph_gate_admit(struct ph_gate *, struct ph_gated *event, uint64_t now_ms);
 
 /* The oldest held event that passes at the present level, or NULL. Amortised O(1). */
 struct ph_gated *ph_gate_next(struct ph_gate *);
 
+/* Might ph_gate_next return an event? */
+static inline bool ph_gate_releasing(const struct ph_gate *gate)
+{
+    return gate->held_count && *gate->cursor;
+}
+
 /* Any held event, whatever the level (for shutdown), or NULL. */
 struct ph_gated *ph_gate_take_all(struct ph_gate *);
 
-/* Takes a lock; `name` "" makes one up ("lock-TOKEN"). PH_ELIMIT, or PH_EEXISTS when a live lock has
- * that name. `*lock` is borrowed until the gate changes. */
-PH_MUST_CHECK int ph_gate_lock(struct ph_gate *, const char *name, const char *reason,
-                               uint8_t level, uint64_t now_ms, uint64_t deadline_ms, bool discard,
-                               bool user, const struct ph_lock **lock);
+/* What a lock is asked for with. */
+struct ph_lock_request {
+    const char *name;   /* "" or NULL: the gate makes one up ("lock-TOKEN") */
+    const char *reason; /* for people; a long one is cut; NULL: "" */
+    uint8_t level;      /* 1..PH_PRIORITY_USER_MAX */
+    bool discard;       /* drops what is below its level instead of holding it */
+    bool user;          /* `unlock all` releases it */
+    uint64_t deadline_ms;
+};
+
+/* Takes a lock. PH_ELIMIT; PH_EUSAGE for a level out of range or too long a name; PH_EEXISTS when a
+ * live lock has that name. `*lock` (may be NULL) is borrowed until the gate changes. */
+PH_MUST_CHECK int ph_gate_lock(struct ph_gate *, const struct ph_lock_request *, uint64_t now_ms,
+                               const struct ph_lock **lock);
 
 /* Releases the lock with that token: false when it is not live, and nothing changes. */
 bool ph_gate_unlock(struct ph_gate *, uint64_t token);

@@ -1,10 +1,10 @@
 /*
  * What happened to a hub: an append-only ring of event records with sequence numbers and causes.
  *
- * One writer (the hub's actor), any number of readers that never wait for it. Records lie in chunks;
- * a chunk is written once, from front to back, and `committed` (release) tells readers how far. The
- * oldest chunk is retracted when there are PH_HISTORY_CHUNKS of them and freed after a grace period.
- * No allocation per event. Readers hold an RCU read section (ph_rcu_enter).
+ * One writer (the hub's actor), any number of readers that never wait for it. Records lie in
+ * chunks; a chunk is written once, from front to back, and `committed` (release) tells readers how
+ * far. The oldest chunk is retracted when there are PH_HISTORY_CHUNKS of them and freed after a
+ * grace period. No allocation per event. Readers hold an RCU read section (ph_rcu_enter).
  */
 #ifndef PH_ENGINE_HISTORY_H
 #define PH_ENGINE_HISTORY_H
@@ -13,18 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct ph_history;
+#include "engine/prochub.h"
 
-/* One event. `type` is a name of docs/events.md or a custom event's name. Texts are NUL-terminated. */
-struct ph_record {
-    uint64_t seq;    /* 1, 2, 3, …; set by append */
-    uint64_t cause;  /* seq of the event that led to this one; 0: none */
-    uint64_t now_ms; /* the node's monotonic clock */
-    uint8_t priority;
-    const char *type;
-    const char *id;   /* the child, or "" */
-    const char *text; /* for people, or "" */
-};
+struct ph_history;
 
 struct ph_history *ph_history_create(void);
 void ph_history_destroy(struct ph_history *); /* no reader, no writer left */
@@ -36,8 +27,8 @@ uint64_t ph_history_append(struct ph_history *, const struct ph_record *record);
 uint64_t ph_history_last(const struct ph_history *); /* any thread: newest seq, 0 if none */
 
 /* Any thread, in a read section: calls `fn` for the records with seq > `after`, oldest first, until
- * it returns false. The record dies with the section. Returns the oldest seq still kept, so a caller
- * sees what it missed. */
+ * it returns false. The record dies with the section. Returns the oldest seq still kept, so a
+ * caller sees what it missed. */
 uint64_t ph_history_each_rcu(const struct ph_history *, uint64_t after,
                              bool (*fn)(void *arg, const struct ph_record *), void *arg);
 

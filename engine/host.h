@@ -2,9 +2,10 @@
  * A host runs one hub on its node's worker pool: it owns the hub's queue, its actor, its alarm, its
  * statistics and the published picture, and implements the hub's ports.
  *
- * The way of an event: ph_host_post (any thread) -> queue -> the host's actor -> ph_hub_submit (gate)
- * -> ph_hub_step -> ports. After a batch the actor publishes one picture, completes the ops that are
- * done (so a caller reads its own writes) and wakes those who wait for a change.
+ * The way of an event: ph_host_post (any thread) -> queue -> the host's actor -> ph_hub_submit
+ * (gate)
+ * -> ph_hub_step -> ports. After a batch the actor publishes one picture, completes the ops that
+ * are done (so a caller reads its own writes) and wakes those who wait for a change.
  *
  * Reference counted; the public handle `struct ph_hub *` is &host->hub.
  */
@@ -32,14 +33,15 @@ struct ph_host {
     struct ph_queue queue;
     atomic_uint queued; /* requests in `queue` */
     atomic_uint refs;
-    struct ph_alarm alarm;     /* the hub's next deadline */
-    uint64_t alarm_ms;         /* what it is set to; the actor's */
-    struct ph_waitlist changes; /* woken after each picture */
+    struct ph_timers_alarm alarm; /* the hub's next deadline */
+    uint64_t alarm_ms;            /* what it is set to; the actor's */
+    struct ph_waitlist changes;   /* woken after each picture */
     _Atomic(struct ph_picture *) picture;
     struct ph_picture *retired; /* pictures that wait for one grace period */
     unsigned retired_count;
     uint64_t version;
     struct ph_stats *stats;
+    bool gone;            /* its hub has ended and it left the node's list; the actor's */
     struct ph_host *next; /* in the node's list */
 };
 
@@ -54,10 +56,12 @@ PH_MUST_CHECK int ph_host_create(struct ph_node *, const char *name,
 void ph_host_get(struct ph_host *);
 void ph_host_put(struct ph_host *);
 
-/* Any thread: queues an event (moved). PH_ELIMIT when PH_QUEUE_MAX requests wait, PH_ESTOPPING when the
- * hub has ended; the event is destroyed then (its op fails with the same code). System events are
- * always taken. */
+/* Any thread: queues an event (moved). PH_ELIMIT when PH_QUEUE_MAX requests wait; the event is
+ * destroyed then and its op fails with the same code. System events are always taken. */
 PH_MUST_CHECK int ph_host_post(struct ph_host *, struct ph_event *);
+
+/* The same for events that are always taken. */
+void ph_host_post_system(struct ph_host *, struct ph_event *);
 
 /* Runs `fn` in a hub step; the op's reply is what it wrote. */
 PH_MUST_CHECK int ph_hub_inspect(struct ph_hub *, ph_inspect_fn fn, struct ph_op **op);

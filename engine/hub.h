@@ -2,10 +2,10 @@
  * The hub: one coarse deterministic machine.
  *
  * ph_hub_submit passes an event through the gate; ph_hub_step handles one that passed. Everything a
- * hub does is the answer to an event; its only way out are the ports. It sees no clock (events carry
- * now_ms), no thread, no socket, and its randomness is a seeded generator: the same events give the
- * same hub. Work for many children is a *job*: each step does a slice of it (PH_JOB_SLICE), and
- * ph_hub_has_work says that more is to be done.
+ * hub does is the answer to an event; its only way out are the ports. It sees no clock (events
+ * carry now_ms), no thread, no socket, and its randomness is a seeded generator: the same events
+ * give the same hub. Work for many children is a *job*: each step does a slice of it
+ * (PH_JOB_SLICE), and ph_hub_has_work says that more is to be done.
  *
  * Owner: the hub's actor (tests: the test). Readers of other threads see the registry, the history
  * and the picture that the host publishes (host.h).
@@ -55,15 +55,16 @@ struct ph_hub {
     uint64_t now_ms; /* of the event in work */
     struct ph_gate gate;
     struct ph_hooks hooks;
-    struct ph_wheel wheel;               /* deadlines of children and hook calls */
-    struct ph_job *jobs, **jobs_last;    /* runnable or waiting for results, oldest first */
-    struct ph_op *done, **done_last;     /* to complete once the picture is out */
-    struct ph_status picture;            /* kept up to date by every step */
+    struct ph_wheel wheel;            /* deadlines of children and hook calls */
+    struct ph_job *jobs, **jobs_last; /* runnable or waiting for results, oldest first */
+    struct ph_op *done, **done_last;  /* to complete once the picture is out */
+    struct ph_status picture;         /* the counters; ph_hub_picture adds the rest */
     uint64_t last_epoch;
-    uint64_t restart_slot_us;            /* restart rate (GCRA): when the next slot is free */
-    bool growing;                        /* a PH_WORK_GROW is under way */
+    uint64_t restart_slot_us; /* restart rate (GCRA): when the next slot is free */
+    bool growing;             /* a PH_WORK_GROW is under way */
+    struct ph_hub_timer shutdown_timer;
     bool stepping;
-    struct ph_op *shutdown;              /* of the request that ends the hub */
+    struct ph_op *shutdown; /* of the request that ends the hub */
     bool stopping, stopped;
 };
 
@@ -71,29 +72,42 @@ struct ph_hub {
  * PH_EREFUSED for strategies that need more than one node. */
 PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *const *texts,
                                        size_t count, struct ph_error *error);
-/* Appends "key value default unit" lines of the effective options, for `config`. */
+/* Appends the effective options for `config`: key, value, default and unit, each row ended by \x1e,
+ * its fields separated by \x1f. */
 void ph_hub_options_print(const struct ph_hub_options *, struct ph_text *out);
 
-/* `registry` and `history` are borrowed. */
-void ph_hub_init(struct ph_hub *, const char *name, const struct ph_hub_options *options,
-                 const struct ph_ports *ports, struct ph_registry *registry,
-                 struct ph_history *history, uint64_t seed, uint64_t now_ms);
+/* What a hub is made of. `registry` and `history` are borrowed, the rest is copied. */
+struct ph_hub_setup {
+    const char *name;
+    struct ph_hub_options options;
+    struct ph_ports ports;
+    struct ph_registry *registry;
+    struct ph_history *history;
+    uint64_t seed;
+    uint64_t now_ms;
+};
+
+void ph_hub_init(struct ph_hub *, const struct ph_hub_setup *);
 /* Frees jobs, hooks, held events; ops that wait are failed with PH_ESTOPPING. */
 void ph_hub_fini(struct ph_hub *);
 
-/* Passes an event through the gate; it is stepped now, held, discarded or refused. Takes the event. */
+/* Passes an event through the gate; it is stepped now, held, discarded or refused. Takes the event.
+ */
 void ph_hub_submit(struct ph_hub *, struct ph_event *event, uint64_t now_ms);
 
 /* Handles one event that passed the gate. Takes the event. Never re-entered. */
 void ph_hub_step(struct ph_hub *, struct ph_event *event);
 
-/* Is there something to do now without a new event (a job's next slice, a deadline that has passed)?
- * If so, ph_hub_work does a bounded piece of it. */
+/* Is there something to do now without a new event (a job's next slice, a deadline that has
+ * passed)? If so, ph_hub_work does a bounded piece of it. */
 bool ph_hub_has_work(const struct ph_hub *, uint64_t now_ms);
 void ph_hub_work(struct ph_hub *, uint64_t now_ms);
 
 /* When to call ph_hub_work at the latest; PH_NEVER. */
 uint64_t ph_hub_next_deadline(const struct ph_hub *);
+
+/* The hub as it is now, for the host to publish. */
+void ph_hub_picture(const struct ph_hub *, struct ph_status *);
 
 /* Completes the ops that are done. The host calls it after it has published the picture. */
 void ph_hub_complete_ops(struct ph_hub *);
@@ -115,9 +129,16 @@ void ph_hub_jobs_run(struct ph_hub *); /* one slice */
 void ph_hub_stop_all(struct ph_hub *);
 void ph_hub_jobs_fini(struct ph_hub *);
 
+bool ph_hub_jobs_active(const struct ph_hub *);
+
 /* What happened to one child of a job (super.c -> hub_children.c). */
 enum ph_outcome { PH_OUTCOME_CHANGED, PH_OUTCOME_SAME, PH_OUTCOME_FAILED };
 void ph_job_settle(struct ph_hub *, struct ph_job *, const char *id, enum ph_outcome, int code,
                    const char *text);
+
+/* hub_locks.c */
+void ph_hub_on_lock(struct ph_hub *, struct ph_event *);
+void ph_hub_on_unlock(struct ph_hub *, struct ph_event *);
+void ph_hub_expire_locks(struct ph_hub *);
 
 #endif

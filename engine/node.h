@@ -1,13 +1,14 @@
 /*
  * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
  *
- * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`, which
- * is held only to look at or change the list and never together with another lock.
+ * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`,
+ * which is held only to look at or change the list and never together with another lock.
  */
 #ifndef PH_ENGINE_NODE_H
 #define PH_ENGINE_NODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "engine/host.h"
 #include "engine/kind/modules.h"
@@ -23,16 +24,22 @@ struct ph_node {
     struct ph_timers *timers;
     struct ph_monitor *monitor;
     struct ph_modules *modules;
+    void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
+    void *trace_arg;
     pthread_mutex_t lock;
-    struct ph_host *hubs; /* in order of creation */
-    unsigned hub_count;
+    pthread_cond_t released; /* a host was freed; on CLOCK_MONOTONIC */
+    struct ph_host *hubs;    /* in order of creation */
+    unsigned hub_count;      /* in the list */
+    unsigned host_count;     /* not yet freed */
+    atomic_uint waits; /* conditions that sessions wait for; relaxed, it paces them */
 };
 
 /* Calls `fn` for each hub, referenced meanwhile, until it returns false. Any thread. */
 void ph_node_each_hub(struct ph_node *, bool (*fn)(void *arg, struct ph_hub *), void *arg);
 
-/* The host takes itself off the node's list when its hub has ended. */
+/* The host takes itself off the node's list when its hub has ended / tells that it is freed. */
 void ph_node_forget(struct ph_node *, struct ph_host *);
+void ph_node_release(struct ph_node *);
 
 /* Is `name` [A-Za-z0-9._-]{1,64}? */
 bool ph_name_is_valid(const char *name);

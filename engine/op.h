@@ -2,9 +2,9 @@
  * An op: one request under way and, later, its result.
  *
  * Reference counted: the caller has one reference, whoever works on the request another. The worker
- * counts and lists failures as they come (one thread at a time), then ph_op_complete makes the result
- * visible and wakes the waiters; nothing changes after that. A NULL op is allowed everywhere: nobody
- * waits.
+ * counts and lists failures as they come (one thread at a time), then ph_op_complete makes the
+ * result visible and wakes the waiters; nothing changes after that. A NULL op is allowed
+ * everywhere: nobody waits.
  */
 #ifndef PH_ENGINE_OP_H
 #define PH_ENGINE_OP_H
@@ -26,7 +26,9 @@ struct ph_op {
     struct ph_text text, reply;
     struct ph_op_failure *failures;
     size_t failure_count, failure_capacity;
-    struct ph_op *next; /* in the hub's list of ops to complete after its picture is out */
+    struct ph_op *next; /* in the hub's list of ops to complete after its picture is out, with: */
+    int finish_code;
+    char *finish_text;
 };
 
 /* With two references: the caller's and the worker's. */
@@ -40,8 +42,8 @@ void ph_op_fail(struct ph_op *, const char *id, int code, const char *text);
 /* Sets the reply; copied. */
 void ph_op_set_reply(struct ph_op *, const void *data, size_t length);
 
-/* Ends the request and gives up the worker's reference. `code` 0 becomes the first failure's code, or
- * PH_EPARTIAL when something succeeded. */
+/* Ends the request and gives up the worker's reference. `code` 0 becomes the first failure's code,
+ * or PH_EPARTIAL when something succeeded. */
 void ph_op_complete(struct ph_op *, int code, const char *text);
 
 #endif

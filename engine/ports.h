@@ -1,9 +1,9 @@
 /*
  * The hub's only way out: four small vtables.
  *
- * Port calls are commands: they never block, never call back into the hub, and copy or own what they
- * keep; results come back as later events. All are called on the thread that runs the hub's step.
- * Production implements them in host.c, tests with recorders.
+ * Port calls are commands: they never block, never call back into the hub, and copy or own what
+ * they keep; results come back as later events. All are called on the thread that runs the hub's
+ * step. Production implements them in host.c, tests with recorders.
  */
 #ifndef PH_ENGINE_PORTS_H
 #define PH_ENGINE_PORTS_H

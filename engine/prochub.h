@@ -3,15 +3,17 @@
  *
  * A *node* is an object; several live happily in one process. A node runs *hubs*; a hub supervises
  * *children*: in-process actors written in C (module children, see `struct ph_module`) or OS
- * processes (spawned by the helper program prochub-keeper). Every child has an id, unique in its hub.
+ * processes (spawned by the helper program prochub-keeper). Every child has an id, unique in its
+ * hub.
  *
  * Threads. Every function of this header may be called from any thread unless its text says "in a
- * handler". A foreign thread becomes an RCU reader at its first call and must call ph_thread_leave()
- * before it ends. Lookups (ph_lookup, ph_count, ph_status, ph_send) never take a lock and never wait
- * for the hub.
+ * handler". A foreign thread becomes an RCU reader at its first call and must call
+ * ph_thread_leave() before it ends. Lookups (ph_lookup, ph_count, ph_status, ph_send) never take a
+ * lock and never wait for the hub.
  *
  * Requests (ph_start, ph_stop, …) travel as events through the hub's queue and its gate to the hub,
- * which is the only writer of its state. They return a `struct ph_op`: wait for it, read it, put it.
+ * which is the only writer of its state. They return a `struct ph_op`: wait for it, read it, put
+ * it.
  *
  * Errors are negative ints (see PH_ERROR_MAP and -errno); ph_error_text() explains them. Pointers
  * that are passed in are borrowed until return unless the text says "copied" or "moved".
@@ -34,21 +36,21 @@ extern "C" {
 /* ---- Errors -------------------------------------------------------------------------------- */
 
 /* name, code, class of the command language, text */
-#define PH_ERROR_MAP(X)                                                         \
-    X(PH_EFAILED, -4096, FAILED, "failed")                                      \
-    X(PH_EUSAGE, -4097, USAGE, "bad value")                                     \
-    X(PH_ENOTFOUND, -4098, NOT_FOUND, "not found")                              \
-    X(PH_EEXISTS, -4099, REFUSED, "already exists")                             \
-    X(PH_EREFUSED, -4100, REFUSED, "refused")                                   \
-    X(PH_ELIMIT, -4101, REFUSED, "a limit is reached")                          \
-    X(PH_ETIMEOUT, -4102, TIMEOUT, "timed out")                                 \
-    X(PH_ESTOPPING, -4103, REFUSED, "stopping")                                 \
-    X(PH_EGONE, -4104, NOT_FOUND, "gone")                                       \
-    X(PH_EGAVEUP, -4105, REFUSED, "given up")                                   \
-    X(PH_ECANCELED, -4106, FAILED, "interrupted")                               \
-    X(PH_EPARTIAL, -4107, PARTIAL, "done in part")                              \
-    X(PH_ECONNECTION, -4108, NO_CONNECTION, "no connection")                    \
-    X(PH_EABI, -4109, REFUSED, "module built for another version")              \
+#define PH_ERROR_MAP(X)                                            \
+    X(PH_EFAILED, -4096, FAILED, "failed")                         \
+    X(PH_EUSAGE, -4097, USAGE, "bad value")                        \
+    X(PH_ENOTFOUND, -4098, NOT_FOUND, "not found")                 \
+    X(PH_EEXISTS, -4099, REFUSED, "already exists")                \
+    X(PH_EREFUSED, -4100, REFUSED, "refused")                      \
+    X(PH_ELIMIT, -4101, REFUSED, "a limit is reached")             \
+    X(PH_ETIMEOUT, -4102, TIMEOUT, "timed out")                    \
+    X(PH_ESTOPPING, -4103, REFUSED, "stopping")                    \
+    X(PH_EGONE, -4104, NOT_FOUND, "gone")                          \
+    X(PH_EGAVEUP, -4105, REFUSED, "given up")                      \
+    X(PH_ECANCELED, -4106, FAILED, "interrupted")                  \
+    X(PH_EPARTIAL, -4107, PARTIAL, "done in part")                 \
+    X(PH_ECONNECTION, -4108, NO_CONNECTION, "no connection")       \
+    X(PH_EABI, -4109, REFUSED, "module built for another version") \
     X(PH_EUNSUPPORTED, -4110, REFUSED, "not supported by this kind of child")
 
 enum ph_error_code {
@@ -73,6 +75,7 @@ struct ph_hub;
 struct ph_op;
 struct ph_spec;
 struct ph_waiter;
+struct ph_record;
 
 struct ph_node_config {
     const char *name;        /* [A-Za-z0-9._-]{1,64}; NULL: the host's name */
@@ -80,6 +83,20 @@ struct ph_node_config {
     const char *modules_dir; /* where module=NAME finds NAME.so; NULL: built-in modules only */
     unsigned workers;        /* threads for children; 0: one per core */
     uint64_t seed;           /* of the hubs' generators; 0: from the system */
+    /* Told every event of every hub, on a worker; must be quick. NULL: nobody listens. */
+    void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
+    void *trace_arg;
+};
+
+/* One event of a hub. `type` is a name of docs/events.md or a custom event's name. */
+struct ph_record {
+    uint64_t seq;    /* 1, 2, 3, … */
+    uint64_t cause;  /* seq of the event that led to this one; 0: none */
+    uint64_t now_ms; /* the node's monotonic clock */
+    uint8_t priority;
+    const char *type;
+    const char *id;   /* the child, or "" */
+    const char *text; /* for people, or "" */
 };
 
 /* Creates a node and starts its threads. `config` is copied. */
@@ -117,8 +134,8 @@ PH_MUST_CHECK int ph_hub_stop(struct ph_hub *, struct ph_op **op, struct ph_erro
 
 /* ---- Ids ----------------------------------------------------------------------------------- */
 
-/* A set of child ids, as requests take them: zero it, add, pass it on (requests move the content out
- * and leave it empty), fini what was not passed. Owner thread only. */
+/* A set of child ids, as requests take them: zero it, add, pass it on (requests move the content
+ * out and leave it empty), fini what was not passed. Owner thread only. */
 struct ph_ids {
     char *bytes; /* per id: one byte of length, the id, a NUL */
     size_t length, capacity;
@@ -128,7 +145,8 @@ struct ph_ids {
 /* Is `id` 1..255 bytes of UTF-8 without spaces and control characters? */
 bool ph_id_is_valid(const char *id, size_t length);
 
-/* Adds a copy. PH_EUSAGE for a bad id, PH_ELIMIT beyond PH_IDS_MAX. Does not look for duplicates. */
+/* Adds a copy. PH_EUSAGE for a bad id, PH_ELIMIT beyond PH_IDS_MAX. Does not look for
+ * duplicates. */
 PH_MUST_CHECK int ph_ids_add(struct ph_ids *, const char *id, size_t length);
 
 /* Adds an id or a range: "w-[1..1000]" adds w-1 … w-1000; "[01..10]" keeps leading zeros. */
@@ -168,11 +186,11 @@ struct ph_op_failure {
 };
 
 struct ph_op_result {
-    int code;           /* 0, PH_EPARTIAL (some failed), or why nothing was done */
-    const char *text;   /* for people; "" when code is 0 */
-    uint64_t changed;   /* children that this request changed */
-    uint64_t same;      /* children that were already as wanted */
-    uint64_t failed;    /* children that failed; at most PH_FAILURES_MAX of them are listed */
+    int code;         /* 0, PH_EPARTIAL (some failed), or why nothing was done */
+    const char *text; /* for people; "" when code is 0 */
+    uint64_t changed; /* children that this request changed */
+    uint64_t same;    /* children that were already as wanted */
+    uint64_t failed;  /* children that failed; at most PH_FAILURES_MAX of them are listed */
     size_t failure_count;
     const struct ph_op_failure *failures;
     bool rolled_back;
@@ -186,7 +204,8 @@ struct ph_op_result {
 PH_MUST_CHECK int ph_op_wait(struct ph_op *, uint64_t timeout_ms, struct ph_waiter *waiter);
 bool ph_op_is_done(const struct ph_op *);
 
-/* The result, valid until the op is put. Before it is done: code PH_ETIMEOUT and the counts so far. */
+/* The result, valid until the op is put. Before it is done: code PH_ETIMEOUT and the counts so
+ * far. */
 const struct ph_op_result *ph_op_result(struct ph_op *);
 void ph_op_put(struct ph_op *); /* NULL is fine; a request goes on without its op */
 
@@ -215,12 +234,12 @@ PH_MUST_CHECK int ph_restart(struct ph_hub *, struct ph_ids *ids, struct ph_op *
 PH_MUST_CHECK int ph_signal(struct ph_hub *, struct ph_ids *ids, int signal_number,
                             struct ph_op **op);
 
-/* Delivers a message to a child: exactly once and in order per sending thread while the child lives.
- * Copied. 0 means it is in the mailbox, which outlives a restart. */
+/* Delivers a message to a child: exactly once and in order per sending thread while the child
+ * lives. Copied. 0 means it is in the mailbox, which outlives a restart. */
 PH_MUST_CHECK int ph_send(struct ph_hub *, const char *id, const void *data, size_t length);
 
-/* The same, and the op completes with the child's reply, or with a failure when the child fails while
- * it handles the call, is stopped, or cannot answer calls. */
+/* The same, and the op completes with the child's reply, or with a failure when the child fails
+ * while it handles the call, is stopped, or cannot answer calls. */
 PH_MUST_CHECK int ph_call(struct ph_hub *, const char *id, const void *data, size_t length,
                           struct ph_op **op);
 
@@ -247,8 +266,8 @@ struct ph_dispatch_options {
     bool discard;     /* drop it rather than hold it */
     enum ph_members members;
     const char *nodes; /* for PH_MEMBERS_NODES: names joined by commas */
-    /* Lock together with the dispatch, in one step: NULL, or a lock taken as the event passes. It is
-     * ignored when the event is held. */
+    /* Lock together with the dispatch, in one step: NULL, or a lock taken as the event passes. It
+     * is ignored when the event is held. */
     const struct ph_lock_options *lock;
 };
 
@@ -267,16 +286,17 @@ struct ph_hook_call {
     struct ph_spec *alter; /* child_data_alter only: change it with ph_spec_set */
 };
 
-/* A hook handler: 0, or negative for a failure, which is recorded and harms nothing. Runs on a worker
- * of the node, never inside the hub; the calls of one handler come one at a time and in order. */
+/* A hook handler: 0, or negative for a failure, which is recorded and harms nothing. Runs on a
+ * worker of the node, never inside the hub; the calls of one handler come one at a time and in
+ * order. */
 typedef int (*ph_hook_fn)(void *arg, const struct ph_hook_call *);
 
 struct ph_hook_options {
-    const char *hook;     /* a hook of docs/commands.md or a custom event's name */
-    const char *id;       /* the handler's name, unique in the hub; NULL: made by the hub */
-    int priority;         /* higher first; equal ones in the order of their registration */
-    uint64_t timeout_ms;  /* 0: 5,000; an executable that runs longer is killed with its tree */
-    const char *exec;     /* an executable; or NULL and: */
+    const char *hook;    /* a hook of docs/commands.md or a custom event's name */
+    const char *id;      /* the handler's name, unique in the hub; NULL: made by the hub */
+    int priority;        /* higher first; equal ones in the order of their registration */
+    uint64_t timeout_ms; /* 0: 5,000; an executable that runs longer is killed with its tree */
+    const char *exec;    /* an executable; or NULL and: */
     ph_hook_fn function;
     void *arg; /* kept until the handler is removed */
 };
@@ -305,7 +325,7 @@ enum ph_state {
 #define PH_STATE_ENUM(name, text) name,
     PH_STATE_MAP(PH_STATE_ENUM)
 #undef PH_STATE_ENUM
-    PH_STATES
+        PH_STATES
 };
 
 const char *ph_state_name(enum ph_state);
@@ -318,9 +338,9 @@ struct ph_status {
     uint64_t by_state[PH_STATES];
     uint64_t nodes, migrating;
     bool settled, partitioned, stopping;
-    uint8_t level;            /* of the gate; 0 is open */
-    uint32_t locks;           /* live ones */
-    uint32_t held;            /* events that wait behind it */
+    uint8_t level;  /* of the gate; 0 is open */
+    uint32_t locks; /* live ones */
+    uint32_t held;  /* events that wait behind it */
     uint64_t held_total, discarded, refused, expired;
     char holder[65]; /* name of the lock that demands the level */
     char reason[65];
@@ -346,7 +366,7 @@ struct ph_child_info {
     uint64_t instance; /* counts the starts of this child */
     uint64_t epoch;
     uint32_t restarts;
-    uint32_t queue; /* unread messages */
+    uint32_t queue;    /* unread messages */
     uint64_t since_ms; /* when it entered its state, on the node's clock */
 };
 
@@ -376,9 +396,9 @@ struct ph_message {
 enum { PH_HANDLER_OK = 0, PH_HANDLER_STOP = 1 /* a normal end */ };
 
 /*
- * A kind of in-process child. All functions run on worker threads, for one child never two at a time.
- * A function that returns a negative code (or a code it must not return) fails the child, and its
- * supervisor acts; one that crashes takes the node with it: use an OS process for isolation.
+ * A kind of in-process child. All functions run on worker threads, for one child never two at a
+ * time. A function that returns a negative code (or a code it must not return) fails the child, and
+ * its supervisor acts; one that crashes takes the node with it: use an OS process for isolation.
  */
 struct ph_module {
     uint32_t abi;  /* PH_MODULE_ABI */
@@ -386,8 +406,8 @@ struct ph_module {
     const char *name;
     const char *summary; /* one line for `modules` */
 
-    /* Makes the state; `args` is the spec's args ("" if none). On failure the state is left alone and
-     * ph_fail may say why. Required. */
+    /* Makes the state; `args` is the spec's args ("" if none). On failure the state is left alone
+     * and ph_fail may say why. Required. */
     int (*init)(struct ph_context *, const char *args, void **state);
     /* One message. Required. */
     int (*handle)(struct ph_context *, void *state, const struct ph_message *);
@@ -413,8 +433,8 @@ void ph_reply_error(struct ph_context *, const char *format, ...)
 void ph_fail(struct ph_context *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Sends to another child of the same hub. */
 PH_MUST_CHECK int ph_cast(struct ph_context *, const char *id, const void *data, size_t length);
-/* (Re)arms timer `number` (0..15) to fire once after `delay_ms`; UINT64_MAX disarms it. A timer dies
- * with its instance. */
+/* (Re)arms timer `number` (0..15) to fire once after `delay_ms`; UINT64_MAX disarms it. A timer
+ * dies with its instance. */
 PH_MUST_CHECK int ph_timer(struct ph_context *, int number, uint64_t delay_ms);
 /* In `save`: appends to the saved state. */
 void ph_save(struct ph_context *, const void *data, size_t length);

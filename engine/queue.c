@@ -19,8 +19,7 @@ bool ph_queue_push(struct ph_queue *queue, struct ph_queue_node *node)
 
 enum ph_queue_result ph_queue_pop(struct ph_queue *queue, struct ph_queue_node **node)
 {
-    struct cds_wfcq_node *first =
-        __cds_wfcq_dequeue_nonblocking(&queue->head, &queue->tail);
+    struct cds_wfcq_node *first = __cds_wfcq_dequeue_nonblocking(&queue->head, &queue->tail);
     if (!first)
         return PH_QUEUE_EMPTY;
     if (first == CDS_WFCQ_WOULDBLOCK)
@@ -48,6 +47,7 @@ enum ph_queue_result ph_queue_take_all(struct ph_queue *queue, struct ph_queue *
 
 bool ph_queue_is_empty(const struct ph_queue *queue)
 {
-    struct ph_queue *mutable_queue = (struct ph_queue *)(uintptr_t)queue; /* liburcu takes no const */
+    /* liburcu takes no const. */
+    struct ph_queue *mutable_queue = (struct ph_queue *)(uintptr_t)queue;
     return cds_wfcq_empty(&mutable_queue->head, &mutable_queue->tail);
 }

@@ -3,13 +3,14 @@
  *
  * One writer, the hub's actor, inside a hub step; any thread reads inside a read section and never
  * waits. A child is published once and retracted once; between the two its identity (id, hub, kind)
- * is constant and what changes are the atomic fields of group 2. Retracted children are reclaimed in
- * batches, one grace period each.
+ * is constant and what changes are the atomic fields of group 2. Retracted children are reclaimed
+ * in batches, one grace period each.
  *
  * The table is sized by hand: liburcu 0.13's automatic growth can stop for good. When it gets dense
  * the hub asks its `work` port for ph_registry_grow on the pool.
  *
- * Ids are hashed by XXH3 with a secret of the process, so that nobody outside can choose collisions.
+ * Ids are hashed by XXH3 with a secret of the process, so that nobody outside can choose
+ * collisions.
  */
 #ifndef PH_ENGINE_REGISTRY_H
 #define PH_ENGINE_REGISTRY_H
@@ -83,14 +84,19 @@ struct ph_child *ph_child_create(struct ph_hub *, const struct ph_kind *kind, co
 /* The last step of a kind's fini: frees the child itself. */
 void ph_child_free(struct ph_child *);
 
+/* Hub's actor: gives a child another spec (the reference is taken); readers of the old one are
+ * waited for. */
+void ph_child_replace_spec(struct ph_child *, struct ph_spec *spec);
+
 /* Hub's actor, in a step: PH_EEXISTS when the id is taken (the child stays the caller's). */
 PH_MUST_CHECK int ph_registry_publish(struct ph_registry *, struct ph_child *);
 
-/* Hub's actor, in a step: takes it out. It stays readable until ph_registry_reclaim's grace period is
- * over; then its kind's fini is called. */
+/* Hub's actor, in a step: takes it out. It stays readable until ph_registry_reclaim's grace period
+ * is over; then its kind's fini is called. */
 void ph_registry_retract(struct ph_registry *, struct ph_child *);
 
-/* Hub's actor: hands everything retracted since the last call to RCU. Cheap when there is nothing. */
+/* Hub's actor: hands everything retracted since the last call to RCU. Cheap when there is
+ * nothing. */
 void ph_registry_reclaim(struct ph_registry *);
 
 /* Should the table grow, and to how many buckets? 0: no. */

@@ -1,17 +1,17 @@
 /*
  * The scheduler: worker threads that run actors.
  *
- * An actor (a hub's queue, a module child, a chunk of bulk work) runs on at most one worker at a time,
- * for a bounded batch, then yields. ph_sched_wake says "there is work": an idle actor is queued, a
- * queued or running one will look again. A wake happens before the run that it causes.
+ * An actor (a hub's queue, a module child, a chunk of bulk work) runs on at most one worker at a
+ * time, for a bounded batch, then yields. ph_sched_wake says "there is work": an idle actor is
+ * queued, a queued or running one will look again. A wake happens before the run that it causes.
  *
- * Hubs and bulk work have a worker of their own, so they never wait behind user code; the other
- * workers run children. A worker that stays in one handler for PH_HANDLER_SLOW_MS is replaced by a
- * spare one until it returns, and `slow` of its actor's class is told. Idle workers spin briefly, then
- * park on a futex: an idle node costs nothing.
+ * Hubs have a worker of their own, so they never wait behind user code or bulk work; the other
+ * workers run children and bulk work. A worker that stays in one handler for PH_HANDLER_SLOW_MS is
+ * replaced by a spare one until it returns, and `slow` of its actor's class is told. Idle workers
+ * spin briefly, then park on a futex: an idle node costs nothing.
  *
- * One yield point (the return of `run`): the seeded serial scheduler of the tests implements the same
- * header, takes the next actor from a generator and replays from its seed.
+ * One yield point (the return of `run`): the seeded serial scheduler of the tests implements the
+ * same header, takes the next actor from a generator and replays from its seed.
  */
 #ifndef PH_ENGINE_SCHED_H
 #define PH_ENGINE_SCHED_H
@@ -27,8 +27,8 @@ struct ph_sched;
 struct ph_actor;
 
 enum ph_lane {
-    PH_LANE_SYSTEM, /* hubs and bulk work: never blocks, never runs user code */
-    PH_LANE_USER,   /* children and C hook handlers */
+    PH_LANE_SYSTEM, /* hubs: never blocks, never runs user code */
+    PH_LANE_USER,   /* children, C hook handlers, bulk work */
 };
 
 /* Behaviour shared by many actors; const. */
@@ -39,7 +39,8 @@ struct ph_actor_class {
     /* The actor was killed (ph_sched_kill) and will not run again: free it. On a worker or in
      * ph_sched_kill itself. */
     void (*dead)(struct ph_actor *);
-    /* It has been in `run` for `ms`; on the watchdog's thread, inside a read section. Optional. */
+    /* It has been in `run` for at least `ms`; on the watchdog's thread, while it is there.
+     * Optional. */
     void (*slow)(struct ph_actor *, uint64_t ms);
 };
 
@@ -60,8 +61,8 @@ void ph_actor_init(struct ph_actor *, const struct ph_actor_class *class);
 /* Any thread. The actor must be alive: the caller is inside a read section, or owns it. */
 void ph_sched_wake(struct ph_sched *, struct ph_actor *);
 
-/* Once nobody can wake the actor any more: `dead` is called now if it is idle, else by the worker that
- * has it. */
+/* Once nobody can wake the actor any more: `dead` is called now if it is idle, else by the worker
+ * that has it. */
 void ph_sched_kill(struct ph_sched *, struct ph_actor *);
 
 /* The number of the calling worker: 0 the system lane, 1.. the others; -1 on foreign threads. */

@@ -2,8 +2,9 @@
  * A child's spec: what to run and how to supervise it.
  *
  * Built by one thread with ph_spec_set and ph_spec_add_arg, then frozen at its first use and shared
- * by reference between the children of a request, the registry and readers. The table in spec.c says
- * for every key of commands.md its type, default, range and kind of child; errors are made from it.
+ * by reference between the children of a request, the registry and readers. The table in
+ * spec_keys.c says for every key of commands.md its type, default, range and kind of child; errors
+ * are made from it.
  */
 #ifndef PH_ENGINE_SPEC_H
 #define PH_ENGINE_SPEC_H
@@ -24,7 +25,7 @@ struct ph_pair {
 
 struct ph_spec {
     atomic_uint refs;
-    size_t bytes; /* of all texts, bounded by PH_SPEC_BYTES_MAX */
+    size_t bytes;  /* of all texts, bounded by PH_SPEC_BYTES_MAX */
     uint64_t keys; /* bit per row of the key table that was set explicitly */
 
     char *module; /* exactly one of module and argv */
@@ -55,12 +56,12 @@ struct ph_spec {
 };
 
 /* Text of a key's effective value for people and rows: false when the spec has no such key. Keys:
- * module args restart max_restarts max_seconds backoff backoff_max shutdown stop_signal cwd user log
- * log_bytes stderr ready watchdog tags on, env.NAME, meta.KEY. */
+ * module args restart max_restarts max_seconds backoff backoff_max shutdown stop_signal cwd user
+ * log log_bytes stderr ready watchdog tags on, env.NAME, meta.KEY. */
 bool ph_spec_text(const struct ph_spec *, const char *key, struct ph_text *out);
 
-/* Appends the spec as the words of a `start` command ("module=counter restart=transient"), quoted so
- * that the command language reads them back; only what differs from the defaults. */
+/* Appends the spec as the words of a `start` command ("module=counter restart=transient"), quoted
+ * so that the command language reads them back; only what differs from the defaults. */
 void ph_spec_print(const struct ph_spec *, struct ph_text *out);
 
 /* A private copy to alter (reference count 1). */

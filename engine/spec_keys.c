@@ -71,7 +71,7 @@ static bool is_names(const char *text)
     return true;
 }
 
-#define FIELD(member)                                                                              \
+#define FIELD(member) \
     .offset = offsetof(struct ph_spec, member), .size = sizeof(((struct ph_spec *)0)->member)
 
 static const struct ph_spec_key keys[] = {

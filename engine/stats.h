@@ -1,8 +1,8 @@
 /*
  * What a hub's steps cost: counters per event type and worker, and one histogram of step times.
  *
- * A worker writes only its own slot (relaxed atomics, own cache lines); readers add the slots up and
- * may see one being updated. No lock, no clock of its own.
+ * A worker writes only its own slot (relaxed atomics, own cache lines); readers add the slots up
+ * and may see one being updated. No lock, no clock of its own.
  */
 #ifndef PH_ENGINE_STATS_H
 #define PH_ENGINE_STATS_H

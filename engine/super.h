@@ -23,19 +23,19 @@ enum ph_super_event {
 
 struct ph_super_call {
     enum ph_super_event event;
-    struct ph_job *job;      /* who waits for the outcome; NULL: nobody */
-    struct ph_spec *spec;    /* START with a new spec: replace; ALTERED: the spec; moved */
-    struct ph_exit *exit;    /* DOWN; moved */
-    uint64_t cause;          /* seq of the event behind it */
+    struct ph_job *job;   /* who waits for the outcome; NULL: nobody */
+    struct ph_spec *spec; /* START with a new spec: replace; ALTERED: the spec; moved */
+    struct ph_exit *exit; /* DOWN; moved */
+    uint64_t cause;       /* seq of the event behind it */
 };
 
-/* A new child, published, in state starting: launches it. */
+/* A new child, just published: counts it and launches it. */
 void ph_super_begin(struct ph_hub *, struct ph_child *, struct ph_job *, uint64_t cause);
 
 /* Something happened; may retract the child. */
 void ph_super_handle(struct ph_hub *, struct ph_child *, struct ph_super_call *);
 
-/* A timer of the hub's wheel fired and it is a child's. */
-void ph_super_deadline(struct ph_hub *, struct ph_wheel_timer *);
+/* Frees what the hub keeps of a child that never ended (at the hub's fini). */
+void ph_super_forget(struct ph_child *);
 
 #endif

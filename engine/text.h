@@ -19,10 +19,14 @@ struct ph_text {
     size_t capacity;
 };
 
-#define PH_TEXT_INIT {0}
+#define PH_TEXT_INIT \
+    (struct ph_text) \
+    {                \
+        0            \
+    }
 
 void ph_text_fini(struct ph_text *);
-void ph_text_clear(struct ph_text *); /* keeps the memory */
+void ph_text_clear(struct ph_text *);            /* keeps the memory */
 const char *ph_text_str(const struct ph_text *); /* never NULL */
 
 void ph_text_append(struct ph_text *, const void *bytes, size_t length);

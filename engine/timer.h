@@ -12,18 +12,18 @@
 
 struct ph_timers;
 
-struct ph_alarm {
+struct ph_timers_alarm {
     struct ph_wheel_timer timer;
-    void (*fire)(struct ph_alarm *); /* set by the owner before the first set */
+    void (*fire)(struct ph_timers_alarm *); /* set by the owner before the first set */
 };
 
 PH_MUST_CHECK int ph_timers_create(struct ph_timers **);
 void ph_timers_destroy(struct ph_timers *); /* no alarm may be set */
 
 /* Any thread. (Re)arms; a deadline of ph_now_ms(). */
-void ph_alarm_set(struct ph_timers *, struct ph_alarm *, uint64_t deadline_ms);
+void ph_timers_set(struct ph_timers *, struct ph_timers_alarm *, uint64_t deadline_ms);
 
 /* Any thread but `fire` itself. Waits for a running `fire` of this alarm. */
-void ph_alarm_cancel(struct ph_timers *, struct ph_alarm *);
+void ph_timers_cancel(struct ph_timers *, struct ph_timers_alarm *);
 
 #endif

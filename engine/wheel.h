@@ -4,7 +4,7 @@
  * Pure data: the time is passed in, so the hub uses it on virtual time and the timer service
  * (timer.h) on the real clock. Timers are embedded in what they belong to; adding and cancelling
  * cost a few nanoseconds, whatever the number of timers. Owner thread only. A deadline beyond
- * 2^32 - 1 ms (49 days) ahead is kept in the last slot and looked at again when that turns.
+ * 2^32 - 1 ms (49 days) ahead is kept in a list of its own until it comes within reach.
  */
 #ifndef PH_ENGINE_WHEEL_H
 #define PH_ENGINE_WHEEL_H
@@ -21,11 +21,19 @@ struct ph_wheel_timer {
     uint64_t deadline_ms;
 };
 
+/* Timers in the order in which they were armed; `last` makes that order cheap. */
+struct ph_wheel_list {
+    struct ph_wheel_timer *first, **last;
+};
+
 struct ph_wheel {
     uint64_t now_ms;
     uint64_t armed; /* number of armed timers */
     uint64_t used[PH_WHEEL_LEVELS][PH_WHEEL_SLOTS / 64];
-    struct ph_wheel_timer *slot[PH_WHEEL_LEVELS][PH_WHEEL_SLOTS];
+    struct ph_wheel_list slot[PH_WHEEL_LEVELS][PH_WHEEL_SLOTS];
+    struct ph_wheel_list due; /* deadline <= now_ms, by deadline */
+    struct ph_wheel_list far; /* beyond the last level */
+    uint64_t far_turn_ms;     /* when `far` is looked at again */
 };
 
 void ph_wheel_init(struct ph_wheel *, uint64_t now_ms);
@@ -43,8 +51,9 @@ bool ph_wheel_is_armed(const struct ph_wheel_timer *timer);
  * (ties: by the order in which they were armed): NULL when none is left. Call until NULL. */
 struct ph_wheel_timer *ph_wheel_expire(struct ph_wheel *, uint64_t now_ms);
 
-/* A time at or before the earliest deadline, exact within the next 256 ms: wake then and call
- * ph_wheel_expire. PH_NEVER when nothing is armed. */
+/* A time at or before the earliest deadline: wake then and call ph_wheel_expire. It is the deadline
+ * itself unless very many timers share a slot of a higher level, where it may be the time at which
+ * that slot turns. PH_NEVER when nothing is armed. */
 uint64_t ph_wheel_next(const struct ph_wheel *);
 
 #endif

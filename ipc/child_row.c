@@ -22,7 +22,7 @@ const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
     {.key = "restarts", .type = PH_COLUMN_UINT},
     {.key = "epoch", .type = PH_COLUMN_TEXT, .wide = true},
     {.key = "queue", .type = PH_COLUMN_UINT},
-    {.key = "uptime", .type = PH_COLUMN_DURATION},
+    {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
     {.key = "tags", .type = PH_COLUMN_LIST},
     {.key = "meta", .type = PH_COLUMN_MAP, .wide = true},
     {.key = "since", .type = PH_COLUMN_TIME, .wide = true},

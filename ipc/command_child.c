@@ -24,7 +24,7 @@ static const struct ph_column detail_columns[] = {
     {.key = "last_exit_time", .type = PH_COLUMN_TEXT},
     {.key = "status", .type = PH_COLUMN_TEXT},
     {.key = "ready", .type = PH_COLUMN_BOOL},
-    {.key = "cpu", .type = PH_COLUMN_DURATION},
+    {.key = "cpu_ms", .type = PH_COLUMN_DURATION},
     {.key = "memory_bytes", .type = PH_COLUMN_BYTES},
     {.key = "log_lines", .type = PH_COLUMN_UINT},
     {.key = "log_dropped", .type = PH_COLUMN_UINT},

@@ -1,5 +1,6 @@
 #include "ipc/command_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ static int say_lock(struct ph_session *session, const char *name, uint64_t prior
     static const struct ph_column columns[] = {
         {.key = "name", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "left", .type = PH_COLUMN_DURATION},
+        {.key = "left_ms", .type = PH_COLUMN_DURATION},
     };
     if (!ph_session_is_json(session))
         return ph_session_line(session, name, strlen(name));
@@ -151,7 +152,7 @@ int ph_command_locks(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column columns[] = {
         {.key = "name", .type = PH_COLUMN_TEXT},       {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "reason", .type = PH_COLUMN_TEXT},     {.key = "age", .type = PH_COLUMN_DURATION},
+        {.key = "reason", .type = PH_COLUMN_TEXT},     {.key = "age_ms", .type = PH_COLUMN_DURATION},
         {.key = "left_ms", .type = PH_COLUMN_NULLABLE}, {.key = "discard", .type = PH_COLUMN_BOOL},
         {.key = "user", .type = PH_COLUMN_BOOL},
     };
@@ -201,7 +202,7 @@ int ph_command_queue(struct ph_session *session, const struct ph_args *args)
         {.key = "seq", .type = PH_COLUMN_UINT},
         {.key = "event", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "age", .type = PH_COLUMN_DURATION},
+        {.key = "age_ms", .type = PH_COLUMN_DURATION},
     };
     (void)args;
     struct ph_hub *hub;
@@ -342,13 +343,13 @@ int ph_command_hooks(struct ph_session *session, const struct ph_args *args)
         {.key = "id", .type = PH_COLUMN_TEXT},
         {.key = "hook", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_JSON}, /* a signed number */
-        {.key = "timeout", .type = PH_COLUMN_DURATION, .wide = true},
+        {.key = "timeout_ms", .type = PH_COLUMN_DURATION, .wide = true},
         {.key = "exec", .type = PH_COLUMN_TEXT},
         {.key = "calls", .type = PH_COLUMN_UINT},
         {.key = "failures", .type = PH_COLUMN_UINT},
         {.key = "dropped", .type = PH_COLUMN_UINT, .wide = true},
         {.key = "waiting", .type = PH_COLUMN_UINT},
-        {.key = "elapsed", .type = PH_COLUMN_DURATION, .wide = true},
+        {.key = "elapsed_ms", .type = PH_COLUMN_DURATION, .wide = true},
         {.key = "last_error", .type = PH_COLUMN_TEXT},
     };
     (void)args;

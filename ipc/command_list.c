@@ -147,7 +147,7 @@ static bool count_one(void *arg, const struct ph_child *child)
     return true;
 }
 
-int ph_command_count(struct ph_session *session, const struct ph_args *args)
+int ph_command_count_children(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column column = {.key = "count", .type = PH_COLUMN_UINT};
     struct ph_target target;

@@ -65,7 +65,7 @@ int ph_command_call(struct ph_session *, const struct ph_args *);
 
 /* command_list.c */
 int ph_command_children(struct ph_session *, const struct ph_args *);
-int ph_command_count(struct ph_session *, const struct ph_args *);
+int ph_command_count_children(struct ph_session *, const struct ph_args *);
 int ph_command_pids(struct ph_session *, const struct ph_args *);
 int ph_command_owner(struct ph_session *, const struct ph_args *);
 int ph_command_registry(struct ph_session *, const struct ph_args *);

@@ -1,8 +1,8 @@
 /*
  * A door to a node: the place where statements are run, in this process or behind a control socket.
  *
- * The script runner, the console and its `:` line speak to a door and cannot tell the two apart. One
- * thread at a time; ph_door_cancel from any thread.
+ * The script runner, the console and its `:` line speak to a door and cannot tell the two apart.
+ * One thread at a time; ph_door_cancel from any thread.
  */
 #ifndef PH_IPC_DOOR_H
 #define PH_IPC_DOOR_H

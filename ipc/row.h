@@ -16,8 +16,8 @@
 
 #include "engine/text.h"
 
-/* Where output goes: `data` is standard output, `note` standard error. Negative: it is gone, stop.
- */
+/* Where output goes: `data` is standard output, `note` standard error. Negative: it is gone,
+ * stop. */
 struct ph_sink {
     int (*data)(struct ph_sink *, const char *bytes, size_t length);
     int (*note)(struct ph_sink *, const char *bytes, size_t length);

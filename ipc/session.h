@@ -1,6 +1,6 @@
 /*
- * A session: one speaker's state on a node - the hub in use, the locks it took, the statement in work.
- * Made by doors; commands get it to say what they have to say.
+ * A session: one speaker's state on a node - the hub in use, the locks it took, the statement in
+ * work. Made by doors; commands get it to say what they have to say.
  */
 #ifndef PH_IPC_SESSION_H
 #define PH_IPC_SESSION_H
@@ -20,11 +20,11 @@ struct ph_session_place {
 
 struct ph_session {
     struct ph_node *node;
-    struct ph_hub *hub; /* in use, referenced; NULL when the node has none */
+    struct ph_hub *hub;      /* in use, referenced; NULL when the node has none */
     struct ph_waiter waiter; /* cancelled by ph_door_cancel */
     enum ph_form form;
     struct ph_sink *sink;
-    const char *script;              /* of the statement in work */
+    const char *script; /* of the statement in work */
     const struct ph_statement *statement;
     char (*locks)[65]; /* names of the locks that this session took, oldest first */
     size_t lock_count;

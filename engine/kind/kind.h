@@ -3,9 +3,9 @@
  *
  * The hub decides (super.c), the kind does. A kind never changes hub state: it reports with
  * ph_kind_up / ph_kind_down, which post events. For one child the hub calls `start` only when no
- * instance exists, and every `start` is answered by exactly one `down`, with at most one `up` before
- * it; `down` is the last word about an instance. `stop` and `kill` may come at any time between
- * `start` and `down` and are answered by that `down`; when it crosses them they do nothing.
+ * instance exists, and every `start` is answered by exactly one `down`, with at most one `up`
+ * before it; `down` is the last word about an instance. `stop` and `kill` may come at any time
+ * between `start` and `down` and are answered by that `down`; when it crosses them they do nothing.
  */
 #ifndef PH_ENGINE_KIND_KIND_H
 #define PH_ENGINE_KIND_KIND_H
@@ -15,6 +15,7 @@
 
 #include "engine/prochub.h"
 #include "engine/queue.h"
+#include "engine/text.h"
 
 struct ph_child;
 struct ph_node;
@@ -35,7 +36,8 @@ struct ph_exit {
     char text[200]; /* more for people: path and errno, the module's ph_fail text; may be "" */
 };
 
-/* A message on its way to a child. Allocated by ph_message_box_create, owned by whoever holds it. */
+/* A message on its way to a child. Allocated by ph_message_box_create, owned by whoever holds
+ * it. */
 struct ph_message_box {
     struct ph_queue_node link;
     enum ph_message_type type;
@@ -58,8 +60,8 @@ struct ph_kind {
     int (*check)(struct ph_node *, const struct ph_spec *, struct ph_error *);
     /* Prepares the tail. */
     void (*init)(struct ph_child *);
-    /* After a grace period, when no instance exists: releases the tail, then the child (now or later,
-     * on any thread, by ph_child_free). */
+    /* After a grace period, when no instance exists: releases the tail, then the child (now or
+     * later, on any thread, by ph_child_free). */
     void (*fini)(struct ph_child *);
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);
@@ -74,6 +76,10 @@ struct ph_kind {
 };
 
 extern const struct ph_kind ph_kind_module, ph_kind_process;
+
+/* "exited with code 3", "killed by SIGKILL", "handler failed (-5): why": for people. NULL: code 0.
+ */
+void ph_exit_describe(const struct ph_exit *, struct ph_text *out);
 
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */
 void ph_kind_up(struct ph_child *, uint32_t instance);

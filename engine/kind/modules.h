@@ -16,7 +16,8 @@ struct ph_modules;
 struct ph_modules *ph_modules_create(const char *directory); /* NULL: none; copied */
 void ph_modules_destroy(struct ph_modules *);
 
-/* The module of that name; looks into the directory for NAME.so. PH_ENOTFOUND with the known names. */
+/* The module of that name; looks into the directory for NAME.so. PH_ENOTFOUND with the known
+ * names. */
 PH_MUST_CHECK int ph_modules_find(struct ph_modules *, const char *name,
                                   const struct ph_module **module, struct ph_error *error);
 PH_MUST_CHECK int ph_modules_load(struct ph_modules *, const char *path, struct ph_error *error);

@@ -1,0 +1,399 @@
+#include "engine/host.h"
+
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/hookrun.h"
+#include "engine/node.h"
+#include "engine/rcu.h"
+
+enum { PICTURES_PER_GRACE = 32 };
+
+/* A published picture; immutable. */
+struct ph_picture {
+    struct ph_status status;
+    struct rcu_head rcu;
+    struct ph_picture *next; /* retired together */
+};
+
+/* ---- Pictures ------------------------------------------------------------------------------ */
+
+static void free_pictures(struct rcu_head *head)
+{
+    ph_rcu_callback_begin();
+    struct ph_picture *picture = ph_container_of(head, struct ph_picture, rcu);
+    while (picture) {
+        struct ph_picture *next = picture->next;
+        ph_free(picture);
+        picture = next;
+    }
+}
+
+static void free_retired(struct ph_host *host)
+{
+    if (host->retired)
+        ph_rcu_call(&host->retired->rcu, free_pictures);
+    host->retired = NULL;
+    host->retired_count = 0;
+}
+
+static void publish(struct ph_host *host)
+{
+    struct ph_picture *picture = ph_alloc(sizeof *picture);
+    ph_hub_picture(&host->hub, &picture->status);
+    picture->status.version = ++host->version;
+    struct ph_picture *before =
+        atomic_exchange_explicit(&host->picture, picture, memory_order_acq_rel);
+    if (!before)
+        return;
+    before->next = host->retired;
+    host->retired = before;
+    if (++host->retired_count >= PICTURES_PER_GRACE)
+        free_retired(host);
+}
+
+void ph_status(const struct ph_hub *hub, struct ph_status *status)
+{
+    struct ph_host *host = ph_host_of(hub);
+    ph_rcu_enter();
+    *status = ph_rcu_load(&host->picture)->status;
+    ph_rcu_exit();
+}
+
+uint64_t ph_count(const struct ph_hub *hub)
+{
+    struct ph_host *host = ph_host_of(hub);
+    ph_rcu_enter();
+    uint64_t children = ph_rcu_load(&host->picture)->status.children;
+    ph_rcu_exit();
+    return children;
+}
+
+static uint64_t version_of(const struct ph_host *host_const)
+{
+    struct ph_host *host = (struct ph_host *)(uintptr_t)host_const;
+    ph_rcu_enter();
+    uint64_t version = ph_rcu_load(&host->picture)->status.version;
+    ph_rcu_exit();
+    return version;
+}
+
+int ph_wait_change(struct ph_hub *hub, uint64_t version, uint64_t timeout_ms,
+                   struct ph_waiter *waiter)
+{
+    struct ph_host *host = ph_host_of(hub);
+    uint64_t now = ph_now_ms();
+    uint64_t deadline = timeout_ms > UINT64_MAX - now ? UINT64_MAX : now + timeout_ms;
+    struct ph_wait_entry entry;
+    int rc = 0;
+    ph_waitlist_join(&host->changes, &entry, waiter);
+    while (version_of(host) <= version && rc == 0)
+        rc = ph_waiter_sleep(waiter, deadline);
+    ph_waitlist_leave(&host->changes, &entry);
+    return version_of(host) > version ? 0 : rc;
+}
+
+/* ---- Ports --------------------------------------------------------------------------------- */
+
+static void exec_start(void *context, struct ph_child *child, uint32_t instance)
+{
+    (void)context;
+    child->kind->start(child, instance);
+}
+
+static void exec_stop(void *context, struct ph_child *child)
+{
+    (void)context;
+    child->kind->stop(child);
+}
+
+static void exec_kill(void *context, struct ph_child *child)
+{
+    (void)context;
+    child->kind->kill(child);
+}
+
+static int exec_signal(void *context, struct ph_child *child, int signal_number)
+{
+    (void)context;
+    return child->kind->signal(child, signal_number);
+}
+
+static const struct ph_exec_port exec_port = {
+    .start = exec_start,
+    .stop = exec_stop,
+    .kill = exec_kill,
+    .signal = exec_signal,
+    .hook = ph_hookrun,
+};
+
+/* Bulk work: an actor of its own on the user lane, so that it delays no hub. */
+struct bulk {
+    struct ph_actor actor;
+    struct ph_host *host;
+    enum ph_work kind;
+    uint64_t amount;
+};
+
+static bool run_bulk(struct ph_actor *actor)
+{
+    struct bulk *bulk = ph_container_of(actor, struct bulk, actor);
+    if (bulk->kind == PH_WORK_GROW)
+        ph_registry_grow(bulk->host->hub.registry, bulk->amount);
+    ph_sched_kill(bulk->host->node->sched, actor);
+    return false;
+}
+
+static void finish_bulk(struct ph_actor *actor)
+{
+    struct bulk *bulk = ph_container_of(actor, struct bulk, actor);
+    struct ph_event *event = ph_event_create(PH_EVENT_WORK_DONE);
+    event->work.kind = bulk->kind;
+    ph_host_post_system(bulk->host, event);
+    ph_host_put(bulk->host);
+    ph_free(bulk);
+}
+
+static const struct ph_actor_class bulk_class = {
+    .lane = PH_LANE_USER,
+    .run = run_bulk,
+    .dead = finish_bulk,
+};
+
+static void submit_work(void *context, enum ph_work kind, uint64_t amount)
+{
+    struct ph_host *host = context;
+    struct bulk *bulk = ph_alloc(sizeof *bulk);
+    ph_actor_init(&bulk->actor, &bulk_class);
+    bulk->host = host;
+    bulk->kind = kind;
+    bulk->amount = amount;
+    ph_host_get(host);
+    ph_sched_wake(host->node->sched, &bulk->actor);
+}
+
+static const struct ph_work_port work_port = {
+    .submit = submit_work,
+};
+
+/* A node that is alone has nobody to send to. */
+static unsigned link_dispatch(void *context, const char *event, const char *payload,
+                              uint8_t priority, const char *nodes)
+{
+    (void)context;
+    (void)event;
+    (void)payload;
+    (void)priority;
+    (void)nodes;
+    return 0;
+}
+
+static const struct ph_link_port link_port = {
+    .dispatch = link_dispatch,
+};
+
+static void trace_record(void *context, const struct ph_record *record)
+{
+    struct ph_host *host = context;
+    if (host->node->trace)
+        host->node->trace(host->node->trace_arg, &host->hub, record);
+}
+
+static const struct ph_trace_port trace_port = {
+    .record = trace_record,
+};
+
+/* ---- The actor ----------------------------------------------------------------------------- */
+
+static bool is_request(const struct ph_event *event)
+{
+    return event->gated.priority < PH_PRIORITY_SYSTEM;
+}
+
+static struct ph_event *next_event(struct ph_host *host)
+{
+    struct ph_queue_node *node;
+    if (ph_queue_pop(&host->queue, &node) != PH_QUEUE_OK)
+        return NULL;
+    struct ph_event *event = ph_container_of(node, struct ph_event, link);
+    if (is_request(event))
+        atomic_fetch_sub_explicit(&host->queued, 1, memory_order_relaxed);
+    return event;
+}
+
+static void timed_submit(struct ph_host *host, struct ph_event *event, uint64_t *now_ns)
+{
+    enum ph_event_type type = event->type;
+    ph_hub_submit(&host->hub, event, *now_ns / 1000000);
+    uint64_t after_ns = ph_now_ns();
+    ph_stats_step(host->stats, ph_sched_worker(), type, after_ns - *now_ns);
+    *now_ns = after_ns;
+}
+
+static void timed_work(struct ph_host *host, uint64_t *now_ns)
+{
+    bool job = ph_hub_jobs_runnable(&host->hub);
+    ph_hub_work(&host->hub, *now_ns / 1000000);
+    uint64_t after_ns = ph_now_ns();
+    ph_stats_step(host->stats, ph_sched_worker(), job ? PH_EVENT_JOB : PH_EVENT_TICK,
+                  after_ns - *now_ns);
+    *now_ns = after_ns;
+}
+
+static void set_alarm(struct ph_host *host)
+{
+    uint64_t deadline = ph_hub_next_deadline(&host->hub);
+    if (deadline == host->alarm_ms)
+        return;
+    host->alarm_ms = deadline;
+    if (deadline != PH_NEVER)
+        ph_timers_set(host->node->timers, &host->alarm, deadline);
+}
+
+static void alarm_fired(struct ph_timers_alarm *alarm)
+{
+    struct ph_host *host = ph_container_of(alarm, struct ph_host, alarm);
+    ph_sched_wake(host->node->sched, &host->actor);
+}
+
+/* Everything that waits for the end of a batch, in the order that lets a caller read its own
+ * writes. */
+static void end_batch(struct ph_host *host)
+{
+    publish(host);
+    ph_hub_complete_ops(&host->hub);
+    ph_waitlist_wake(&host->changes);
+}
+
+static bool run_host(struct ph_actor *actor)
+{
+    struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
+    uint64_t now_ns = ph_now_ns();
+    unsigned done = 0;
+    /* Held events that may pass come before new ones; jobs take turns with the queue. */
+    while (ph_hub_has_work(&host->hub, now_ns / 1000000) && done < PH_HUB_BATCH) {
+        timed_work(host, &now_ns);
+        done += PH_JOB_SLICE;
+    }
+    struct ph_event *event;
+    while (done < 2 * PH_HUB_BATCH && (event = next_event(host))) {
+        timed_submit(host, event, &now_ns);
+        done++;
+    }
+    if (done)
+        end_batch(host);
+    if (host->hub.stopped && !host->gone) {
+        host->gone = true;
+        ph_node_forget(host->node, host);
+    }
+    /* An alarm that fired is no longer set, whatever the deadline says. */
+    if (host->alarm_ms <= now_ns / 1000000)
+        host->alarm_ms = PH_NEVER;
+    set_alarm(host);
+    return !ph_queue_is_empty(&host->queue) || ph_hub_has_work(&host->hub, now_ns / 1000000);
+}
+
+static void destroy(struct ph_actor *actor)
+{
+    struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
+    struct ph_event *event;
+    ph_timers_cancel(host->node->timers, &host->alarm);
+    while ((event = next_event(host)))
+        ph_event_destroy(event);
+    ph_hub_fini(&host->hub);
+    ph_registry_destroy(host->hub.registry);
+    free_retired(host);
+    ph_rcu_free(atomic_load_explicit(&host->picture, memory_order_relaxed));
+    ph_history_destroy(host->hub.history);
+    ph_stats_destroy(host->stats);
+    ph_waitlist_fini(&host->changes);
+    ph_node_release(host->node);
+    ph_free(host);
+}
+
+static const struct ph_actor_class host_class = {
+    .lane = PH_LANE_SYSTEM,
+    .run = run_host,
+    .dead = destroy,
+};
+
+/* ---- Life ---------------------------------------------------------------------------------- */
+
+int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_options *options,
+                   uint64_t seed, struct ph_host **result)
+{
+    struct ph_host *host = ph_alloc(sizeof *host);
+    struct ph_prng prng;
+    ph_prng_init(&prng, seed);
+    const struct ph_hub_setup setup = {
+        .name = name,
+        .options = *options,
+        .ports =
+            {
+                .exec = &exec_port,
+                .work = &work_port,
+                .link = &link_port,
+                .trace = &trace_port,
+                .context = host,
+            },
+        .registry = ph_registry_create(ph_prng_next(&prng)),
+        .history = ph_history_create(),
+        .seed = ph_prng_next(&prng),
+        .now_ms = ph_now_ms(),
+    };
+    ph_hub_init(&host->hub, &setup);
+    host->hub.node = node;
+    host->node = node;
+    ph_actor_init(&host->actor, &host_class);
+    ph_queue_init(&host->queue);
+    atomic_init(&host->refs, 1);
+    host->alarm.fire = alarm_fired;
+    host->alarm_ms = PH_NEVER;
+    ph_waitlist_init(&host->changes);
+    host->stats = ph_stats_create();
+    publish(host);
+    *result = host;
+    return 0;
+}
+
+void ph_host_get(struct ph_host *host)
+{
+    atomic_fetch_add_explicit(&host->refs, 1, memory_order_relaxed);
+}
+
+void ph_host_put(struct ph_host *host)
+{
+    /* acq_rel: the last one sees everything that the others did with the host. */
+    if (atomic_fetch_sub_explicit(&host->refs, 1, memory_order_acq_rel) == 1)
+        ph_sched_kill(host->node->sched, &host->actor);
+}
+
+void ph_host_post_system(struct ph_host *host, struct ph_event *event)
+{
+    ph_queue_push(&host->queue, &event->link);
+    ph_sched_wake(host->node->sched, &host->actor);
+}
+
+int ph_host_post(struct ph_host *host, struct ph_event *event)
+{
+    if (is_request(event) &&
+        atomic_fetch_add_explicit(&host->queued, 1, memory_order_relaxed) >= PH_QUEUE_MAX) {
+        atomic_fetch_sub_explicit(&host->queued, 1, memory_order_relaxed);
+        ph_op_complete(event->op, PH_ELIMIT, "too many requests wait in the hub's queue");
+        event->op = NULL;
+        ph_event_destroy(event);
+        return PH_ELIMIT;
+    }
+    ph_host_post_system(host, event);
+    return 0;
+}
+
+int ph_hub_inspect(struct ph_hub *hub, ph_inspect_fn fn, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_INSPECT);
+    event->inspect = fn;
+    event->op = ph_op_create();
+    *op = event->op;
+    return ph_host_post(ph_host_of(hub), event);
+}

@@ -1,0 +1,353 @@
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/hub.h"
+#include "engine/spec.h"
+#include "engine/super.h"
+
+/* One request for many children. It is walked in slices; `under_way` children have not reported
+ * yet. */
+struct ph_job {
+    struct ph_job *next;
+    enum ph_event_type verb;
+    struct ph_op *op;
+    struct ph_ids ids;
+    size_t cursor;
+    bool walked; /* every id was looked at */
+    uint32_t under_way;
+    uint64_t cause; /* seq of the request's record */
+
+    struct ph_spec *spec; /* of a start */
+    const struct ph_kind *kind;
+    struct ph_start_options options;
+    struct ph_ids changed_ids; /* what to stop when a start is rolled back */
+    bool failed, rolling_back;
+    int signal;
+};
+
+static struct ph_job *create_job(struct ph_hub *hub, enum ph_event_type verb, struct ph_ids *ids)
+{
+    struct ph_job *job = ph_alloc(sizeof *job);
+    job->verb = verb;
+    job->ids = *ids;
+    *ids = (struct ph_ids){0};
+    *hub->jobs_last = job;
+    hub->jobs_last = &job->next;
+    return job;
+}
+
+static void destroy_job(struct ph_job *job)
+{
+    ph_ids_fini(&job->ids);
+    ph_ids_fini(&job->changed_ids);
+    ph_spec_put(job->spec);
+    ph_free(job);
+}
+
+static void unlink_job(struct ph_hub *hub, struct ph_job *job)
+{
+    struct ph_job **link = &hub->jobs;
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    if (!*link)
+        hub->jobs_last = link;
+}
+
+void ph_hub_jobs_fini(struct ph_hub *hub)
+{
+    while (hub->jobs) {
+        struct ph_job *job = hub->jobs;
+        unlink_job(hub, job);
+        ph_hub_finish_op(hub, job->op, PH_ESTOPPING, "the hub is ending");
+        destroy_job(job);
+    }
+}
+
+/* ---- Hooks of a start ---------------------------------------------------------------------- */
+
+/* "count":N,"ids":[…] with the first ids: a hook's input stays small however many there are. */
+static void fire_with_ids(struct ph_hub *hub, enum ph_hook hook, const struct ph_ids *ids)
+{
+    enum { IDS_LISTED = 100 };
+    if (!ph_hooks_wanted(hub, hook))
+        return;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_text_printf(&fields, "\"count\":%zu,\"ids\":[", ids->count);
+    size_t cursor = 0, length, listed = 0;
+    const char *id;
+    while (listed < IDS_LISTED && (id = ph_ids_next(ids, &cursor, &length))) {
+        if (listed++)
+            ph_text_put(&fields, ",");
+        ph_text_json(&fields, id, length);
+    }
+    ph_text_put(&fields, "]");
+    ph_hooks_fire(hub, hook, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
+/* ---- The end of a job ---------------------------------------------------------------------- */
+
+/* A start failed and its caller wants all or nothing: the job becomes a stop of what it started. */
+static void roll_back(struct ph_job *job)
+{
+    ph_ids_fini(&job->ids);
+    job->ids = job->changed_ids;
+    job->changed_ids = (struct ph_ids){0};
+    job->verb = PH_EVENT_STOP;
+    job->cursor = 0;
+    job->walked = job->ids.count == 0;
+    job->rolling_back = true;
+}
+
+static void finish_job(struct ph_hub *hub, struct ph_job *job)
+{
+    if (job->verb == PH_EVENT_START)
+        fire_with_ids(hub, PH_HOOK_POST_CHILDREN_START, &job->changed_ids);
+    if (job->verb == PH_EVENT_START && job->failed && job->options.rollback) {
+        roll_back(job);
+        if (!job->walked)
+            return;
+    }
+    if (job->op)
+        job->op->result.rolled_back = job->rolling_back;
+    unlink_job(hub, job);
+    ph_hub_finish_op(hub, job->op, 0, NULL);
+    destroy_job(job);
+}
+
+static void count_outcome(struct ph_job *job, const char *id, enum ph_outcome outcome, int code,
+                          const char *text)
+{
+    if (job->rolling_back)
+        return; /* the result stays that of the start */
+    switch (outcome) {
+    case PH_OUTCOME_CHANGED:
+        ph_op_changed(job->op);
+        if (job->verb == PH_EVENT_START && ph_ids_add(&job->changed_ids, id, strlen(id)))
+            job->failed = true;
+        break;
+    case PH_OUTCOME_SAME:
+        ph_op_same(job->op);
+        break;
+    case PH_OUTCOME_FAILED:
+        ph_op_fail(job->op, id, code, text);
+        job->failed = true;
+        break;
+    }
+}
+
+void ph_job_settle(struct ph_hub *hub, struct ph_job *job, const char *id, enum ph_outcome outcome,
+                   int code, const char *text)
+{
+    ph_assert(job->under_way > 0);
+    count_outcome(job, id, outcome, code, text);
+    job->under_way--;
+    if (job->walked && job->under_way == 0)
+        finish_job(hub, job);
+}
+
+/* ---- One child ----------------------------------------------------------------------------- */
+
+static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    if (hub->picture.children >= PH_CHILDREN_MAX) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, "the hub has too many children");
+        return;
+    }
+    struct ph_child *child = ph_child_create(hub, job->kind, id, length, job->spec);
+    int rc = ph_registry_publish(hub->registry, child);
+    ph_assert(rc == 0); /* it was looked up in this step, and only steps write */
+    ph_super_begin(hub, child, job, job->cause);
+}
+
+static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
+{
+    bool equal = ph_spec_equal(ph_child_spec_rcu(child), job->spec);
+    enum ph_state state = ph_child_state(child);
+    if (job->options.if_exists == PH_IF_EXISTS_FAIL) {
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EEXISTS, "already exists");
+    } else if (state == PH_STATE_STOPPING) {
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING, "is being stopped");
+    } else if (equal && state != PH_STATE_FAILED) {
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_SAME, 0, NULL);
+    } else if (!equal && job->options.if_exists != PH_IF_EXISTS_REPLACE) {
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EEXISTS,
+                      "already exists with another spec: use if_exists=replace, or stop it first");
+    } else if (child->kind != job->kind) {
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EREFUSED,
+                      "exists as another kind of child: stop it first");
+    } else {
+        struct ph_super_call call = {
+            .event = PH_SUPER_START,
+            .job = job,
+            .spec = equal ? NULL : ph_spec_get(job->spec),
+            .cause = job->cause,
+        };
+        ph_super_handle(hub, child, &call);
+    }
+}
+
+static void start_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
+    if (hub->stopping)
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ESTOPPING, "the hub is stopping");
+    else if (child)
+        start_existing(hub, job, child);
+    else
+        start_new(hub, job, id, length);
+}
+
+static void signal_one(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
+{
+    int rc = PH_EREFUSED;
+    if (ph_child_state(child) == PH_STATE_RUNNING || ph_child_state(child) == PH_STATE_STARTING)
+        rc = hub->ports.exec->signal(hub->ports.context, child, job->signal);
+    if (rc == 0)
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_CHANGED, 0, NULL);
+    else
+        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, rc,
+                      rc == PH_EUNSUPPORTED ? "a module child takes no signals" : "does not run");
+}
+
+static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
+    if (!child) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
+        return;
+    }
+    if (job->verb == PH_EVENT_SIGNAL) {
+        signal_one(hub, job, child);
+        return;
+    }
+    struct ph_super_call call = {
+        .event = job->verb == PH_EVENT_STOP ? PH_SUPER_STOP : PH_SUPER_RESTART,
+        .job = job,
+        .cause = job->cause,
+    };
+    ph_super_handle(hub, child, &call);
+}
+
+/* ---- Slices -------------------------------------------------------------------------------- */
+
+static bool is_runnable(const struct ph_job *job)
+{
+    return !job->walked && job->under_way < PH_JOB_WINDOW;
+}
+
+bool ph_hub_jobs_runnable(const struct ph_hub *hub)
+{
+    for (const struct ph_job *job = hub->jobs; job; job = job->next)
+        if (is_runnable(job))
+            return true;
+    return false;
+}
+
+bool ph_hub_jobs_active(const struct ph_hub *hub)
+{
+    return hub->jobs != NULL;
+}
+
+static void maybe_grow(struct ph_hub *hub, size_t children)
+{
+    size_t buckets = hub->growing ? 0 : ph_registry_wanted(hub->registry, children);
+    if (!buckets)
+        return;
+    hub->growing = true;
+    hub->ports.work->submit(hub->ports.context, PH_WORK_GROW, buckets);
+}
+
+/* One slice. An id of its own keeps the job alive while its children report within the slice. */
+static void run_slice(struct ph_hub *hub, struct ph_job *job)
+{
+    for (unsigned i = 0; i < PH_JOB_SLICE && is_runnable(job); i++) {
+        size_t length;
+        const char *id = ph_ids_next(&job->ids, &job->cursor, &length);
+        job->walked = job->cursor >= job->ids.length;
+        if (!id)
+            break;
+        bool last = job->walked;
+        job->under_way++;
+        if (job->verb == PH_EVENT_START)
+            start_one(hub, job, id, length);
+        else
+            target_one(hub, job, id, length);
+        if (last)
+            return; /* the job may be gone */
+    }
+}
+
+void ph_hub_jobs_run(struct ph_hub *hub)
+{
+    struct ph_job *job = hub->jobs;
+    while (job && !is_runnable(job))
+        job = job->next;
+    if (!job)
+        return;
+    /* To the end of the list, so that jobs take turns. */
+    unlink_job(hub, job);
+    job->next = NULL;
+    *hub->jobs_last = job;
+    hub->jobs_last = &job->next;
+    run_slice(hub, job);
+    maybe_grow(hub, hub->picture.children);
+}
+
+/* ---- Requests ------------------------------------------------------------------------------ */
+
+/* A job without ids is done at once. */
+static void begin_job(struct ph_hub *hub, struct ph_job *job)
+{
+    job->walked = job->ids.count == 0;
+    if (job->walked)
+        finish_job(hub, job);
+}
+
+void ph_hub_on_start(struct ph_hub *hub, struct ph_event *event)
+{
+    size_t count = event->start.ids.count;
+    struct ph_job *job = create_job(hub, PH_EVENT_START, &event->start.ids);
+    job->op = event->op;
+    event->op = NULL;
+    job->spec = event->start.spec;
+    event->start.spec = NULL;
+    job->kind = event->start.kind;
+    job->options = event->start.options;
+    size_t cursor = 0, length;
+    const char *first = ph_ids_next(&job->ids, &cursor, &length);
+    job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu children", count);
+    fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, &job->ids);
+    maybe_grow(hub, hub->picture.children + count);
+    begin_job(hub, job);
+}
+
+void ph_hub_on_target(struct ph_hub *hub, struct ph_event *event)
+{
+    size_t count = event->target.ids.count;
+    struct ph_job *job = create_job(hub, event->type, &event->target.ids);
+    job->op = event->op;
+    event->op = NULL;
+    job->signal = event->target.signal;
+    size_t cursor = 0, length;
+    const char *first = ph_ids_next(&job->ids, &cursor, &length);
+    job->cause = ph_hub_record(hub, ph_event_name(event->type), count == 1 ? first : "", 0,
+                               "%zu children", count);
+    begin_job(hub, job);
+}
+
+static bool collect_id(void *arg, struct ph_child *child)
+{
+    return ph_ids_add(arg, child->id, child->id_length) == 0;
+}
+
+void ph_hub_stop_all(struct ph_hub *hub)
+{
+    struct ph_ids ids = {0};
+    ph_rcu_enter();
+    ph_registry_each_rcu(hub->registry, collect_id, &ids);
+    ph_rcu_exit();
+    begin_job(hub, create_job(hub, PH_EVENT_STOP, &ids));
+}

@@ -1,0 +1,428 @@
+/*
+ * Module children: actors whose state is a module's.
+ *
+ * The actor lives as long as its child, over all instances, so a restarted child keeps its unread
+ * mail. The hub asks by control bits (never more than one start and one stop are outstanding); the
+ * actor answers with ph_kind_up and ph_kind_down. Everything of group 2 belongs to the actor's run.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/error.h"
+#include "engine/node.h"
+#include "engine/op.h"
+#include "engine/spec.h"
+
+enum { CONTROL_START = 1, CONTROL_STOP = 2 };
+
+/* Timers of an instance that uses some. */
+struct timers {
+    struct alarm_slot {
+        struct ph_timers_alarm alarm;
+        struct timers *timers;
+    } slots[PH_MODULE_TIMERS_MAX];
+    struct module_child *self;
+    atomic_uint fired; /* bit per timer */
+};
+
+struct module_child {
+    struct ph_actor actor;
+    /* 1. Any thread. */
+    struct ph_queue mail;
+    atomic_uint queued;
+    atomic_uint control;
+    /* 2. The actor's run. */
+    struct ph_child *child;
+    const struct ph_module *module; /* NULL while there is no instance */
+    void *state;
+    struct timers *timers;
+};
+
+/* What the functions of a module get: lives during one call of one of them. */
+struct ph_context {
+    struct module_child *self;
+    struct ph_message_box *call; /* being handled, or NULL */
+    bool replied;
+    char why[200];
+    struct ph_text *saved;
+};
+
+static struct ph_node *node_of(const struct module_child *self)
+{
+    return self->child->hub->node;
+}
+
+/* ---- One instance ---------------------------------------------------------------------------- */
+
+static uint32_t instance_of(const struct module_child *self)
+{
+    return atomic_load_explicit(&self->child->instance, memory_order_relaxed);
+}
+
+static void drop_timers(struct module_child *self)
+{
+    if (!self->timers)
+        return;
+    for (unsigned i = 0; i < PH_MODULE_TIMERS_MAX; i++)
+        ph_timers_cancel(node_of(self)->timers, &self->timers->slots[i].alarm);
+    ph_free(self->timers);
+    self->timers = NULL;
+}
+
+static void begin(struct module_child *self)
+{
+    struct ph_exit exit = {.how = PH_EXIT_EXEC};
+    struct ph_context context = {.self = self};
+    struct ph_error error = {0};
+    const struct ph_module *module;
+    ph_rcu_enter();
+    struct ph_spec *spec = ph_spec_get(ph_child_spec_rcu(self->child));
+    ph_rcu_exit();
+    int rc = ph_modules_find(node_of(self)->modules, spec->module, &module, &error);
+    if (rc == 0) {
+        rc = module->init(&context, spec->args ? spec->args : "", &self->state);
+        if (rc > 0)
+            rc = PH_EFAILED;
+        if (rc)
+            snprintf(exit.text, sizeof exit.text, "module %.64s: init failed: %.110s", module->name,
+                     context.why[0] ? context.why : ph_error_text(rc));
+    } else {
+        snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
+    }
+    ph_spec_put(spec);
+    exit.value = rc;
+    if (rc) {
+        drop_timers(self);
+        ph_kind_down(self->child, instance_of(self), &exit);
+        return;
+    }
+    self->module = module;
+    ph_kind_up(self->child, instance_of(self));
+}
+
+/* Ends the instance; the hub learns how. */
+static void end(struct module_child *self, const struct ph_exit *exit)
+{
+    struct ph_context context = {.self = self};
+    const struct ph_module *module = self->module;
+    drop_timers(self);
+    if (module->terminate)
+        module->terminate(&context, self->state);
+    drop_timers(self); /* terminate may have set one */
+    self->module = NULL;
+    self->state = NULL;
+    ph_kind_down(self->child, instance_of(self), exit);
+}
+
+/* ---- Messages -------------------------------------------------------------------------------- */
+
+/* What a handler's return value means: true while the instance goes on. */
+static bool judge(struct ph_context *context, int rc)
+{
+    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = rc};
+    switch (rc) {
+    case PH_HANDLER_OK:
+        return true;
+    case PH_HANDLER_STOP:
+        exit = (struct ph_exit){.how = PH_EXIT_CODE};
+        break;
+    default:
+        if (context->why[0])
+            snprintf(exit.text, sizeof exit.text, "%s", context->why);
+        else if (rc < 0)
+            snprintf(exit.text, sizeof exit.text, "handler returned %d (%s)", rc,
+                     ph_error_text(rc));
+        else
+            snprintf(exit.text, sizeof exit.text, "handler returned %d, which is no code", rc);
+    }
+    end(context->self, &exit);
+    return false;
+}
+
+static bool handle(struct module_child *self, struct ph_message_box *box)
+{
+    struct ph_context context = {.self = self, .call = box->op ? box : NULL};
+    const struct ph_message message = {
+        .type = box->type,
+        .data = box->data,
+        .length = box->length,
+    };
+    int rc = self->module->handle(&context, self->state, &message);
+    if (context.call && !context.replied) {
+        ph_op_complete(box->op, PH_EFAILED,
+                       rc < 0 ? "the child failed while it handled the call" : "it gave no reply");
+        box->op = NULL;
+    }
+    ph_message_box_destroy(box, 0, NULL);
+    return judge(&context, rc);
+}
+
+static bool handle_timers(struct module_child *self)
+{
+    if (!self->timers)
+        return true;
+    /* Acquire: what was set with the timer is seen by its handler. */
+    unsigned fired = atomic_exchange_explicit(&self->timers->fired, 0, memory_order_acq_rel);
+    while (fired) {
+        int number = __builtin_ctz(fired);
+        fired &= fired - 1;
+        struct ph_context context = {.self = self};
+        const struct ph_message message = {
+            .type = PH_MESSAGE_TIMER,
+            .timer = number,
+            .data = "",
+        };
+        if (!judge(&context, self->module->handle(&context, self->state, &message)))
+            return false;
+    }
+    return true;
+}
+
+static void obey(struct module_child *self)
+{
+    unsigned control = atomic_exchange_explicit(&self->control, 0, memory_order_acq_rel);
+    switch (control & (CONTROL_START | CONTROL_STOP)) {
+    case CONTROL_START:
+        begin(self);
+        break;
+    case CONTROL_STOP:
+        if (self->module)
+            end(self, NULL);
+        break;
+    case CONTROL_START | CONTROL_STOP:
+        ph_kind_down(self->child, instance_of(self), NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool run(struct ph_actor *actor)
+{
+    struct module_child *self = ph_container_of(actor, struct module_child, actor);
+    struct ph_queue_node *node;
+    obey(self);
+    if (!self->module || !handle_timers(self))
+        return false; /* unread mail waits for the next instance */
+    for (unsigned i = 0; i < PH_ACTOR_BATCH; i++) {
+        if (ph_queue_pop(&self->mail, &node) != PH_QUEUE_OK)
+            break;
+        atomic_fetch_sub_explicit(&self->queued, 1, memory_order_relaxed);
+        if (!handle(self, ph_container_of(node, struct ph_message_box, link)))
+            return false;
+    }
+    return !ph_queue_is_empty(&self->mail);
+}
+
+/* Nobody can reach the child any more: its unread mail goes back, its memory too. */
+static void dead(struct ph_actor *actor)
+{
+    struct module_child *self = ph_container_of(actor, struct module_child, actor);
+    struct ph_queue_node *node;
+    while (ph_queue_pop(&self->mail, &node) == PH_QUEUE_OK)
+        ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
+                               "the child was stopped before it read the message");
+    ph_child_free(self->child);
+}
+
+static void slow(struct ph_actor *actor, uint64_t ms)
+{
+    struct module_child *self = ph_container_of(actor, struct module_child, actor);
+    char text[96];
+    snprintf(text, sizeof text, "a handler has been running for %llu ms; a spare worker stepped in",
+             (unsigned long long)ms);
+    ph_kind_note(self->child, "handler_slow", text);
+}
+
+static const struct ph_actor_class actor_class = {
+    .lane = PH_LANE_USER,
+    .run = run,
+    .dead = dead,
+    .slow = slow,
+};
+
+/* ---- The kind -------------------------------------------------------------------------------- */
+
+static int kind_check(struct ph_node *node, const struct ph_spec *spec, struct ph_error *error)
+{
+    const struct ph_module *module;
+    return ph_modules_find(node->modules, spec->module, &module, error);
+}
+
+static void kind_init(struct ph_child *child)
+{
+    struct module_child *self = ph_child_tail(child);
+    ph_actor_init(&self->actor, &actor_class);
+    ph_queue_init(&self->mail);
+    self->child = child;
+}
+
+static void wake(struct module_child *self)
+{
+    ph_sched_wake(node_of(self)->sched, &self->actor);
+}
+
+static void kind_fini(struct ph_child *child)
+{
+    struct module_child *self = ph_child_tail(child);
+    ph_sched_kill(node_of(self)->sched, &self->actor);
+}
+
+static void control(struct ph_child *child, unsigned bit)
+{
+    struct module_child *self = ph_child_tail(child);
+    /* Release: the run that takes the bit sees the instance that the hub set before. */
+    atomic_fetch_or_explicit(&self->control, bit, memory_order_acq_rel);
+    wake(self);
+}
+
+static void kind_start(struct ph_child *child, uint32_t instance)
+{
+    (void)instance;
+    control(child, CONTROL_START);
+}
+
+static void kind_stop(struct ph_child *child)
+{
+    control(child, CONTROL_STOP);
+}
+
+static int kind_signal(struct ph_child *child, int signal_number)
+{
+    (void)child;
+    (void)signal_number;
+    return PH_EUNSUPPORTED;
+}
+
+static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
+{
+    struct module_child *self = ph_child_tail(child);
+    if (atomic_fetch_add_explicit(&self->queued, 1, memory_order_relaxed) >= PH_MAILBOX_MAX) {
+        atomic_fetch_sub_explicit(&self->queued, 1, memory_order_relaxed);
+        return PH_ELIMIT;
+    }
+    ph_queue_push(&self->mail, &box->link);
+    wake(self);
+    return 0;
+}
+
+static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
+{
+    struct module_child *self = ph_child_tail(child);
+    info->queue = atomic_load_explicit(&self->queued, memory_order_relaxed);
+}
+
+const struct ph_kind ph_kind_module = {
+    .name = "module",
+    .child_bytes = sizeof(struct module_child),
+    .check = kind_check,
+    .init = kind_init,
+    .fini = kind_fini,
+    .start = kind_start,
+    .stop = kind_stop,
+    .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */
+    .signal = kind_signal,
+    .deliver = kind_deliver,
+    .inspect = kind_inspect,
+};
+
+/* ---- For handlers ---------------------------------------------------------------------------- */
+
+const char *ph_self(const struct ph_context *context)
+{
+    return context->self->child->id;
+}
+
+static void answer(struct ph_context *context, int code, const char *text, const void *data,
+                   size_t length)
+{
+    if (!context->call || context->replied)
+        return;
+    struct ph_op *op = context->call->op;
+    context->call->op = NULL;
+    context->replied = true;
+    ph_op_set_reply(op, data, length);
+    ph_op_complete(op, code, text);
+}
+
+void ph_reply(struct ph_context *context, const void *data, size_t length)
+{
+    answer(context, 0, NULL, data, length);
+}
+
+void ph_replyf(struct ph_context *context, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    answer(context, 0, NULL, text, strlen(text));
+}
+
+void ph_reply_error(struct ph_context *context, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    answer(context, PH_EFAILED, text, "", 0);
+}
+
+void ph_fail(struct ph_context *context, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(context->why, sizeof context->why, format, args);
+    va_end(args);
+}
+
+int ph_cast(struct ph_context *context, const char *id, const void *data, size_t length)
+{
+    return ph_send(context->self->child->hub, id, data, length);
+}
+
+void ph_save(struct ph_context *context, const void *data, size_t length)
+{
+    if (context->saved)
+        ph_text_append(context->saved, data, length);
+}
+
+static void fire(struct ph_timers_alarm *alarm)
+{
+    struct alarm_slot *slot = ph_container_of(alarm, struct alarm_slot, alarm);
+    struct timers *timers = slot->timers;
+    unsigned bit = 1u << (slot - timers->slots);
+    atomic_fetch_or_explicit(&timers->fired, bit, memory_order_acq_rel);
+    wake(timers->self);
+}
+
+static struct timers *make_timers(struct module_child *self)
+{
+    struct timers *timers = ph_alloc(sizeof *timers);
+    timers->self = self;
+    for (unsigned i = 0; i < PH_MODULE_TIMERS_MAX; i++) {
+        timers->slots[i].timers = timers;
+        timers->slots[i].alarm.fire = fire;
+    }
+    return timers;
+}
+
+int ph_timer(struct ph_context *context, int number, uint64_t delay_ms)
+{
+    struct module_child *self = context->self;
+    if (number < 0 || number >= PH_MODULE_TIMERS_MAX)
+        return PH_EUSAGE;
+    if (!self->timers)
+        self->timers = make_timers(self);
+    struct ph_timers_alarm *alarm = &self->timers->slots[number].alarm;
+    if (delay_ms == UINT64_MAX)
+        ph_timers_cancel(node_of(self)->timers, alarm);
+    else
+        ph_timers_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
+    return 0;
+}

@@ -1,0 +1,107 @@
+#include "engine/kind/kind_process.h"
+
+#include "engine/node.h"
+#include "engine/spec.h"
+
+struct process_child {
+    struct ph_process *process;
+};
+
+static void told_up(void *owner, uint32_t instance)
+{
+    ph_kind_up(owner, instance);
+}
+
+static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit)
+{
+    ph_kind_down(owner, instance, exit);
+}
+
+static void told_note(void *owner, const char *type, const char *text)
+{
+    ph_kind_note(owner, type, text);
+}
+
+static const struct ph_process_owner owner = {
+    .up = told_up,
+    .down = told_down,
+    .note = told_note,
+};
+
+static struct ph_process *process_of(const struct ph_child *child)
+{
+    return ((struct process_child *)ph_child_tail(child))->process;
+}
+
+struct ph_process *ph_child_process_rcu(const struct ph_child *child)
+{
+    return child->kind == &ph_kind_process ? process_of(child) : NULL;
+}
+
+static int kind_check(struct ph_node *node, const struct ph_spec *spec, struct ph_error *error)
+{
+    (void)node;
+    (void)spec;
+    (void)error;
+    return 0; /* whether it can be executed shows when it is */
+}
+
+static void kind_init(struct ph_child *child)
+{
+    struct process_child *self = ph_child_tail(child);
+    self->process = ph_process_create(child->hub->node->monitor, &owner, child);
+}
+
+static void kind_fini(struct ph_child *child)
+{
+    ph_process_destroy_any(process_of(child));
+    ph_child_free(child);
+}
+
+static void kind_start(struct ph_child *child, uint32_t instance)
+{
+    ph_process_start_any(process_of(child), child->id, ph_child_spec_rcu(child), instance,
+                         atomic_load_explicit(&child->epoch, memory_order_relaxed));
+}
+
+static void kind_stop(struct ph_child *child)
+{
+    ph_process_stop_any(process_of(child));
+}
+
+static void kind_kill(struct ph_child *child)
+{
+    ph_process_kill_any(process_of(child));
+}
+
+static int kind_signal(struct ph_child *child, int signal_number)
+{
+    ph_process_signal_any(process_of(child), signal_number);
+    return 0;
+}
+
+static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
+{
+    (void)child;
+    (void)box;
+    return PH_EUNSUPPORTED;
+}
+
+static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
+{
+    info->pid = ph_process_pid_any(process_of(child));
+}
+
+const struct ph_kind ph_kind_process = {
+    .name = "process",
+    .child_bytes = sizeof(struct process_child),
+    .check = kind_check,
+    .init = kind_init,
+    .fini = kind_fini,
+    .start = kind_start,
+    .stop = kind_stop,
+    .kill = kind_kill,
+    .signal = kind_signal,
+    .deliver = kind_deliver,
+    .inspect = kind_inspect,
+};

@@ -1,0 +1,261 @@
+#include "engine/kind/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/kind/monitor_inside.h"
+
+enum { LAST_DATAGRAMS = 64 };
+
+/* ---- What the owner is told ------------------------------------------------------------------ */
+
+void ph_process_note(struct ph_process *process, const char *type, const char *format, ...)
+{
+    uint64_t now_ms = ph_now_ms();
+    if (now_ms - process->notes_since_ms > PH_PROCESS_NOTES_MS) {
+        process->notes_since_ms = now_ms;
+        process->notes = 0;
+    }
+    if (process->notes == PH_PROCESS_NOTES_MAX) {
+        process->notes_suppressed++;
+        return;
+    }
+    char text[320];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (process->notes_suppressed && length > 0 && (size_t)length < sizeof text)
+        snprintf(text + length, sizeof text - (size_t)length, " (and %u more notes before)",
+                 process->notes_suppressed);
+    process->notes++;
+    process->notes_suppressed = 0;
+    process->owner->note(process->arg, type, text);
+}
+
+void ph_process_tell_up(struct ph_process *process)
+{
+    if (process->up)
+        return;
+    process->up = true;
+    /* Relaxed: shown to people, nothing hangs on it. */
+    atomic_store_explicit(&process->ready, true, memory_order_relaxed);
+    ph_process_watchdog_arm(process);
+    process->owner->up(process->arg, process->instance);
+}
+
+/* ---- The keeper's calls ---------------------------------------------------------------------- */
+
+static struct ph_process *of_ward(struct ph_ward *ward)
+{
+    return ph_container_of(ward, struct ph_process, ward);
+}
+
+static struct ph_program program_of(const struct ph_process *process)
+{
+    const struct ph_spec *spec = process->spec;
+    return (struct ph_program){
+        .argv = spec->argv,
+        .argc = spec->argc,
+        .cwd = spec->cwd,
+        .user = spec->user,
+        .env = spec->env,
+        .env_count = spec->env_count,
+        .base = &process->monitor->environ,
+        .id = process->id,
+        .epoch = process->epoch,
+        .notify_address = process->notify.fd >= 0 ? process->notify_address : NULL,
+        .watchdog_ms = spec->watchdog_ms,
+    };
+}
+
+static int pack(struct ph_ward *ward, struct ph_packet *packet, struct ph_exit *failure)
+{
+    struct ph_process *process = of_ward(ward);
+    int rc = ph_process_notify_open(process);
+    if (rc < 0)
+        return ph_exec_failure(failure, -rc, "cannot make a notify socket for '%.100s': %s",
+                               process->spec->argv[0], strerror(-rc));
+    rc = ph_process_output_open(process, packet, failure);
+    if (rc < 0)
+        return rc;
+    struct ph_program program = program_of(process);
+    rc = ph_packet_build(packet, &program, ward->mark, failure);
+    process->uid = ph_packet_uid(packet);
+    return rc;
+}
+
+static void spawned(struct ph_ward *ward)
+{
+    struct ph_process *process = of_ward(ward);
+    atomic_store_explicit(&process->pid, ward->pid, memory_order_relaxed);
+    if (!process->spec->ready_notify || process->said_ready)
+        ph_process_tell_up(process);
+}
+
+static void explain(struct ph_ward *ward, enum ph_keeper_stage stage, int error,
+                    struct ph_exit *failure)
+{
+    struct ph_program program = program_of(of_ward(ward));
+    ph_program_explain(&program, stage, error, failure);
+}
+
+/* The instance's resources go before its end is told, so that the next start finds none. */
+static void release(struct ph_process *process)
+{
+    ph_process_output_close(process);
+    ph_loop_remove(&process->monitor->loop, &process->notify);
+    ph_alarm_cancel(&process->watchdog);
+    atomic_store_explicit(&process->pid, 0, memory_order_relaxed);
+    atomic_store_explicit(&process->ready, false, memory_order_relaxed);
+    ph_spec_put(process->spec);
+    ph_free(process->id);
+    process->spec = NULL;
+    process->id = NULL;
+}
+
+static void ended(struct ph_ward *ward, const struct ph_exit *exit)
+{
+    struct ph_process *process = of_ward(ward);
+    struct ph_exit told = *exit;
+    if (*process->failed) {
+        told = (struct ph_exit){.how = PH_EXIT_FAILED, .value = PH_EFAILED};
+        memcpy(told.text, process->failed, sizeof process->failed);
+    }
+    release(process);
+    process->owner->down(process->arg, process->instance, &told);
+}
+
+static void before_end(struct ph_ward *ward)
+{
+    struct ph_process *process = of_ward(ward);
+    if (!*process->failed)
+        ph_process_notify_drain(process, LAST_DATAGRAMS);
+}
+
+static const struct ph_ward_calls process_calls = {
+    .pack = pack,
+    .spawned = spawned,
+    .explain = explain,
+    .before_end = before_end,
+    .ended = ended,
+};
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
+                      uint64_t epoch)
+{
+    ph_assert(process->ward.state == PH_WARD_IDLE);
+    process->id = id;
+    process->spec = spec;
+    process->instance = instance;
+    process->epoch = epoch;
+    process->said_ready = false;
+    process->up = false;
+    process->watchdog_ms = spec->watchdog_ms;
+    process->failed[0] = '\0';
+    pthread_mutex_lock(&process->lock);
+    process->status[0] = '\0';
+    pthread_mutex_unlock(&process->lock);
+    ph_ward_start(&process->monitor->keeper, &process->ward);
+}
+
+struct ph_process *ph_process_create(struct ph_monitor *monitor,
+                                     const struct ph_process_owner *owner, void *arg)
+{
+    struct ph_process *process = ph_alloc(sizeof *process);
+    process->monitor = monitor;
+    process->owner = owner;
+    process->arg = arg;
+    process->ward.calls = &process_calls;
+    process->notify.fd = -1;
+    process->log_fd = -1;
+    for (size_t i = 0; i < PH_LOG_STREAMS; i++)
+        process->outputs[i].source.fd = -1;
+    process->watchdog.ring = ph_process_watchdog_ring;
+    pthread_mutex_init(&process->lock, NULL);
+    ph_waitlist_init(&process->log_waiters);
+    return process;
+}
+
+void ph_process_free(struct ph_process *process)
+{
+    ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_logring_fini(&process->ring);
+    ph_waitlist_fini(&process->log_waiters);
+    pthread_mutex_destroy(&process->lock);
+    ph_free(process);
+}
+
+/* ---- What is known --------------------------------------------------------------------------- */
+
+/* The first line of a file of /proc/PID; "" when it is gone. */
+static void read_proc(int pid, const char *name, char *text, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    text[0] = '\0';
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t got = read(fd, text, size - 1);
+    text[got > 0 ? got : 0] = '\0';
+    close(fd);
+}
+
+static uint64_t cpu_ms(int pid)
+{
+    char text[512];
+    unsigned long user = 0, system = 0;
+    read_proc(pid, "stat", text, sizeof text);
+    const char *name_end = strrchr(text, ')'); /* the name may hold anything */
+    /* Fields 3 to 13 are skipped; then come utime and stime in clock ticks. */
+    if (!name_end || sscanf(name_end + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %lu %lu",
+                            &user, &system) != 2)
+        return 0;
+    return (uint64_t)(user + system) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+}
+
+static uint64_t rss_bytes(int pid)
+{
+    char text[128];
+    unsigned long resident = 0;
+    read_proc(pid, "statm", text, sizeof text);
+    if (sscanf(text, "%*s %lu", &resident) != 1)
+        return 0;
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t ph_process_pid_any(const struct ph_process *process_const)
+{
+    struct ph_process *process = (struct ph_process *)(uintptr_t)process_const;
+    return (uint64_t)atomic_load_explicit(&process->pid, memory_order_relaxed);
+}
+
+void ph_process_inspect_any(const struct ph_process *process, struct ph_process_info *info)
+{
+    struct ph_process *locked = (struct ph_process *)(uintptr_t)process; /* for the mutex */
+    _Static_assert(sizeof process->status <= sizeof info->status, "a status fits its copy");
+    *info = (struct ph_process_info){
+        .pid = atomic_load_explicit(&process->pid, memory_order_relaxed),
+        .ready = atomic_load_explicit(&process->ready, memory_order_relaxed),
+    };
+    pthread_mutex_lock(&locked->lock);
+    info->log_seq = ph_logring_last(&process->ring);
+    info->log_dropped = ph_logring_dropped(&process->ring);
+    memcpy(info->status, process->status, sizeof process->status);
+    pthread_mutex_unlock(&locked->lock);
+    if (info->pid == 0)
+        return;
+    info->cpu_ms = cpu_ms(info->pid);
+    info->rss_bytes = rss_bytes(info->pid);
+}

@@ -1,0 +1,92 @@
+/*
+ * One place for an OS process: what the monitor knows about it between the commands of its owner
+ * and the reports of the keeper. See monitor.h for the promises; this is the inside.
+ *
+ * The monitor's thread writes everything. What others read (the log ring, the status text) is under
+ * `lock`, held for a copy of at most PH_PROCESS_COPY_BYTES.
+ */
+#ifndef PH_ENGINE_KIND_PROCESS_H
+#define PH_ENGINE_KIND_PROCESS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/kind/keeper_client.h"
+#include "engine/kind/logring.h"
+#include "engine/kind/loop.h"
+#include "engine/kind/monitor.h"
+#include "engine/kind/notify.h"
+#include "engine/waiter.h"
+
+enum {
+    PH_PROCESS_COPY_BYTES = 64 * 1024,
+    PH_PROCESS_NOTES_MAX = 5, /* notes in PH_PROCESS_NOTES_MS; the rest is counted */
+    PH_PROCESS_NOTES_MS = 10000,
+};
+
+/* One of its two output streams. */
+struct ph_output {
+    struct ph_source source;
+    struct ph_process *process;
+    bool error;
+};
+
+struct ph_process {
+    /* Immutable. */
+    struct ph_monitor *monitor;
+    const struct ph_process_owner *owner;
+    void *arg;
+
+    /* Monitor's thread: the instance, while ward is not idle. */
+    struct ph_ward ward;
+    struct ph_spec *spec;
+    char *id;
+    uint32_t instance;
+    uint64_t epoch;
+    struct ph_output outputs[PH_LOG_STREAMS];
+    struct ph_source notify;
+    char notify_address[PH_NOTIFY_ADDRESS_BYTES];
+    int log_fd;
+    bool log_broken;
+    uid_t uid;       /* that the program is started with */
+    bool said_ready; /* the datagram may be seen before the keeper's report of the start */
+    bool up;         /* told */
+    uint64_t watchdog_ms;
+    struct ph_alarm watchdog;
+    char failed[128]; /* why it is being killed by us; "": it is not */
+    uint64_t notes_since_ms;
+    uint32_t notes, notes_suppressed;
+
+    /* Any thread. */
+    atomic_int pid;
+    atomic_bool ready;
+    pthread_mutex_t lock; /* guards ring and status */
+    struct ph_logring ring;
+    char status[PH_NOTIFY_STATUS_MAX + 1];
+    struct ph_waitlist log_waiters;
+};
+
+/* Monitor's thread. `id` is moved, `spec` is a reference that is moved. */
+void ph_process_start(struct ph_process *, char *id, struct ph_spec *spec, uint32_t instance,
+                      uint64_t epoch);
+void ph_process_free(struct ph_process *);
+
+/* process_notify.c: opens the socket if the spec wants one; 0 or -errno. */
+PH_MUST_CHECK int ph_process_notify_open(struct ph_process *);
+/* Handles what has come, at most `limit` datagrams. */
+void ph_process_notify_drain(struct ph_process *, int limit);
+void ph_process_watchdog_arm(struct ph_process *);
+void ph_process_watchdog_ring(struct ph_alarm *);
+
+/* process.c */
+void ph_process_tell_up(struct ph_process *);
+void ph_process_note(struct ph_process *, const char *type, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* process_output.c */
+PH_MUST_CHECK int ph_process_output_open(struct ph_process *, struct ph_packet *,
+                                         struct ph_exit *failure);
+/* Takes what is still in the pipes, then closes them and the file. */
+void ph_process_output_close(struct ph_process *);
+
+#endif

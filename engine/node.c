@@ -1,0 +1,265 @@
+#include "engine/node.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/alloc.h"
+#include "engine/error.h"
+#include "engine/rcu.h"
+
+enum { DESTROY_GRACE_MS = 10000 }; /* beyond the hubs' own shutdown time-outs */
+
+bool ph_name_is_valid(const char *name)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t length = strnlen(name, PH_NAME_MAX + 1);
+    return length >= 1 && length <= PH_NAME_MAX && strspn(name, allowed) == length;
+}
+
+static int choose_name(const char *wanted, char *name, struct ph_error *error)
+{
+    char host[PH_NAME_MAX + 1] = "";
+    if (!wanted) {
+        if (gethostname(host, sizeof host - 1))
+            memcpy(host, "localhost", 10);
+        wanted = host;
+    }
+    if (!ph_name_is_valid(wanted))
+        return ph_error_set(error, PH_EUSAGE,
+                            "node name '%s': use 1 to 64 characters of A-Z a-z 0-9 . _ -", wanted);
+    memcpy(name, wanted, strlen(wanted) + 1);
+    return 0;
+}
+
+static uint64_t system_seed(void)
+{
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = ph_now_ns();
+    return seed;
+}
+
+static void init_lock(struct ph_node *node)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&node->released, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&node->lock, NULL);
+}
+
+static void destroy_parts(struct ph_node *node)
+{
+    ph_monitor_destroy(node->monitor);
+    ph_sched_destroy(node->sched);
+    ph_rcu_barrier();
+    ph_timers_destroy(node->timers);
+    ph_modules_destroy(node->modules);
+    pthread_cond_destroy(&node->released);
+    pthread_mutex_destroy(&node->lock);
+    ph_free(node);
+}
+
+int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
+                   struct ph_error *error)
+{
+    struct ph_node *node = ph_alloc(sizeof *node);
+    int rc = choose_name(config->name, node->name, error);
+    if (rc) {
+        ph_free(node);
+        return rc;
+    }
+    ph_rcu_join_thread();
+    node->started_ms = ph_now_ms();
+    node->seed = config->seed ? config->seed : system_seed();
+    node->trace = config->trace;
+    node->trace_arg = config->trace_arg;
+    init_lock(node);
+    node->modules = ph_modules_create(config->modules_dir);
+    rc = ph_timers_create(&node->timers);
+    if (rc == 0)
+        rc = ph_sched_create(config->workers, node->seed, &node->sched);
+    if (rc)
+        ph_error_set(error, rc, "cannot start the node's threads: %s", ph_error_text(rc));
+    else
+        rc = ph_monitor_create(config->keeper_path, &node->monitor, error);
+    if (rc) {
+        destroy_parts(node);
+        return rc;
+    }
+    *result = node;
+    return 0;
+}
+
+const char *ph_node_name(const struct ph_node *node)
+{
+    return node->name;
+}
+
+uint64_t ph_node_uptime_ms(const struct ph_node *node)
+{
+    return ph_now_ms() - node->started_ms;
+}
+
+int ph_module_load(struct ph_node *node, const char *path, struct ph_error *error)
+{
+    return ph_modules_load(node->modules, path, error);
+}
+
+/* ---- Hubs ---------------------------------------------------------------------------------- */
+
+static struct ph_host *find_locked(struct ph_node *node, const char *name)
+{
+    struct ph_host *host = node->hubs;
+    while (host && strcmp(host->hub.name, name) != 0)
+        host = host->next;
+    return host;
+}
+
+struct ph_hub *ph_hub_get(struct ph_node *node, const char *name)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_host *host = find_locked(node, name);
+    if (host)
+        ph_host_get(host);
+    pthread_mutex_unlock(&node->lock);
+    return host ? &host->hub : NULL;
+}
+
+void ph_hub_put(struct ph_hub *hub)
+{
+    if (hub)
+        ph_host_put(ph_host_of(hub));
+}
+
+const char *ph_hub_name(const struct ph_hub *hub)
+{
+    return hub->name;
+}
+
+static int add_locked(struct ph_node *node, struct ph_host *host, struct ph_error *error)
+{
+    if (find_locked(node, host->hub.name))
+        return ph_error_set(error, PH_EEXISTS, "a hub named '%s' runs on this node",
+                            host->hub.name);
+    if (node->hub_count == PH_HUBS_MAX)
+        return ph_error_set(error, PH_ELIMIT, "the node has %d hubs already", PH_HUBS_MAX);
+    struct ph_host **link = &node->hubs;
+    while (*link)
+        link = &(*link)->next;
+    *link = host;
+    node->hub_count++;
+    return 0;
+}
+
+int ph_hub_create(struct ph_node *node, const char *name, const char *const *texts, size_t count,
+                  struct ph_hub **hub, struct ph_error *error)
+{
+    struct ph_hub_options options;
+    if (!ph_name_is_valid(name))
+        return ph_error_set(error, PH_EUSAGE,
+                            "hub name '%s': use 1 to 64 characters of A-Z a-z 0-9 . _ -", name);
+    int rc = ph_hub_options_parse(&options, texts, count, error);
+    if (rc)
+        return rc;
+    struct ph_host *host;
+    rc = ph_host_create(node, name, &options, node->seed, &host);
+    if (rc)
+        return ph_error_set(error, rc, "cannot create the hub: %s", ph_error_text(rc));
+    ph_host_get(host); /* one for the list, one for the caller */
+    pthread_mutex_lock(&node->lock);
+    node->host_count++;
+    rc = add_locked(node, host, error);
+    pthread_mutex_unlock(&node->lock);
+    if (rc) {
+        ph_host_put(host);
+        ph_host_put(host);
+        return rc;
+    }
+    *hub = &host->hub;
+    return 0;
+}
+
+void ph_node_each_hub(struct ph_node *node, bool (*fn)(void *arg, struct ph_hub *), void *arg)
+{
+    struct ph_host *hosts[PH_HUBS_MAX];
+    unsigned count = 0;
+    pthread_mutex_lock(&node->lock);
+    for (struct ph_host *host = node->hubs; host; host = host->next) {
+        ph_host_get(host);
+        hosts[count++] = host;
+    }
+    pthread_mutex_unlock(&node->lock);
+    bool go_on = true;
+    for (unsigned i = 0; i < count; i++) {
+        go_on = go_on && fn(arg, &hosts[i]->hub);
+        ph_host_put(hosts[i]);
+    }
+}
+
+void ph_node_forget(struct ph_node *node, struct ph_host *host)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_host **link = &node->hubs;
+    while (*link && *link != host)
+        link = &(*link)->next;
+    bool listed = *link != NULL;
+    if (listed) {
+        *link = host->next;
+        node->hub_count--;
+    }
+    pthread_mutex_unlock(&node->lock);
+    if (listed)
+        ph_host_put(host);
+}
+
+void ph_node_release(struct ph_node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    node->host_count--;
+    pthread_cond_broadcast(&node->released);
+    pthread_mutex_unlock(&node->lock);
+}
+
+/* ---- The end ------------------------------------------------------------------------------- */
+
+static bool stop_hub(void *arg, struct ph_hub *hub)
+{
+    uint64_t *longest_ms = arg;
+    struct ph_error error;
+    if (hub->options.shutdown_timeout_ms > *longest_ms)
+        *longest_ms = hub->options.shutdown_timeout_ms;
+    return ph_hub_stop(hub, NULL, &error) == 0;
+}
+
+/* False: some child's handler does not return, and its hub cannot end. */
+static bool wait_released(struct ph_node *node, uint64_t deadline_ms)
+{
+    struct timespec deadline = {
+        .tv_sec = (time_t)(deadline_ms / 1000),
+        .tv_nsec = (long)(deadline_ms % 1000) * 1000000,
+    };
+    int rc = 0;
+    pthread_mutex_lock(&node->lock);
+    while (node->host_count && rc == 0)
+        rc = pthread_cond_timedwait(&node->released, &node->lock, &deadline);
+    bool released = node->host_count == 0;
+    pthread_mutex_unlock(&node->lock);
+    return released;
+}
+
+void ph_node_destroy(struct ph_node *node)
+{
+    if (!node)
+        return;
+    uint64_t longest_ms = 0;
+    ph_node_each_hub(node, stop_hub, &longest_ms);
+    if (wait_released(node, ph_now_ms() + longest_ms + DESTROY_GRACE_MS))
+        destroy_parts(node);
+    else
+        ph_monitor_destroy(node->monitor); /* threads in handlers keep the rest */
+}

@@ -1,0 +1,589 @@
+#include "engine/super.h"
+
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/spec.h"
+
+enum {
+    KILL_WAIT_MS = 5000,     /* after the kill: then the request that waits is told */
+    RATE_BURST_US = 1000000, /* restarts that may come at once: those of one second */
+};
+
+/* A job that wants to know how this child's change ends. */
+struct waiting {
+    struct waiting *next;
+    struct ph_job *job;
+};
+
+/* What only children in trouble or in change have: most of a million have none. */
+struct ph_care {
+    struct ph_hub_timer deadline; /* first */
+    struct ph_child *child;
+    struct waiting *waiting;
+    struct ph_spec *next_spec; /* to use from the next launch on */
+    uint64_t *restarts;        /* when the restarts of the window were, oldest first */
+    uint32_t restart_count, restart_capacity;
+    uint32_t failures; /* in a row, for the back-off */
+    bool altering;     /* the alter hooks have its spec */
+    bool again;        /* stopping: launch it again afterwards */
+    bool killed;       /* stopping: the kill was sent */
+    bool restarting;   /* this launch is a restart by the supervisor */
+};
+
+typedef void (*transition)(struct ph_hub *, struct ph_child *, struct ph_super_call *);
+
+/* ---- Side table ---------------------------------------------------------------------------- */
+
+static void deadline_fired(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    struct ph_care *care = ph_container_of(timer, struct ph_care, deadline);
+    struct ph_super_call call = {.event = PH_SUPER_DEADLINE};
+    ph_super_handle(hub, care->child, &call);
+}
+
+static struct ph_care *care_of(struct ph_child *child)
+{
+    if (!child->care) {
+        child->care = ph_alloc(sizeof *child->care);
+        child->care->child = child;
+        child->care->deadline.fire = deadline_fired;
+    }
+    return child->care;
+}
+
+static void drop_care(struct ph_child *child)
+{
+    struct ph_care *care = child->care;
+    child->care = NULL;
+    ph_spec_put(care->next_spec);
+    ph_free(care->restarts);
+    ph_free(care);
+}
+
+/* A child that runs and has no past to remember needs no side table. */
+static void maybe_drop_care(struct ph_child *child)
+{
+    struct ph_care *care = child->care;
+    if (care && !care->waiting && !care->restart_count && !care->failures)
+        drop_care(child);
+}
+
+void ph_super_forget(struct ph_child *child)
+{
+    if (!child->care)
+        return;
+    while (child->care->waiting) {
+        struct waiting *waiting = child->care->waiting;
+        child->care->waiting = waiting->next;
+        ph_free(waiting);
+    }
+    drop_care(child);
+}
+
+static void set_deadline(struct ph_hub *hub, struct ph_child *child, uint64_t delay_ms)
+{
+    ph_wheel_add(&hub->wheel, &care_of(child)->deadline.timer, hub->now_ms + delay_ms);
+}
+
+static void clear_deadline(struct ph_hub *hub, struct ph_child *child)
+{
+    if (child->care)
+        ph_wheel_cancel(&hub->wheel, &child->care->deadline.timer);
+}
+
+/* ---- Who waits ----------------------------------------------------------------------------- */
+
+static void await(struct ph_child *child, struct ph_job *job)
+{
+    if (!job)
+        return;
+    struct waiting *waiting = ph_alloc(sizeof *waiting);
+    struct ph_care *care = care_of(child);
+    waiting->job = job;
+    waiting->next = care->waiting;
+    care->waiting = waiting;
+}
+
+static void settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome outcome, int code,
+                   const char *text)
+{
+    struct waiting *waiting = child->care ? child->care->waiting : NULL;
+    if (waiting)
+        child->care->waiting = NULL;
+    while (waiting) {
+        struct waiting *next = waiting->next;
+        ph_job_settle(hub, waiting->job, child->id, outcome, code, text);
+        ph_free(waiting);
+        waiting = next;
+    }
+}
+
+/* ---- State and records --------------------------------------------------------------------- */
+
+static void set_state(struct ph_hub *hub, struct ph_child *child, enum ph_state state)
+{
+    hub->picture.by_state[ph_child_state(child)]--;
+    hub->picture.by_state[state]++;
+    atomic_store_explicit(&child->since_ms, hub->now_ms, memory_order_relaxed);
+    atomic_store_explicit(&child->state, (uint8_t)state, memory_order_relaxed);
+}
+
+static void fire_child_hook(struct ph_hub *hub, enum ph_hook hook, const struct ph_child *child,
+                            const char *reason)
+{
+    if (!ph_hooks_wanted(hub, hook))
+        return;
+    struct ph_child_info info;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_child_inspect_rcu(child, &info);
+    ph_text_put(&fields, "\"id\":");
+    ph_text_json(&fields, child->id, child->id_length);
+    ph_text_printf(&fields, ",\"instance\":%llu,\"pid\":", (unsigned long long)info.instance);
+    if (info.pid)
+        ph_text_printf(&fields, "%llu", (unsigned long long)info.pid);
+    else
+        ph_text_put(&fields, "null");
+    if (reason) {
+        ph_text_put(&fields, ",\"reason\":");
+        ph_text_json(&fields, reason, strlen(reason));
+    }
+    ph_hooks_fire(hub, hook, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
+/* Keeps how the instance ended where readers find it. */
+static void publish_exit(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit)
+{
+    exit->now_ms = hub->now_ms;
+    ph_rcu_free(atomic_exchange_explicit(&child->last_exit, exit, memory_order_acq_rel));
+}
+
+static void retire(struct ph_hub *hub, struct ph_child *child)
+{
+    clear_deadline(hub, child);
+    fire_child_hook(hub, PH_HOOK_REGISTRY_PID_REMOVE, child, NULL);
+    hub->picture.by_state[ph_child_state(child)]--;
+    hub->picture.children--;
+    if (child->care)
+        drop_care(child);
+    ph_registry_retract(hub->registry, child);
+}
+
+/* ---- Launching ----------------------------------------------------------------------------- */
+
+static void start_instance(struct ph_hub *hub, struct ph_child *child)
+{
+    struct ph_care *care = child->care;
+    if (care && care->next_spec) {
+        ph_child_replace_spec(child, care->next_spec);
+        care->next_spec = NULL;
+    }
+    uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
+    atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
+    atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
+    hub->ports.exec->start(hub->ports.context, child, instance);
+}
+
+static void launch(struct ph_hub *hub, struct ph_child *child)
+{
+    clear_deadline(hub, child);
+    set_state(hub, child, PH_STATE_STARTING);
+    if (ph_hooks_alter(hub, child))
+        care_of(child)->altering = true;
+    else
+        start_instance(hub, child);
+}
+
+void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *job, uint64_t cause)
+{
+    child->cause = cause;
+    hub->picture.children++;
+    hub->picture.by_state[PH_STATE_STARTING]++;
+    atomic_store_explicit(&child->state, PH_STATE_STARTING, memory_order_relaxed);
+    await(child, job);
+    launch(hub, child);
+}
+
+/* ---- Restart policy ------------------------------------------------------------------------ */
+
+static bool wants_restart(const struct ph_spec *spec, const struct ph_exit *exit)
+{
+    bool normal = exit->how == PH_EXIT_CODE && exit->value == 0;
+    switch (spec->restart) {
+    case PH_RESTART_PERMANENT:
+        return true;
+    case PH_RESTART_TRANSIENT:
+        return !normal;
+    case PH_RESTART_TEMPORARY:
+        return false;
+    }
+    return false;
+}
+
+static void forget_old_restarts(const struct ph_hub *hub, struct ph_care *care, uint64_t window_ms)
+{
+    uint32_t old = 0;
+    while (old < care->restart_count && care->restarts[old] + window_ms <= hub->now_ms)
+        old++;
+    care->restart_count -= old;
+    memmove(care->restarts, care->restarts + old, care->restart_count * sizeof *care->restarts);
+}
+
+static void note_restart(const struct ph_hub *hub, struct ph_care *care)
+{
+    if (care->restart_count == care->restart_capacity) {
+        care->restart_capacity = care->restart_capacity ? care->restart_capacity * 2 : 4;
+        care->restarts =
+            ph_realloc(care->restarts, care->restart_capacity * sizeof *care->restarts);
+    }
+    care->restarts[care->restart_count++] = hub->now_ms;
+}
+
+/* D, 2D, 4D, … up to the bound, each with up to half of itself on top, so that many children that
+ * fell together do not rise together. Never shorter than the one before. */
+static uint64_t backoff_delay(struct ph_hub *hub, const struct ph_spec *spec, uint32_t failures)
+{
+    if (failures == 0)
+        return 0;
+    uint32_t doublings = failures - 1 < 32 ? failures - 1 : 32;
+    uint64_t delay = spec->backoff_ms << doublings;
+    if (delay >= spec->backoff_max_ms || delay >> doublings != spec->backoff_ms)
+        return spec->backoff_max_ms;
+    delay += ph_prng_below(&hub->prng, delay / 2 + 1);
+    return delay < spec->backoff_max_ms ? delay : spec->backoff_max_ms;
+}
+
+/* The hub's restart rate, as a generic cell rate algorithm (ITU-T I.371): how long this one waits.
+ */
+static uint64_t rate_delay(struct ph_hub *hub)
+{
+    if (hub->options.restart_rate == 0)
+        return 0;
+    uint64_t now_us = hub->now_ms * 1000;
+    uint64_t slot = hub->restart_slot_us > now_us ? hub->restart_slot_us : now_us;
+    hub->restart_slot_us = slot + 1000000 / hub->options.restart_rate;
+    return slot - now_us <= RATE_BURST_US ? 0 : (slot - now_us - RATE_BURST_US) / 1000 + 1;
+}
+
+static void give_up(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
+                    uint64_t cause)
+{
+    const struct ph_spec *spec = ph_child_spec_rcu(child);
+    struct ph_text why = PH_TEXT_INIT;
+    ph_text_printf(&why, "gave up after %u restarts in %llu s: ", spec->max_restarts,
+                   (unsigned long long)(spec->max_seconds_ms / 1000));
+    ph_exit_describe(exit, &why);
+    set_state(hub, child, PH_STATE_FAILED);
+    hub->picture.gave_up++;
+    child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
+    fire_child_hook(hub, PH_HOOK_CHILD_FAILED, child, ph_text_str(&why));
+    settle(hub, child, PH_OUTCOME_FAILED, PH_EGAVEUP, ph_text_str(&why));
+    ph_text_fini(&why);
+}
+
+static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_care *care,
+                          uint64_t cause)
+{
+    const struct ph_spec *spec = ph_child_spec_rcu(child);
+    uint64_t delay = backoff_delay(hub, spec, care->failures);
+    uint64_t rate = rate_delay(hub);
+    if (rate > delay)
+        delay = rate;
+    care->failures++;
+    care->restarting = true;
+    note_restart(hub, care);
+    if (delay == 0) {
+        child->cause = cause;
+        launch(hub, child);
+        return;
+    }
+    set_state(hub, child, PH_STATE_BACKOFF);
+    child->cause = ph_hub_record(hub, "child_backoff", child->id, cause,
+                                 "starts again in %llu ms (restart %u of %u in %llu s)",
+                                 (unsigned long long)delay, care->restart_count, spec->max_restarts,
+                                 (unsigned long long)(spec->max_seconds_ms / 1000));
+    set_deadline(hub, child, delay);
+}
+
+/* An instance ended by itself: what its restart policy says. */
+static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
+                    uint64_t life_ms)
+{
+    const struct ph_spec *spec = ph_child_spec_rcu(child);
+    struct ph_text why = PH_TEXT_INIT;
+    ph_exit_describe(exit, &why);
+    uint64_t seq =
+        ph_hub_record(hub, "child_exited", child->id, child->cause, "%s", ph_text_str(&why));
+    if (!wants_restart(spec, exit)) {
+        settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+        ph_free(exit);
+        ph_text_fini(&why);
+        retire(hub, child);
+        return;
+    }
+    struct ph_care *care = care_of(child);
+    publish_exit(hub, child, exit);
+    settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_text_fini(&why);
+    forget_old_restarts(hub, care, spec->max_seconds_ms);
+    if (life_ms >= spec->max_seconds_ms)
+        care->failures = 0;
+    if (care->restart_count >= spec->max_restarts)
+        give_up(hub, child, exit, seq);
+    else
+        restart_later(hub, child, care, seq);
+}
+
+/* ---- The table ----------------------------------------------------------------------------- */
+
+static struct ph_exit *exit_of(struct ph_super_call *call)
+{
+    struct ph_exit *exit = call->exit ? call->exit : ph_alloc(sizeof *exit);
+    call->exit = NULL;
+    return exit;
+}
+
+static void ignore(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)hub;
+    (void)child;
+    (void)call;
+}
+
+static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    struct ph_care *care = child->care;
+    bool again = atomic_load_explicit(&child->instance, memory_order_relaxed) > 1;
+    set_state(hub, child, PH_STATE_RUNNING);
+    if (care && care->restarting) {
+        atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
+        hub->picture.restarts++;
+        care->restarting = false;
+    }
+    hub->picture.starts++;
+    child->cause =
+        ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id, child->cause,
+                      "instance %u", atomic_load_explicit(&child->instance, memory_order_relaxed));
+    fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
+    fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
+    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    maybe_drop_care(child);
+}
+
+/* A first instance that never ran leaves nothing behind; any other is a failure like all others. */
+static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_exit *exit = exit_of(call);
+    bool first = atomic_load_explicit(&child->instance, memory_order_relaxed) == 1;
+    if (!first || exit->how != PH_EXIT_EXEC) {
+        recover(hub, child, exit, 0);
+        return;
+    }
+    struct ph_text why = PH_TEXT_INIT;
+    ph_exit_describe(exit, &why);
+    ph_hub_record(hub, "start_failed", child->id, child->cause, "%s", ph_text_str(&why));
+    settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_text_fini(&why);
+    ph_free(exit);
+    retire(hub, child);
+}
+
+static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_care *care = care_of(child);
+    care->altering = false;
+    if (call->spec) {
+        ph_spec_put(care->next_spec);
+        care->next_spec = call->spec;
+        call->spec = NULL;
+    }
+    start_instance(hub, child);
+}
+
+static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    uint64_t since = atomic_load_explicit(&child->since_ms, memory_order_relaxed);
+    recover(hub, child, exit_of(call), hub->now_ms - since);
+}
+
+static void begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
+                       bool again)
+{
+    struct ph_care *care = care_of(child);
+    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    await(child, call->job);
+    set_state(hub, child, PH_STATE_STOPPING);
+    child->cause = call->cause;
+    care->again = again;
+    care->killed = false;
+    care->restarting = false;
+    if (care->altering)
+        return; /* it never ran; PH_SUPER_ALTERED ends it */
+    hub->ports.exec->stop(hub->ports.context, child);
+    set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
+}
+
+static void active_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    begin_stop(hub, child, call, false);
+}
+
+static void active_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    begin_stop(hub, child, call, true);
+}
+
+/* START of a child that is there: with another spec (if_exists=replace), else it has given up. */
+static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    begin_stop(hub, child, call, true);
+    child->care->next_spec = call->spec;
+    call->spec = NULL;
+}
+
+static void removed(struct ph_hub *hub, struct ph_child *child)
+{
+    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", "");
+    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    retire(hub, child);
+}
+
+static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    await(child, call->job);
+    child->cause = call->cause;
+    removed(hub, child);
+}
+
+/* A request starts a child that waits or has given up: with a clean slate. */
+static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_care *care = care_of(child);
+    await(child, call->job);
+    child->cause = call->cause;
+    care->failures = 0;
+    care->restart_count = 0;
+    care->restarting = false;
+    if (call->spec) {
+        ph_spec_put(care->next_spec);
+        care->next_spec = call->spec;
+        call->spec = NULL;
+    }
+    launch(hub, child);
+}
+
+static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    launch(hub, child);
+}
+
+static void stopped(struct ph_hub *hub, struct ph_child *child)
+{
+    if (!child->care->again || hub->stopping) {
+        removed(hub, child);
+        return;
+    }
+    child->care->again = false;
+    launch(hub, child);
+}
+
+static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (call->exit && child->care->again)
+        publish_exit(hub, child, exit_of(call));
+    stopped(hub, child);
+}
+
+static void stopping_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    child->care->altering = false;
+    stopped(hub, child);
+}
+
+static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
+                              struct ph_super_call *call)
+{
+    (void)call;
+    if (child->care->killed) {
+        settle(hub, child, PH_OUTCOME_FAILED, PH_ETIMEOUT,
+               "does not end: its handler is still running");
+        return;
+    }
+    child->care->killed = true;
+    ph_hub_record(hub, "child_killed", child->id, child->cause, "did not end within %llu ms",
+                  (unsigned long long)ph_child_spec_rcu(child)->shutdown_ms);
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
+static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care->again)
+        settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    child->care->again = false;
+    await(child, call->job);
+}
+
+static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care->again)
+        await(child, call->job);
+    else
+        ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING,
+                      "is being stopped");
+}
+
+/* Rows that are not here cannot happen (DOWN before a start) or change nothing (a late UP). */
+static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
+    [PH_STATE_STARTING] =
+        {
+            [PH_SUPER_START] = active_start,
+            [PH_SUPER_UP] = starting_up,
+            [PH_SUPER_DOWN] = starting_down,
+            [PH_SUPER_STOP] = active_stop,
+            [PH_SUPER_RESTART] = active_restart,
+            [PH_SUPER_ALTERED] = starting_altered,
+        },
+    [PH_STATE_RUNNING] =
+        {
+            [PH_SUPER_START] = active_start,
+            [PH_SUPER_DOWN] = running_down,
+            [PH_SUPER_STOP] = active_stop,
+            [PH_SUPER_RESTART] = active_restart,
+        },
+    [PH_STATE_BACKOFF] =
+        {
+            [PH_SUPER_START] = idle_launch,
+            [PH_SUPER_STOP] = idle_stop,
+            [PH_SUPER_RESTART] = idle_launch,
+            [PH_SUPER_DEADLINE] = backoff_deadline,
+        },
+    [PH_STATE_STOPPING] =
+        {
+            [PH_SUPER_DOWN] = stopping_down,
+            [PH_SUPER_STOP] = stopping_stop,
+            [PH_SUPER_RESTART] = stopping_restart,
+            [PH_SUPER_DEADLINE] = stopping_deadline,
+            [PH_SUPER_ALTERED] = stopping_altered,
+        },
+    [PH_STATE_FAILED] =
+        {
+            [PH_SUPER_START] = idle_launch,
+            [PH_SUPER_STOP] = idle_stop,
+            [PH_SUPER_RESTART] = idle_launch,
+        },
+};
+
+void ph_super_handle(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    transition act = table[ph_child_state(child)][call->event];
+    (act ? act : ignore)(hub, child, call);
+    ph_free(call->exit);
+    ph_spec_put(call->spec);
+}
