@@ -58,14 +58,17 @@ static bool is_any_keyword(const struct ph_expr_token *token)
     return is_keyword(token, "and") || is_keyword(token, "or") || is_keyword(token, "not");
 }
 
-static int new_node(struct parser *parser, enum ph_expr_kind kind, struct ph_expr **node)
+/* NULL, and the error is set, when there are too many. */
+static struct ph_expr *new_node(struct parser *parser, enum ph_expr_kind kind)
 {
-    if (parser->nodes == NODES_MAX)
-        return refuse(parser, "the expression is too long: at most 1024 parts");
+    if (parser->nodes == NODES_MAX) {
+        (void)refuse(parser, "the expression is too long: at most 1024 parts");
+        return NULL;
+    }
     parser->nodes++;
-    *node = ph_alloc(sizeof **node);
-    (*node)->kind = kind;
-    return 0;
+    struct ph_expr *node = ph_alloc(sizeof *node);
+    node->kind = kind;
+    return node;
 }
 
 /* ---- Fields -------------------------------------------------------------------------------- */
@@ -125,10 +128,10 @@ static const struct ph_resolver *children_of(const struct ph_resolver *resolver)
 static int parse_target_word(struct parser *parser, struct ph_expr **result)
 {
     const struct ph_expr_token *token = &parser->token;
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_TARGET, &node);
-    if (rc)
-        return rc;
+    struct ph_expr *node = new_node(parser, PH_EXPR_TARGET);
+    int rc = 0;
+    if (!node)
+        return PH_EUSAGE;
     node->text = ph_copy_text(token->text, token->length);
     node->length = token->length;
     struct ph_word word = token->at;
@@ -149,10 +152,10 @@ static int parse_target_word(struct parser *parser, struct ph_expr **result)
 
 static int parse_target(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *list;
-    int rc = new_node(parser, PH_EXPR_OR, &list);
-    if (rc)
-        return rc;
+    struct ph_expr *list = new_node(parser, PH_EXPR_OR);
+    int rc = 0;
+    if (!list)
+        return PH_EUSAGE;
     struct ph_expr **end = &list->first;
     while (!rc && parser->token.type == PH_EXPR_VALUE) {
         rc = parse_target_word(parser, end);
@@ -351,11 +354,10 @@ static int finish_comparison(struct parser *parser, struct ph_expr *node)
 
 static int parse_comparison(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_COMPARE, &node);
-    if (rc)
-        return rc;
-    rc = parse_source(parser, node);
+    struct ph_expr *node = new_node(parser, PH_EXPR_COMPARE);
+    if (!node)
+        return PH_EUSAGE;
+    int rc = parse_source(parser, node);
     if (!rc)
         rc = finish_comparison(parser, node);
     if (rc) {
@@ -388,12 +390,11 @@ static int parse_parentheses(struct parser *parser, struct ph_expr **result)
 
 static int parse_negation(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_NOT, &node);
-    if (rc)
-        return rc;
+    struct ph_expr *node = new_node(parser, PH_EXPR_NOT);
+    if (!node)
+        return PH_EUSAGE;
     advance(parser);
-    rc = parse_not(parser, &node->first);
+    int rc = parse_not(parser, &node->first);
     if (rc) {
         ph_expr_destroy(node);
         return rc;
@@ -422,7 +423,7 @@ static int parse_not(struct parser *parser, struct ph_expr **result)
 static int parse_list(struct parser *parser, enum ph_expr_kind kind, const char *keyword,
                       int (*part)(struct parser *, struct ph_expr **), struct ph_expr **result)
 {
-    struct ph_expr *first = NULL, *list;
+    struct ph_expr *first = NULL;
     int rc = part(parser, &first);
     if (rc)
         return rc;
@@ -430,10 +431,10 @@ static int parse_list(struct parser *parser, enum ph_expr_kind kind, const char 
         *result = first;
         return 0;
     }
-    rc = new_node(parser, kind, &list);
-    if (rc) {
+    struct ph_expr *list = new_node(parser, kind);
+    if (!list) {
         ph_expr_destroy(first);
-        return rc;
+        return PH_EUSAGE;
     }
     list->first = first;
     struct ph_expr **end = &first->next;

@@ -1,6 +1,16 @@
-#include "tests/unit/lang_fake.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
+#include <cmocka.h>
+
+#include "engine/base.h"
 #include "engine/spec.h"
+#include "ipc/command.h"
+#include "tests/lib/lang_fake.h"
 
 struct reading {
     struct ph_script *script;
@@ -10,7 +20,7 @@ struct reading {
 /* Reads the only statement of `text`, which must be good. */
 static struct reading read_good(const char *text)
 {
-    struct reading reading = {.script = parse(text)};
+    struct reading reading = {.script = ph_lang_parse(text)};
     struct ph_script_error error;
     int rc = ph_command_read(ph_script_at(reading.script, 0), false, &reading.args, &error);
     if (rc)
@@ -67,12 +77,12 @@ static void names_have_one_or_two_words(void **state)
     assert_int_equal(reading.args.key_count, 2);
     assert_string_equal(reading.args.keys[1], "distribution=hash");
     fini(&reading);
-    assert_says("hub", "1:1: hub what? write one of: hub create, hub stop");
-    assert_says("hub crate x", "1:1: hub what? write one of: hub create, hub stop");
-    assert_says("statsu", "1:1: unknown command statsu, did you mean `status`?");
-    assert_says("frobnicate", "1:1: unknown command frobnicate, see `help`");
-    assert_says("'status'", "1:1: a command's name is not quoted: status");
-    assert_says("try try status", "1:5: unknown command try, see `help`");
+    ph_lang_assert_says("hub", "1:1: hub what? write one of: hub create, hub stop");
+    ph_lang_assert_says("hub crate x", "1:1: hub what? write one of: hub create, hub stop");
+    ph_lang_assert_says("statsu", "1:1: unknown command statsu, did you mean `status`?");
+    ph_lang_assert_says("frobnicate", "1:1: unknown command frobnicate, see `help`");
+    ph_lang_assert_says("'status'", "1:1: a command's name is not quoted: status");
+    ph_lang_assert_says("try try status", "1:5: unknown command try, see `help`");
 }
 
 /* `where EXPR` comes last; options of the row may follow it, words behind the TARGET, too. */
@@ -96,11 +106,12 @@ static void where_comes_last(void **state)
     reading = read_good("stop 'where' x");
     assert_null(reading.args.expr);
     fini(&reading);
-    assert_says("stop where", "1:6: an expression is missing behind where, as in: where state = "
-                              "failed");
-    assert_says("events x", "1:8: x: too many words, write: events [follow] [where EXPR]");
-    assert_says("stop", "1:1: too few words, write: stop TARGET");
-    assert_says("signal a", "1:1: too few words, write: signal TARGET SIG");
+    ph_lang_assert_says("stop where",
+                        "1:6: an expression is missing behind where, as in: where state = "
+                        "failed");
+    ph_lang_assert_says("events x", "1:8: x: too many words, write: events [follow] [where EXPR]");
+    ph_lang_assert_says("stop", "1:1: too few words, write: stop TARGET");
+    ph_lang_assert_says("signal a", "1:1: too few words, write: signal TARGET SIG");
 }
 
 /* A condition takes its options anywhere. */
@@ -118,9 +129,10 @@ static void conditions_take_options(void **state)
         assert_int_equal(reading.args.numbers[0], 5000);
         fini(&reading);
     }
-    assert_says("wait timeout=5s", "1:1: too few words, write: wait EXPR [timeout=D]");
-    assert_says("wait counts = 1", "1:6: unknown field counts, did you mean count?; the fields "
-                                   "are: nodes, locked, count");
+    ph_lang_assert_says("wait timeout=5s", "1:1: too few words, write: wait EXPR [timeout=D]");
+    ph_lang_assert_says("wait counts = 1",
+                        "1:6: unknown field counts, did you mean count?; the fields "
+                        "are: nodes, locked, count");
 }
 
 /* The text is all remaining words; only the very last bare one may be an option. */
@@ -147,8 +159,8 @@ static void texts_are_joined(void **state)
     reading = read_good("echo");
     assert_string_equal(reading.args.text, "");
     fini(&reading);
-    assert_says("send a", "1:1: too few words, write: send ID TEXT");
-    assert_says("call a timeout=5s", "1:1: too few words, write: call ID TEXT [timeout=D]");
+    ph_lang_assert_says("send a", "1:1: too few words, write: send ID TEXT");
+    ph_lang_assert_says("call a timeout=5s", "1:1: too few words, write: call ID TEXT [timeout=D]");
 }
 
 /* `start` makes a spec of all keys that are not its own, and of the argv. */
@@ -189,7 +201,7 @@ static void spec_mistakes_have_a_place(void **state)
     };
     for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {
         ph_text_clear(&said);
-        check_text(cases[i].text, strlen(cases[i].text), &said);
+        ph_lang_check(cases[i].text, strlen(cases[i].text), &said);
         if (strncmp(ph_text_str(&said), cases[i].place, strlen(cases[i].place)) != 0 ||
             !strstr(ph_text_str(&said), cases[i].part))
             fail_msg("%s: %s", cases[i].text, ph_text_str(&said));
@@ -201,63 +213,74 @@ static void spec_mistakes_have_a_place(void **state)
 static void option_mistakes_are_explained(void **state)
 {
     (void)state;
-    assert_says("stop a timeout=abc", "1:8: timeout=abc: a duration like 250ms, 5s, 2m, 1h of at "
-                                      "most 3600000ms");
-    assert_says("stop a timeout=2h", "1:8: timeout=2h: a duration like 250ms, 5s, 2m, 1h of at "
-                                     "most 3600000ms");
-    assert_says("children limit=", "1:10: limit=: a number of at most 1000");
-    assert_says("children size=1x", "1:10: size=1x: a size like 512, 64k, 10M");
-    assert_says("children scope=locl", "1:10: scope=locl: local or global; did you mean local?");
-    assert_says("start a if_exists=x module=counter", "1:9: if_exists=x: same, fail or replace");
-    assert_says("events follow=yes", "1:8: follow takes no value: write follow alone");
-    assert_says("children limit=1 limit=2", "1:18: limit is given twice");
-    assert_says("stop a timout=5s",
-                "1:8: timout=: `stop` has no such option, did you mean timeout=?");
-    assert_says("status x=1", "1:8: x=: `status` has no such option, it takes none; quote the word "
-                              "if it is no option");
-    assert_says("stop a x=1", "1:8: x=: `stop` has no such option; quote the word if it is none, "
-                              "or see `help stop`");
-    assert_says("stop tag:", "1:6: tag:: a name is missing behind the colon");
+    ph_lang_assert_says("stop a timeout=abc",
+                        "1:8: timeout=abc: a duration like 250ms, 5s, 2m, 1h of at "
+                        "most 3600000ms");
+    ph_lang_assert_says("stop a timeout=2h",
+                        "1:8: timeout=2h: a duration like 250ms, 5s, 2m, 1h of at "
+                        "most 3600000ms");
+    ph_lang_assert_says("children limit=", "1:10: limit=: a number of at most 1000");
+    ph_lang_assert_says("children size=1x", "1:10: size=1x: a size like 512, 64k, 10M");
+    ph_lang_assert_says("children scope=locl",
+                        "1:10: scope=locl: local or global; did you mean local?");
+    ph_lang_assert_says("start a if_exists=x module=counter",
+                        "1:9: if_exists=x: same, fail or replace");
+    ph_lang_assert_says("events follow=yes", "1:8: follow takes no value: write follow alone");
+    ph_lang_assert_says("children limit=1 limit=2", "1:18: limit is given twice");
+    ph_lang_assert_says("stop a timout=5s",
+                        "1:8: timout=: `stop` has no such option, did you mean timeout=?");
+    ph_lang_assert_says("status x=1",
+                        "1:8: x=: `status` has no such option, it takes none; quote the word "
+                        "if it is no option");
+    ph_lang_assert_says("stop a x=1",
+                        "1:8: x=: `stop` has no such option; quote the word if it is none, "
+                        "or see `help stop`");
+    ph_lang_assert_says("stop tag:", "1:6: tag:: a name is missing behind the colon");
 }
 
 /* What a variable hides is left to run time; the rest is checked. */
 static void variables_are_left_to_run_time(void **state)
 {
     (void)state;
-    assert_says("$x y z", "");
-    assert_says("hub $x y", "");
-    assert_says("stop $x a[", "1:9: a[: a range is written PREFIX[FIRST..LAST], as in w-[1..1000] "
-                              "(an id with [ is quoted)");
-    assert_says("stop a timeout=$t", "");
-    assert_says("stop a b=$t",
-                "1:8: b=: `stop` has no such option; quote the word if it is none, or see `help "
-                "stop`");
-    assert_says("start $id restart=$r", "");
-    assert_says("start a -- $p -x", "");
-    assert_says("wait count = $n and $f > 2", "");
-    assert_says("wait count = $n and x > 2",
-                "1:21: unknown field x; the fields are: nodes, locked, count");
-    assert_says("sleep $t ; exit $n ; watch $c ; let $n 5", "");
+    ph_lang_assert_says("$x y z", "");
+    ph_lang_assert_says("hub $x y", "");
+    ph_lang_assert_says("stop $x a[",
+                        "1:9: a[: a range is written PREFIX[FIRST..LAST], as in w-[1..1000] "
+                        "(an id with [ is quoted)");
+    ph_lang_assert_says("stop a timeout=$t", "");
+    ph_lang_assert_says(
+        "stop a b=$t",
+        "1:8: b=: `stop` has no such option; quote the word if it is none, or see `help "
+        "stop`");
+    ph_lang_assert_says("start $id restart=$r", "");
+    ph_lang_assert_says("start a -- $p -x", "");
+    ph_lang_assert_says("wait count = $n and $f > 2", "");
+    ph_lang_assert_says("wait count = $n and x > 2",
+                        "1:21: unknown field x; the fields are: nodes, locked, count");
+    ph_lang_assert_says("sleep $t ; exit $n ; watch $c ; let $n 5", "");
 }
 
 /* Client commands check their words, and `watch` the command it runs. */
 static void client_commands_are_checked(void **state)
 {
     (void)state;
-    assert_says("sleep 5x", "1:7: 5x: a duration like 250ms, 5s, 2m, 1h");
-    assert_says("exit 256", "1:6: 256: an exit code from 0 to 255");
-    assert_says("let 1a b", "1:5: 1a: a variable's name has letters, digits and _, and begins with "
-                            "no digit");
-    assert_says("let a b c", "1:9: let takes one value: quote a value of several words");
-    assert_says("let url http://x?a=b", "");
-    assert_says("watch children limit=x every=2s", "1:16: limit=x: a number of at most 1000");
-    assert_says("watch every=1x status", "1:7: every=1x: a duration like 250ms, 5s, 2m, 1h");
-    assert_says("watch status every=1ms", "1:14: every=1ms: at least 10ms");
-    assert_says("watch watch status", "1:7: watch takes another command, not `watch`");
-    assert_says("watch every=1s", "1:1: too few words, write: watch COMMAND [every=1s]");
-    assert_says("help stp", "1:6: unknown command stp, did you mean `stop`?");
-    assert_says("help hub ; help hub create ; help", "");
-    assert_says("migrate a to b mode=hot", "");
+    ph_lang_assert_says("sleep 5x", "1:7: 5x: a duration like 250ms, 5s, 2m, 1h");
+    ph_lang_assert_says("exit 256", "1:6: 256: an exit code from 0 to 255");
+    ph_lang_assert_says("let 1a b",
+                        "1:5: 1a: a variable's name has letters, digits and _, and begins with "
+                        "no digit");
+    ph_lang_assert_says("let a b c", "1:9: let takes one value: quote a value of several words");
+    ph_lang_assert_says("let url http://x?a=b", "");
+    ph_lang_assert_says("watch children limit=x every=2s",
+                        "1:16: limit=x: a number of at most 1000");
+    ph_lang_assert_says("watch every=1x status",
+                        "1:7: every=1x: a duration like 250ms, 5s, 2m, 1h");
+    ph_lang_assert_says("watch status every=1ms", "1:14: every=1ms: at least 10ms");
+    ph_lang_assert_says("watch watch status", "1:7: watch takes another command, not `watch`");
+    ph_lang_assert_says("watch every=1s", "1:1: too few words, write: watch COMMAND [every=1s]");
+    ph_lang_assert_says("help stp", "1:6: unknown command stp, did you mean `stop`?");
+    ph_lang_assert_says("help hub ; help hub create ; help", "");
+    ph_lang_assert_says("migrate a to b mode=hot", "");
 }
 
 /* `watch` keeps the argv of its command and takes options only around it. */

@@ -1,18 +1,29 @@
-#include "tests/unit/lang_fake.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
-static const struct fake_child web = {.id = "web-1",
-                                      .state = "running",
-                                      .tags = "web\x1f"
-                                              "eu",
-                                      .role = "9",
-                                      .restarts = 3};
-static const struct fake_child db = {.id = "db", .state = "failed", .tags = "", .restarts = 0};
+#include <cmocka.h>
+
+#include "engine/base.h"
+#include "ipc/expr.h"
+#include "tests/lib/lang_fake.h"
+
+static const struct ph_lang_child web = {.id = "web-1",
+                                         .state = "running",
+                                         .tags = "web\x1f"
+                                                 "eu",
+                                         .role = "9",
+                                         .restarts = 3};
+static const struct ph_lang_child db = {.id = "db", .state = "failed", .tags = "", .restarts = 0};
 
 /* Parses the words of `text`; the error as "COLUMN: TEXT" goes to `said`. */
 static struct ph_expr *parse_expr(const char *text, const struct ph_resolver *resolver,
                                   struct ph_text *said)
 {
-    struct ph_script *script = parse(text);
+    struct ph_script *script = ph_lang_parse(text);
     const struct ph_statement *statement = ph_script_at(script, 0);
     struct ph_script_error error;
     struct ph_expr *expr = NULL;
@@ -23,13 +34,13 @@ static struct ph_expr *parse_expr(const char *text, const struct ph_resolver *re
     return expr;
 }
 
-static bool holds(const char *text, const struct fake_child *child)
+static bool holds(const char *text, const struct ph_lang_child *child)
 {
     struct ph_text said = PH_TEXT_INIT;
     struct ph_expr *expr = parse_expr(text, &ph_child_resolver, &said);
     if (!expr)
         fail_msg("%s: %s", text, ph_text_str(&said));
-    struct fake_child subject = *child;
+    struct ph_lang_child subject = *child;
     bool result = ph_expr_holds(expr, &ph_child_resolver, &subject);
     ph_expr_destroy(expr);
     ph_text_fini(&said);
@@ -88,7 +99,7 @@ static void operators_have_their_order(void **state)
 static void quoted_words_are_values(void **state)
 {
     (void)state;
-    static const struct fake_child odd = {.id = "a)", .state = "and", .tags = "x y"};
+    static const struct ph_lang_child odd = {.id = "a)", .state = "and", .tags = "x y"};
     assert_true(holds("(id='a)')and(state = 'and')", &odd));
     assert_true(holds("state = \"and\" and tag=\"x y\"", &odd));
     assert_true(holds("id = 'a)'", &odd));
@@ -98,8 +109,8 @@ static void quoted_words_are_values(void **state)
 static void conditions_are_evaluated(void **state)
 {
     (void)state;
-    const struct fake_child children[] = {web, db};
-    struct fake_hub hub = {.children = children, .count = 2, .nodes = 3, .locked = false};
+    const struct ph_lang_child children[] = {web, db};
+    struct ph_lang_hub hub = {.children = children, .count = 2, .nodes = 3, .locked = false};
     static const struct {
         const char *text;
         bool holds;
@@ -135,8 +146,8 @@ static void conditions_are_evaluated(void **state)
 static void conditions_are_explained(void **state)
 {
     (void)state;
-    const struct fake_child children[] = {web, db};
-    struct fake_hub hub = {.children = children, .count = 2, .nodes = 3, .locked = true};
+    const struct ph_lang_child children[] = {web, db};
+    struct ph_lang_hub hub = {.children = children, .count = 2, .nodes = 3, .locked = true};
     static const struct {
         const char *text, *explained;
     } cases[] = {

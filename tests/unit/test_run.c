@@ -1,13 +1,22 @@
-#include "tests/unit/lang_fake.h"
-
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include <cmocka.h>
+
+#include "engine/base.h"
 #include "engine/error.h"
 #include "ipc/run.h"
 #include "ipc/session.h"
+#include "tests/lib/eventually.h"
+#include "tests/lib/lang_fake.h"
 
 /* A door that writes the words it got, and fails as the first word behind the command's says. */
 struct bench {
@@ -314,12 +323,16 @@ static void source_is_bounded(void **state)
     ph_text_fini(&text);
 }
 
+static bool has_run_thrice(void *arg)
+{
+    /* Pairs with the release in bench_run. */
+    return atomic_load_explicit(&((struct bench *)arg)->runs, memory_order_acquire) >= 3;
+}
+
 static void *interrupt(void *arg)
 {
     struct bench *bench = arg;
-    /* Pairs with the release in bench_run. */
-    while (atomic_load_explicit(&bench->runs, memory_order_acquire) < 3)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    (void)eventually(has_run_thrice, bench, 10000);
     ph_run_cancel(&bench->run);
     return NULL;
 }

@@ -1,8 +1,16 @@
-#include "tests/unit/lang_fake.h"
-
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 #include "engine/alloc.h"
+#include "engine/base.h"
+#include "tests/lib/lang_fake.h"
 
 static void assert_word(const struct ph_word *word, const char *text, uint32_t line,
                         uint32_t column)
@@ -17,7 +25,7 @@ static void assert_word(const struct ph_word *word, const char *text, uint32_t l
 static void words_and_commands_are_separated(void **state)
 {
     (void)state;
-    struct ph_script *script = parse("a b;c ; d\r\n\n  \te # f\n#g\nh#i 'j' ;\n");
+    struct ph_script *script = ph_lang_parse("a b;c ; d\r\n\n  \te # f\n#g\nh#i 'j' ;\n");
     assert_int_equal(ph_script_count(script), 4);
     assert_int_equal(ph_script_at(script, 0)->count, 2);
     assert_word(&ph_script_at(script, 0)->words[1], "b;c", 1, 3);
@@ -35,7 +43,7 @@ static void words_and_commands_are_separated(void **state)
 static void lines_are_joined(void **state)
 {
     (void)state;
-    struct ph_script *script = parse("a \\\n  b\\\r\nc \"d\\\ne\"\nf");
+    struct ph_script *script = ph_lang_parse("a \\\n  b\\\r\nc \"d\\\ne\"\nf");
     assert_int_equal(ph_script_count(script), 2);
     assert_int_equal(ph_script_at(script, 0)->count, 3);
     assert_word(&ph_script_at(script, 0)->words[1], "bc", 2, 3);
@@ -48,7 +56,7 @@ static void lines_are_joined(void **state)
 static void quotes_are_decoded(void **state)
 {
     (void)state;
-    struct ph_script *script = parse(
+    struct ph_script *script = ph_lang_parse(
         "'a \\n $x' \"b\\n\\t\\\"\\\\\\$y\\u{2192}\\u{1F600}\" c'd e'\"f\" '' k=\"v w\" \"l=m\"");
     const struct ph_word *words = ph_script_at(script, 0)->words;
     assert_word(&words[0], "a \\n $x", 1, 1);
@@ -72,7 +80,7 @@ static void quotes_are_decoded(void **state)
 static void columns_count_characters(void **state)
 {
     (void)state;
-    struct ph_script *script = parse("\xef\xbb\xbf\xc3\xa4\xe2\x86\x92 b");
+    struct ph_script *script = ph_lang_parse("\xef\xbb\xbf\xc3\xa4\xe2\x86\x92 b");
     assert_int_equal(ph_script_at(script, 0)->words[1].column, 4);
     ph_script_destroy(script);
 }
@@ -82,7 +90,7 @@ static void try_and_argv_are_marked(void **state)
 {
     (void)state;
     struct ph_script *script =
-        parse("try stop a\nstart a '--' -- sh -c '--' -- x ; stop 'try'\nb --");
+        ph_lang_parse("try stop a\nstart a '--' -- sh -c '--' -- x ; stop 'try'\nb --");
     assert_true(ph_script_at(script, 0)->tolerated);
     assert_string_equal(ph_script_at(script, 0)->words[0].text, "stop");
     const struct ph_statement *start = ph_script_at(script, 1);
@@ -99,7 +107,7 @@ static void try_and_argv_are_marked(void **state)
 static void variables_are_marked(void **state)
 {
     (void)state;
-    struct ph_script *script = parse("$a \"$b\" '$c' x$ $1 k=$d");
+    struct ph_script *script = ph_lang_parse("$a \"$b\" '$c' x$ $1 k=$d");
     const struct ph_word *words = ph_script_at(script, 0)->words;
     assert_true(words[0].variable);
     assert_false(words[0].quoted);
@@ -120,19 +128,20 @@ static void variables_are_marked(void **state)
 static void syntax_errors_have_a_position(void **state)
 {
     (void)state;
-    assert_says("a\n  b 'c", "2:5: the quote ' is not closed before the end of the line");
-    assert_says("a \"b\nc\"", "1:3: the quote \" is not closed before the end of the line");
-    assert_says("a \"b\\q\"", "1:5: bad escape: after \\ comes one of n t \" \\ $ u{…}");
-    assert_says("\"\\u{}\"", "1:2: bad escape \\u{: write 1 to 6 hexadecimal digits and }");
-    assert_says("\"\\u2192\"", "1:2: bad escape \\u: write \\u{2192}");
-    assert_says("\"\\u{0}\"", "1:2: \\u{0}: a word cannot hold a NUL");
-    assert_says("\"\\u{d800}\"", "1:2: \\u{d800} is no character");
-    assert_says("\xc3\xa4 \xff", "1:3: byte 0xff is not UTF-8");
-    assert_says("a\x1b[2J",
-                "1:2: control byte 0x1b in a bare word: quote it, and write it as \\u{…}");
-    assert_says("a\rb", "1:2: control byte 0x0d in a bare word: quote it, and write it as \\u{…}");
-    assert_says("\n try ; a", "2:2: try comes before a command");
-    assert_says("-- a", "1:1: a command comes before --");
+    ph_lang_assert_says("a\n  b 'c", "2:5: the quote ' is not closed before the end of the line");
+    ph_lang_assert_says("a \"b\nc\"", "1:3: the quote \" is not closed before the end of the line");
+    ph_lang_assert_says("a \"b\\q\"", "1:5: bad escape: after \\ comes one of n t \" \\ $ u{…}");
+    ph_lang_assert_says("\"\\u{}\"", "1:2: bad escape \\u{: write 1 to 6 hexadecimal digits and }");
+    ph_lang_assert_says("\"\\u2192\"", "1:2: bad escape \\u: write \\u{2192}");
+    ph_lang_assert_says("\"\\u{0}\"", "1:2: \\u{0}: a word cannot hold a NUL");
+    ph_lang_assert_says("\"\\u{d800}\"", "1:2: \\u{d800} is no character");
+    ph_lang_assert_says("\xc3\xa4 \xff", "1:3: byte 0xff is not UTF-8");
+    ph_lang_assert_says("a\x1b[2J",
+                        "1:2: control byte 0x1b in a bare word: quote it, and write it as \\u{…}");
+    ph_lang_assert_says("a\rb",
+                        "1:2: control byte 0x0d in a bare word: quote it, and write it as \\u{…}");
+    ph_lang_assert_says("\n try ; a", "2:2: try comes before a command");
+    ph_lang_assert_says("-- a", "1:1: a command comes before --");
 }
 
 /* A NUL byte is an error like other control bytes. */
@@ -140,11 +149,11 @@ static void nul_bytes_are_refused(void **state)
 {
     (void)state;
     struct ph_text said = PH_TEXT_INIT;
-    check_text("a b\0c", 5, &said);
+    ph_lang_check("a b\0c", 5, &said);
     assert_string_equal(ph_text_str(&said),
                         "1:4: control byte 0x00 in a bare word: quote it, and write it as \\u{…}");
     ph_text_clear(&said);
-    check_text("a '\0'", 5, &said);
+    ph_lang_check("a '\0'", 5, &said);
     assert_string_equal(ph_text_str(&said),
                         "1:4: control byte 0x00 in '…': write it as \\u{…} in \"…\"");
     ph_text_fini(&said);
@@ -160,7 +169,7 @@ static void lines_are_bounded(void **state)
     assert_non_null(text);
     memset(text, 'x', LONG);
     memcpy(text, "echo a\n", 7);
-    check_text(text, LONG, &said);
+    ph_lang_check(text, LONG, &said);
     assert_string_equal(ph_text_str(&said),
                         "2:1: the line is longer than 1 MiB: split it with \\ at "
                         "the end of a line");
@@ -168,7 +177,7 @@ static void lines_are_bounded(void **state)
     text[5] = ' ';
     memset(text + 4, ' ', PH_SCRIPT_LINE_MAX - 4);
     text[PH_SCRIPT_LINE_MAX] = '\n';
-    check_text(text, PH_SCRIPT_LINE_MAX + 1, &said);
+    ph_lang_check(text, PH_SCRIPT_LINE_MAX + 1, &said);
     assert_string_equal(ph_text_str(&said), "");
     ph_text_fini(&said);
     free(text);
@@ -178,7 +187,7 @@ static void lines_are_bounded(void **state)
 static void source_lines_are_found(void **state)
 {
     (void)state;
-    struct ph_script *script = parse("a\r\n b c \nd");
+    struct ph_script *script = ph_lang_parse("a\r\n b c \nd");
     size_t length = 0;
     const char *line = ph_script_line(script, 2, &length);
     assert_int_equal(length, 5);
@@ -227,7 +236,7 @@ static void noise_does_not_harm(void **state)
             else
                 ph_text_put(&noise, pieces[random % PH_COUNT_OF(pieces)]);
         }
-        check_text(ph_text_str(&noise), noise.length, &said);
+        ph_lang_check(ph_text_str(&noise), noise.length, &said);
     }
     ph_text_fini(&noise);
     ph_text_fini(&said);

@@ -1,36 +1,14 @@
-/*
- * What tests of the command language stand on: a small command table, fields of made-up children
- * and of a made-up hub. A test includes it once; it takes the place of the real table.
- */
-#ifndef PH_TESTS_LANG_FAKE_H
-#define PH_TESTS_LANG_FAKE_H
+#include "tests/lib/lang_fake.h"
 
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "engine/base.h"
-#include "engine/text.h"
 #include "ipc/command.h"
-#include "ipc/script.h"
-
-struct fake_child {
-    const char *id, *state, *tags, *role; /* tags joined by '\x1f' */
-    uint64_t restarts;
-};
-
-struct fake_hub {
-    const struct fake_child *children;
-    size_t count;
-    uint64_t nodes;
-    bool locked;
-};
 
 static bool child_known(const char *field)
 {
@@ -56,7 +34,7 @@ static void set_text(struct ph_value *value, enum ph_value_type type, const char
 
 static void child_value(void *subject, const char *field, struct ph_value *value)
 {
-    const struct fake_child *child = subject;
+    const struct ph_lang_child *child = subject;
     if (strcmp(field, "id") == 0)
         set_text(value, PH_VALUE_TEXT, child->id);
     else if (strcmp(field, "state") == 0)
@@ -91,7 +69,7 @@ static enum ph_value_type hub_type(const char *field)
 
 static void hub_value(void *subject, const char *field, struct ph_value *value)
 {
-    const struct fake_hub *hub = subject;
+    const struct ph_lang_hub *hub = subject;
     if (strcmp(field, "locked") == 0)
         *value = (struct ph_value){.type = PH_VALUE_BOOL, .number = hub->locked};
     else if (strcmp(field, "nodes") == 0)
@@ -102,10 +80,10 @@ static void hub_value(void *subject, const char *field, struct ph_value *value)
 
 static uint64_t hub_count(void *subject, const struct ph_expr *where)
 {
-    const struct fake_hub *hub = subject;
+    const struct ph_lang_hub *hub = subject;
     uint64_t count = 0;
     for (size_t i = 0; i < hub->count; i++) {
-        struct fake_child child = hub->children[i];
+        struct ph_lang_child child = hub->children[i];
         count += !where || ph_expr_holds(where, &ph_child_resolver, &child);
     }
     return count;
@@ -113,9 +91,9 @@ static uint64_t hub_count(void *subject, const struct ph_expr *where)
 
 static void hub_child(void *subject, const char *id, const char *field, struct ph_value *value)
 {
-    const struct fake_hub *hub = subject;
+    const struct ph_lang_hub *hub = subject;
     for (size_t i = 0; i < hub->count; i++) {
-        struct fake_child child = hub->children[i];
+        struct ph_lang_child child = hub->children[i];
         if (strcmp(child.id, id) == 0)
             child_value(&child, field, value);
     }
@@ -253,8 +231,7 @@ const struct ph_command ph_commands[] = {
 };
 const size_t ph_command_count = PH_COUNT_OF(ph_commands);
 
-/* The script `text`, which must be well formed. */
-static inline struct ph_script *parse(const char *text)
+struct ph_script *ph_lang_parse(const char *text)
 {
     struct ph_script *script = NULL;
     struct ph_script_error error;
@@ -264,9 +241,7 @@ static inline struct ph_script *parse(const char *text)
     return script;
 }
 
-/* Parses and checks; the first error as "LINE:COLUMN: TEXT", or "". Static memory would be shared.
- */
-static inline void check_text(const char *text, size_t length, struct ph_text *out)
+void ph_lang_check(const char *text, size_t length, struct ph_text *out)
 {
     struct ph_script *script = NULL;
     struct ph_script_error error;
@@ -281,15 +256,12 @@ static inline void check_text(const char *text, size_t length, struct ph_text *o
     ph_script_destroy(script);
 }
 
-/* What check_text says about `text` is `expected`. */
-static inline void assert_says(const char *text, const char *expected)
+void ph_lang_assert_says(const char *text, const char *expected)
 {
     struct ph_text said = PH_TEXT_INIT;
-    check_text(text, strlen(text), &said);
+    ph_lang_check(text, strlen(text), &said);
     if (strcmp(ph_text_str(&said), expected) != 0)
         print_error("script: %s\n", text);
     assert_string_equal(ph_text_str(&said), expected);
     ph_text_fini(&said);
 }
-
-#endif
