@@ -139,6 +139,8 @@ static void scripts_are_checked_before_they_run(void **state)
     (void)state;
     assert_run("status\nstop 'a", 2, "",
                "s:2:6: usage: the quote ' is not closed before the end of the line\n");
+    assert_run("status\necho \"a\\q\"", 2, "",
+               "s:2:8: usage: bad escape: after \\ comes one of n t \" \\ $ u{…}\n");
     assert_run("status\nstpo a", 2, "",
                "s:2:1: usage: unknown command stpo, did you mean `stop`?\n");
 }
