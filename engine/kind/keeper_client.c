@@ -28,8 +28,7 @@ static void count_up(atomic_ullong *counter, uint64_t by)
     atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
 }
 
-/* ---- Slots --------------------------------------------------------------------------------------
- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 static void grow_slots(struct ph_keeper_client *client)
 {
@@ -73,8 +72,7 @@ static struct ph_ward *find_ward(const struct ph_keeper_client *client, uint64_t
     return ward && ward->mark == mark ? ward : NULL;
 }
 
-/* ---- Queue --------------------------------------------------------------------------------------
- */
+/* ---- Queue ----------------------------------------------------------------------------------- */
 
 static void enqueue(struct ph_keeper_client *client, struct ph_ward *ward)
 {
@@ -138,8 +136,7 @@ void ph_ward_start(struct ph_keeper_client *client, struct ph_ward *ward)
     ward->calls->ended(ward, &full);
 }
 
-/* ---- The keeper's death -------------------------------------------------------------------------
- */
+/* ---- The keeper's death ---------------------------------------------------------------------- */
 
 static void collect_sessions(const struct ph_keeper_client *client, struct ph_pids *sessions)
 {
@@ -198,8 +195,7 @@ static void no_hello(struct ph_alarm *alarm)
     keeper_died(ph_container_of(alarm, struct ph_keeper_client, hello));
 }
 
-/* ---- Reports ------------------------------------------------------------------------------------
- */
+/* ---- Reports --------------------------------------------------------------------------------- */
 
 static void translate_end(const struct ph_keeper_report *report, struct ph_exit *exit)
 {
@@ -302,8 +298,7 @@ static void source_ready(struct ph_source *source, uint32_t events)
         read_reports(client);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void ph_keeper_client_init(struct ph_keeper_client *client, struct ph_loop *loop, const char *path)
 {

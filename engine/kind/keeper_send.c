@@ -13,8 +13,7 @@ enum {
     HELLO_MS = 10000, /* a loaded machine starts programs slowly */
 };
 
-/* ---- Packets ------------------------------------------------------------------------------------
- */
+/* ---- Packets --------------------------------------------------------------------------------- */
 
 static bool start_keeper(struct ph_keeper_client *client)
 {

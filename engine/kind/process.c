@@ -15,8 +15,7 @@
 
 enum { LAST_DATAGRAMS = 64 };
 
-/* ---- What the owner is told ---------------------------------------------------------------------
- */
+/* ---- What the owner is told ------------------------------------------------------------------ */
 
 void ph_process_note(struct ph_process *process, const char *type, const char *format, ...)
 {
@@ -53,8 +52,7 @@ void ph_process_tell_up(struct ph_process *process)
     process->owner->up(process->arg, process->instance);
 }
 
-/* ---- The keeper's calls -------------------------------------------------------------------------
- */
+/* ---- The keeper's calls ---------------------------------------------------------------------- */
 
 static struct ph_process *of_ward(struct ph_ward *ward)
 {
@@ -151,8 +149,7 @@ static const struct ph_ward_calls process_calls = {
     .ended = ended,
 };
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
                       uint64_t epoch)
@@ -215,8 +212,7 @@ void ph_process_free(struct ph_process *process)
     ph_process_release_any(process);
 }
 
-/* ---- What is known ------------------------------------------------------------------------------
- */
+/* ---- What is known --------------------------------------------------------------------------- */
 
 /* The first line of a file of /proc/PID; "" when it is gone. */
 static void read_proc(int pid, const char *name, char *text, size_t size)

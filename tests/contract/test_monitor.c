@@ -1,10 +1,18 @@
 #include "engine/kind/monitor.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "tests/lib/eventually.h"
 #include "tests/lib/place.h"
 #include "tests/lib/victim.h"
 
-/* ---- Starts and ends ----------------------------------------------------------------------------
- */
+/* ---- Starts and ends ------------------------------------------------------------------------- */
 
 /* Every way to end is told once, with its value. */
 static void ends_are_told_with_their_value(void **state)
@@ -12,16 +20,16 @@ static void ends_are_told_with_their_value(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "--", "sh", "-c", "exit 0");
-    struct place now = await_down(&place);
+    struct place now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_CODE);
     assert_int_equal(now.exit.value, 0);
     assert_int_equal(now.ups, 1);
     LAUNCH(&place, "--", "/bin/sh", "-c", "exit 3");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_CODE);
     assert_int_equal(now.exit.value, 3);
     LAUNCH(&place, "--", "/bin/sh", "-c", "kill -USR1 $$");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_SIGNAL);
     assert_int_equal(now.exit.value, SIGUSR1);
     ph_process_destroy_any(place.process);
@@ -35,25 +43,25 @@ static void stop_signal_and_kill_reach_the_process(void **state)
     int pid;
     place_init(&place, *state);
     LAUNCH(&place, "--", "sleep", "1000");
-    await_up(&place);
+    place_await_up(&place);
     ph_process_stop_any(place.process);
-    assert_int_equal(await_down(&place).exit.value, SIGTERM);
+    assert_int_equal(place_await_down(&place).exit.value, SIGTERM);
     LAUNCH(&place, "stop_signal=INT", "--", "sleep", "1000");
     ph_process_stop_any(place.process); /* may come before it runs */
-    assert_int_equal(await_down(&place).exit.value, SIGINT);
+    assert_int_equal(place_await_down(&place).exit.value, SIGINT);
     LAUNCH(&place, "--", "sleep", "1000");
-    await_up(&place);
+    place_await_up(&place);
     ph_process_signal_any(place.process, SIGUSR2);
-    assert_int_equal(await_down(&place).exit.value, SIGUSR2);
+    assert_int_equal(place_await_down(&place).exit.value, SIGUSR2);
     LAUNCH(&place, "--", fixture->self, "stubborn", fixture->file);
-    await_pids(fixture, &pid, 1);
-    await_up(&place);
+    fixture_await_pids(fixture, &pid, 1);
+    place_await_up(&place);
     ph_process_stop_any(place.process);
     ph_process_signal_any(place.process, 0); /* refused by the keeper, harmless */
-    assert_int_equal(pid_of(&place), pid);
-    struct place now = end(&place);
+    assert_int_equal(place_pid(&place), pid);
+    struct place now = place_end(&place);
     assert_int_equal(now.exit.value, SIGKILL);
-    assert_true(is_gone(&pid));
+    assert_true(pid_is_gone(&pid));
 }
 
 /* What cannot be executed says which path and why, and leaves nothing. */
@@ -62,27 +70,27 @@ static void exec_failures_name_path_and_reason(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "--", "/no/such/program");
-    struct place now = await_down(&place);
+    struct place now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_EXEC);
     assert_int_equal(now.exit.value, ENOENT);
     assert_string_equal(now.exit.text,
                         "cannot execute '/no/such/program': No such file or directory");
     LAUNCH(&place, "--", "no-such-program");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.value, ENOENT);
     assert_non_null(strstr(now.exit.text, "'no-such-program': not found in PATH"));
     LAUNCH(&place, "--", "/etc/passwd");
-    assert_int_equal(await_down(&place).exit.value, EACCES);
+    assert_int_equal(place_await_down(&place).exit.value, EACCES);
     LAUNCH(&place, "cwd=/no/such/dir", "--", "true");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_string_equal(now.exit.text,
                         "cannot change to directory '/no/such/dir': No such file or directory");
     LAUNCH(&place, "user=nobody-of-that-name", "--", "true");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_EXEC);
     assert_non_null(strstr(now.exit.text, "no user 'nobody-of-that-name'"));
     assert_int_equal(now.ups, 0);
-    assert_int_equal(pid_of(&place), 0);
+    assert_int_equal(place_pid(&place), 0);
     ph_process_destroy_any(place.process);
 }
 
@@ -98,7 +106,7 @@ static void a_missing_keeper_is_named(void **state)
         assert_int_equal(ph_monitor_create(paths[i], &fixture.monitor, &error), 0);
         place_init(&place, &fixture);
         LAUNCH(&place, "--", "true");
-        struct place now = await_down(&place);
+        struct place now = place_await_down(&place);
         assert_int_equal(now.exit.how, PH_EXIT_EXEC);
         assert_non_null(strstr(now.exit.text, paths[i]));
         ph_process_destroy_any(place.process);
@@ -116,16 +124,16 @@ static void a_program_starts_clean(void **state)
     signal(SIGPIPE, SIG_IGN);
     place_init(&place, *state);
     LAUNCH(&place, "watchdog=60s", "--", fixture->self, "inspect");
-    await_down(&place);
-    assert_string_equal(output_of(&place).text,
+    place_await_down(&place);
+    assert_string_equal(place_output(&place).text,
                         "fd 0\nfd 1\nfd 2\nblocked 0 ignored 0 leader 1\nwatchdog 1\n");
     ph_process_destroy_any(place.process);
     place_init(&place, *state);
     LAUNCH(&place, "env.GREETING=hi there", "cwd=/", "--", "sh", "-c",
            "echo $GREETING $PROCHUB_ID $PROCHUB_EPOCH ${SECRET-none} ${PROCHUB_TOKEN:+token} "
            "$(ulimit -Sn) $PWD; cat");
-    await_down(&place);
-    assert_string_equal(output_of(&place).text, "hi there it 7 none token 1024 /\n");
+    place_await_down(&place);
+    assert_string_equal(place_output(&place).text, "hi there it 7 none token 1024 /\n");
     ph_process_destroy_any(place.process);
     signal(SIGPIPE, SIG_DFL);
     close(leaked);
@@ -139,13 +147,12 @@ static void a_user_is_taken_on(void **state)
         skip();
     place_init(&place, *state);
     LAUNCH(&place, "user=nobody", "--", "sh", "-c", "echo $(id -un) $(id -Gn) $HOME");
-    await_down(&place);
-    assert_string_equal(output_of(&place).text, "nobody nogroup /nonexistent\n");
+    place_await_down(&place);
+    assert_string_equal(place_output(&place).text, "nobody nogroup /nonexistent\n");
     ph_process_destroy_any(place.process);
 }
 
-/* ---- Output -------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 /* stderr is joined or kept apart; the last unfinished line counts too. */
 static void output_is_kept_as_lines(void **state)
@@ -153,13 +160,13 @@ static void output_is_kept_as_lines(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "--", "sh", "-c", "echo one; echo two >&2; printf three");
-    await_down(&place);
-    struct lines lines = output_of(&place);
+    place_await_down(&place);
+    struct lines lines = place_output(&place);
     assert_string_equal(lines.text, "one\ntwo\nthree\n");
     assert_int_equal(lines.errors, 0);
     LAUNCH(&place, "stderr=split", "--", "sh", "-c", "echo four >&2");
-    await_down(&place);
-    lines = output_of(&place);
+    place_await_down(&place);
+    lines = place_output(&place);
     assert_int_equal(lines.count, 4); /* over all instances */
     assert_int_equal(lines.errors, 1);
     ph_process_destroy_any(place.process);
@@ -175,7 +182,7 @@ static void a_log_file_is_appended(void **state)
     place_init(&place, *state);
     for (int i = 0; i < 2; i++) {
         LAUNCH(&place, key, "--", "echo", "hello");
-        await_down(&place);
+        place_await_down(&place);
     }
     FILE *file = fopen(fixture->file, "re");
     assert_non_null(file);
@@ -183,7 +190,7 @@ static void a_log_file_is_appended(void **state)
     fclose(file);
     assert_string_equal(text, "hello\nhello\n");
     LAUNCH(&place, "log=/no/such/dir/log", "--", "true");
-    struct place now = await_down(&place);
+    struct place now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_CODE);
     assert_string_equal(now.note_type, "log_failed");
     ph_process_destroy_any(place.process);
@@ -207,14 +214,14 @@ static void a_flood_does_not_starve_others(void **state)
     for (int i = 0; i < 5; i++) {
         uint64_t began_ms = ph_now_ms();
         LAUNCH(&other, "--", "echo", "hello");
-        await_down(&other);
+        place_await_down(&other);
         assert_true(ph_now_ms() - began_ms < 3000);
     }
-    assert_int_equal(output_of(&other).count, 5);
+    assert_int_equal(place_output(&other).count, 5);
     struct lines lines = {0};
-    ph_process_log_any(flood.process, 0, 3, add_line, &lines);
+    ph_process_log_any(flood.process, 0, 3, lines_add, &lines);
     assert_string_equal(lines.text, "y\ny\ny\n");
-    end(&flood);
+    place_end(&flood);
     ph_process_destroy_any(other.process);
 }
 
@@ -229,7 +236,7 @@ static void log_readers_are_woken(void **state)
     ph_waitlist_join(ph_process_log_waiters(place.process), &entry, &waiter);
     LAUNCH(&place, "--", "echo", "hello");
     assert_int_equal(ph_waiter_sleep(&waiter, ph_now_ms() + SOON_MS), 0);
-    await_down(&place);
+    place_await_down(&place);
     ph_waitlist_leave(ph_process_log_waiters(place.process), &entry);
     ph_waiter_fini(&waiter);
     ph_process_destroy_any(place.process);
@@ -243,16 +250,15 @@ static void closed_descriptors_are_no_end(void **state)
     int pid;
     place_init(&place, *state);
     LAUNCH(&place, "--", fixture->self, "closed", fixture->file);
-    await_pids(fixture, &pid, 1);
-    await_up(&place);
-    assert_int_equal(snapshot(&place).downs, 0);
-    assert_int_equal(pid_of(&place), pid);
-    end(&place);
-    assert_true(is_gone(&pid));
+    fixture_await_pids(fixture, &pid, 1);
+    place_await_up(&place);
+    assert_int_equal(place_snapshot(&place).downs, 0);
+    assert_int_equal(place_pid(&place), pid);
+    place_end(&place);
+    assert_true(pid_is_gone(&pid));
 }
 
-/* ---- Readiness and watchdog ---------------------------------------------------------------------
- */
+/* ---- Readiness and watchdog ------------------------------------------------------------------ */
 
 static bool is_at_work(void *arg)
 {
@@ -268,16 +274,16 @@ static void readiness_comes_with_the_datagram(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "ready=notify", "--", fixture->self, "ready");
-    await_up(&place);
+    place_await_up(&place);
     assert_true(eventually(is_at_work, &place, SOON_MS));
-    assert_true(eventually(has_note, &place, SOON_MS));
-    end(&place);
+    assert_true(eventually(place_has_note, &place, SOON_MS));
+    place_end(&place);
     place_init(&place, *state);
     LAUNCH(&place, "ready=notify", "--", "true");
-    assert_int_equal(await_down(&place).ups, 0);
+    assert_int_equal(place_await_down(&place).ups, 0);
     for (uint32_t i = 1; i <= 40; i++) { /* said so, then ended: whatever is seen first */
         LAUNCH(&place, "ready=notify", "--", fixture->self, "quick");
-        struct place now = await_down(&place);
+        struct place now = place_await_down(&place);
         assert_int_equal(now.ups, i);
         assert_int_equal(now.exit.value, 5);
     }
@@ -293,8 +299,8 @@ static void the_systemd_tool_works(void **state)
         skip();
     place_init(&place, *state);
     LAUNCH(&place, "ready=notify", "--", "sh", "-c", "systemd-notify --ready; sleep 1000");
-    await_up(&place);
-    end(&place);
+    place_await_up(&place);
+    place_end(&place);
 }
 
 /* Invalid datagrams are counted and noted; the valid one after them still counts. */
@@ -305,13 +311,13 @@ static void invalid_datagrams_are_counted(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "ready=notify", "--", fixture->self, "babble");
-    await_up(&place);
+    place_await_up(&place);
     ph_monitor_stats_any(fixture->monitor, &stats);
     assert_int_equal(stats.notify_invalid, 7);
-    struct place now = snapshot(&place);
+    struct place now = place_snapshot(&place);
     assert_string_equal(now.note_type, "notify_invalid");
     assert_true(now.notes <= 5);
-    end(&place);
+    place_end(&place);
 }
 
 /* A missed WATCHDOG=1 kills the tree and says why; one that comes in time does not. */
@@ -321,13 +327,13 @@ static void a_missed_watchdog_kills(void **state)
     struct place place;
     place_init(&place, *state);
     LAUNCH(&place, "watchdog=100ms", "--", "sleep", "1000");
-    struct place now = await_down(&place);
+    struct place now = place_await_down(&place);
     assert_int_equal(now.ups, 1);
     assert_int_equal(now.exit.how, PH_EXIT_FAILED);
     assert_string_equal(now.exit.text, "watchdog: no WATCHDOG=1 for 100 ms");
     uint64_t began_ms = ph_now_ms();
     LAUNCH(&place, "watchdog=400ms", "ready=notify", "--", fixture->self, "healthy");
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_FAILED);
     assert_true(ph_now_ms() - began_ms >= 900); /* 600 ms of barks and one interval */
     ph_process_destroy_any(place.process);

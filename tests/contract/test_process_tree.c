@@ -2,13 +2,21 @@
 
 #include <sys/wait.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "tests/lib/eventually.h"
 #include "tests/lib/place.h"
 #include "tests/lib/victim.h"
 
 enum { MANY = 300 };
 
-/* ---- Trees --------------------------------------------------------------------------------------
- */
+/* ---- Trees ----------------------------------------------------------------------------------- */
 
 /* A daemon that left parent, session and environment dies with its tree, on kill and on exit. */
 static void a_daemonised_descendant_dies_with_its_tree(void **state)
@@ -18,20 +26,20 @@ static void a_daemonised_descendant_dies_with_its_tree(void **state)
     int pids[3];
     place_init(&place, *state);
     LAUNCH(&place, "--", fixture->self, "daemon", fixture->file);
-    await_pids(fixture, pids, 2);
-    assert_false(is_gone(&pids[0]) || is_gone(&pids[1]));
+    fixture_await_pids(fixture, pids, 2);
+    assert_false(pid_is_gone(&pids[0]) || pid_is_gone(&pids[1]));
     ph_process_kill_any(place.process);
-    struct place now = await_down(&place);
-    assert_true(is_gone(&pids[0]) && is_gone(&pids[1])); /* before it was told */
+    struct place now = place_await_down(&place);
+    assert_true(pid_is_gone(&pids[0]) && pid_is_gone(&pids[1])); /* before it was told */
     assert_string_equal(now.exit.text, "1 leftover process killed");
     unlink(fixture->file);
     LAUNCH(&place, "--", fixture->self, "forker", fixture->file);
-    now = await_down(&place);
+    now = place_await_down(&place);
     assert_int_equal(now.exit.how, PH_EXIT_CODE);
-    size_t count = read_pids(fixture, pids, 3);
+    size_t count = fixture_read_pids(fixture, pids, 3);
     assert_true(count >= 1);
     for (size_t i = 0; i < count; i++)
-        assert_true(is_gone(&pids[i]));
+        assert_true(pid_is_gone(&pids[i]));
     ph_process_destroy_any(place.process);
 }
 
@@ -44,14 +52,14 @@ static void trees_are_told_apart(void **state)
     place_init(&one, *state);
     place_init(&other, *state);
     LAUNCH(&one, "--", fixture->self, "daemon", fixture->file);
-    await_pids(fixture, pids, 2);
+    fixture_await_pids(fixture, pids, 2);
     for (int i = 0; i < 10; i++) {
         LAUNCH(&other, "--", "sh", "-c", "setsid sleep 1000 & sleep 1000 & exit 0");
-        await_down(&other);
+        place_await_down(&other);
     }
-    assert_false(is_gone(&pids[0]) || is_gone(&pids[1]));
-    end(&one);
-    assert_true(is_gone(&pids[0]) && is_gone(&pids[1]));
+    assert_false(pid_is_gone(&pids[0]) || pid_is_gone(&pids[1]));
+    place_end(&one);
+    assert_true(pid_is_gone(&pids[0]) && pid_is_gone(&pids[1]));
     ph_process_destroy_any(other.process);
 }
 
@@ -70,16 +78,16 @@ static void the_keepers_death_leaves_nothing(void **state)
     place_init(&plain, *state);
     LAUNCH(&daemon, "--", fixture->self, "daemon", fixture->file);
     LAUNCH(&plain, "--", "sleep", "1000");
-    await_up(&plain);
-    await_pids(fixture, pids, 2);
+    place_await_up(&plain);
+    fixture_await_pids(fixture, pids, 2);
     kill(keeper_pid(), SIGKILL);
-    struct place now = await_down(&plain);
+    struct place now = place_await_down(&plain);
     assert_int_equal(now.exit.how, PH_EXIT_FAILED);
     assert_string_equal(now.exit.text, "prochub-keeper died");
-    await_down(&daemon);
-    assert_true(is_gone(&pids[0]) && is_gone(&pids[1]));
+    place_await_down(&daemon);
+    assert_true(pid_is_gone(&pids[0]) && pid_is_gone(&pids[1]));
     LAUNCH(&plain, "--", "true");
-    assert_int_equal(await_down(&plain).exit.how, PH_EXIT_CODE);
+    assert_int_equal(place_await_down(&plain).exit.how, PH_EXIT_CODE);
     ph_monitor_stats_any(fixture->monitor, &stats);
     assert_int_equal(stats.keeper_starts, 2);
     assert_int_equal(stats.alive, 0);
@@ -117,20 +125,19 @@ static void the_nodes_death_leaves_nothing(void **state)
         execl(fixture->self, fixture->self, "node", fixture->file, (char *)NULL);
         _exit(1);
     }
-    await_pids(fixture, pids, 3);
+    fixture_await_pids(fixture, pids, 3);
     kill(node, SIGKILL);
     assert_int_equal(waitpid(node, NULL, 0), node);
     for (size_t i = 0; i < PH_COUNT_OF(pids); i++)
-        assert_true(eventually(is_gone, &pids[i], SOON_MS));
+        assert_true(eventually(pid_is_gone, &pids[i], SOON_MS));
     int keeper = keeper_pid(); /* it may have come to us, who are a subreaper */
     if (keeper)
-        assert_true(eventually(is_gone, &keeper, SOON_MS));
+        assert_true(eventually(pid_is_gone, &keeper, SOON_MS));
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
 }
 
-/* ---- Many ---------------------------------------------------------------------------------------
- */
+/* ---- Many ------------------------------------------------------------------------------------ */
 
 /* 200 starts and ends later there are as many descriptors as before. */
 static void restarts_leak_no_descriptors(void **state)
@@ -140,7 +147,7 @@ static void restarts_leak_no_descriptors(void **state)
     place_init(&place, *state);
     for (int i = 0; i < 201; i++) {
         LAUNCH(&place, "watchdog=60s", "stderr=split", "--", "true");
-        await_down(&place);
+        place_await_down(&place);
         if (i == 0)
             fds = count_fds();
     }
@@ -158,19 +165,19 @@ static void many_killed_at_once_come_down_once_each(void **state)
         LAUNCH(&places[i], "--", "sleep", "1000");
     }
     for (int i = 0; i < MANY; i++)
-        await_up(&places[i]);
+        place_await_up(&places[i]);
     for (int i = 0; i < MANY; i++)
-        kill(pid_of(&places[i]), SIGKILL);
+        kill(place_pid(&places[i]), SIGKILL);
     for (int i = 0; i < MANY; i++) {
-        assert_int_equal(await_down(&places[i]).exit.value, SIGKILL);
+        assert_int_equal(place_await_down(&places[i]).exit.value, SIGKILL);
         LAUNCH(&places[i], "--", "sleep", "1000");
     }
     for (int i = 0; i < MANY; i++)
-        await_up(&places[i]);
+        place_await_up(&places[i]);
     for (int i = 0; i < MANY; i++)
         ph_process_kill_any(places[i].process);
     for (int i = 0; i < MANY; i++) {
-        assert_int_equal(await_down(&places[i]).downs, 2);
+        assert_int_equal(place_await_down(&places[i]).downs, 2);
         ph_process_destroy_any(places[i].process);
     }
     ph_free(places);
@@ -186,15 +193,14 @@ static void destroy_ends_what_is_left(void **state)
     place_init(&place, &own);
     place.destroy_when_down = true;
     LAUNCH(&place, "--", "sleep", "1000");
-    await_up(&place);
-    int pid = pid_of(&place);
+    place_await_up(&place);
+    int pid = place_pid(&place);
     ph_monitor_destroy(own.monitor);
-    assert_int_equal(snapshot(&place).downs, 1);
-    assert_true(is_gone(&pid));
+    assert_int_equal(place_snapshot(&place).downs, 1);
+    assert_true(pid_is_gone(&pid));
 }
 
-/* ---- Runs ---------------------------------------------------------------------------------------
- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
 struct run {
     pthread_mutex_t lock;
@@ -232,7 +238,12 @@ static void write_script(const struct fixture *fixture, const char *text)
 static struct run run_once(struct fixture *fixture, const char *path, uint64_t timeout_ms)
 {
     struct run run = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    ph_monitor_run_any(fixture->monitor, path, "the input", 9, timeout_ms, run_done, &run);
+    ph_monitor_run_any(fixture->monitor, &(struct ph_run_request){.path = path,
+                                                                  .input = "the input",
+                                                                  .length = 9,
+                                                                  .timeout_ms = timeout_ms,
+                                                                  .done = run_done,
+                                                                  .arg = &run});
     assert_true(eventually(is_done, &run, SOON_MS));
     return run;
 }
@@ -251,7 +262,7 @@ static void an_executable_is_run_once(void **state)
     assert_true(run.result.timed_out);
     assert_true(run.result.elapsed_ms >= 300 && run.result.elapsed_ms < 5000);
     int pid = atoi(run.output);
-    assert_true(pid > 1 && is_gone(&pid));
+    assert_true(pid > 1 && pid_is_gone(&pid));
     run = run_once(fixture, "/no/such/hook", 300);
     assert_int_equal(run.result.exit.how, PH_EXIT_EXEC);
     write_script(fixture, "#!/bin/sh\nhead -c 1000000 /dev/zero\n");

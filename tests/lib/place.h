@@ -1,28 +1,21 @@
 /*
  * A place for an OS process and what its owner was told, for tests that drive the real keeper. Each
- * test has a monitor and a directory of its own (struct fixture). For the test's main thread.
+ * test has a monitor and a directory of its own (struct fixture). What asserts is for the test's
+ * main thread. The keeper is the one in PH_KEEPER_PATH.
  */
 #ifndef PH_TESTS_LIB_PLACE_H
 #define PH_TESTS_LIB_PLACE_H
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
-#include "engine/alloc.h"
-#include "engine/base.h"
 #include "engine/kind/monitor.h"
-#include "tests/lib/eventually.h"
 
 enum { SOON_MS = 20000 };
 
@@ -41,256 +34,43 @@ struct fixture {
     char dir[64], file[96], self[256];
 };
 
-static inline void told_up(void *arg, uint32_t instance)
-{
-    struct place *place = arg;
-    pthread_mutex_lock(&place->lock);
-    place->ups++;
-    place->up_instance = instance;
-    pthread_mutex_unlock(&place->lock);
-}
-
-static inline void told_down(void *arg, uint32_t instance, const struct ph_exit *exit)
-{
-    struct place *place = arg;
-    pthread_mutex_lock(&place->lock);
-    place->downs++;
-    place->down_instance = instance;
-    place->exit = *exit;
-    if (place->destroy_when_down)
-        ph_process_destroy_any(place->process);
-    pthread_mutex_unlock(&place->lock);
-}
-
-static inline void told_note(void *arg, const char *type, const char *text)
-{
-    struct place *place = arg;
-    pthread_mutex_lock(&place->lock);
-    place->notes++;
-    snprintf(place->note_type, sizeof place->note_type, "%s", type);
-    snprintf(place->note_text, sizeof place->note_text, "%s", text);
-    pthread_mutex_unlock(&place->lock);
-}
-
-static const struct ph_process_owner place_owner = {
-    .up = told_up,
-    .down = told_down,
-    .note = told_note,
-};
-
-/* ---- Helpers ------------------------------------------------------------------------------------
- */
-
-static inline void place_init(struct place *place, struct fixture *fixture)
-{
-    *place = (struct place){0};
-    pthread_mutex_init(&place->lock, NULL);
-    place->process = ph_process_create(fixture->monitor, &place_owner, place);
-}
-
-static inline struct place snapshot(struct place *place)
-{
-    pthread_mutex_lock(&place->lock);
-    struct place copy = *place;
-    pthread_mutex_unlock(&place->lock);
-    return copy;
-}
-
-/* "KEY=VALUE" words, then "--" and the program's. */
-static inline void launch(struct place *place, const char *const *words)
-{
-    struct ph_error error = {0};
-    struct ph_spec *spec = ph_spec_create();
-    for (; strcmp(*words, "--") != 0; words++) {
-        char key[64];
-        const char *equals = strchr(*words, '=');
-        snprintf(key, sizeof key, "%.*s", (int)(equals - *words), *words);
-        if (ph_spec_set(spec, key, equals + 1, &error) != 0)
-            fail_msg("%s", error.text);
-    }
-    for (words++; *words; words++) {
-        if (ph_spec_add_arg(spec, *words, &error) != 0)
-            fail_msg("%s", error.text);
-    }
-    place->instance++;
-    ph_process_start_any(place->process, "it", spec, place->instance, 7);
-    ph_spec_put(spec);
-}
-
-#define LAUNCH(place, ...) launch(place, (const char *const[]){__VA_ARGS__, NULL})
-
-static inline bool is_up(void *arg)
-{
-    struct place now = snapshot(arg);
-    return now.up_instance == now.instance;
-}
-
-static inline bool is_down(void *arg)
-{
-    struct place now = snapshot(arg);
-    return now.down_instance == now.instance;
-}
-
-static inline bool has_note(void *arg)
-{
-    return snapshot(arg).notes > 0;
-}
-
-static inline struct place await_down(struct place *place)
-{
-    assert_true(eventually(is_down, place, SOON_MS));
-    struct place now = snapshot(place);
-    assert_int_equal(now.downs, now.instance); /* never more than one for an instance */
-    return now;
-}
-
-static inline void await_up(struct place *place)
-{
-    assert_true(eventually(is_up, place, SOON_MS));
-}
-
-static inline int pid_of(const struct place *place)
-{
-    struct ph_process_info info;
-    ph_process_inspect_any(place->process, &info);
-    return info.pid;
-}
-
-static inline struct place end(struct place *place)
-{
-    ph_process_kill_any(place->process);
-    struct place now = await_down(place);
-    ph_process_destroy_any(place->process);
-    return now;
-}
-
-/* Not there, or only waiting to be reaped by someone else. */
-static inline bool is_gone(void *arg)
-{
-    char path[64], text[256] = "";
-    int pid = *(int *)arg;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return true;
-    size_t got = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    const char *name_end = strrchr(text, ')');
-    return got == 0 || !name_end || name_end[2] == 'Z' || name_end[2] == 'X';
-}
-
-/* The pids that victims wrote into the fixture's file. */
-static inline size_t read_pids(const struct fixture *fixture, int *pids, size_t max)
-{
-    size_t count = 0;
-    FILE *file = fopen(fixture->file, "re");
-    while (file && count < max && fscanf(file, "%d", &pids[count]) == 1)
-        count++;
-    if (file)
-        fclose(file);
-    return count;
-}
-
-struct wanted {
-    const struct fixture *fixture;
-    size_t count;
-};
-
-static inline bool pids_are_written(void *arg)
-{
-    const struct wanted *wanted = arg;
-    int pids[64];
-    return read_pids(wanted->fixture, pids, PH_COUNT_OF(pids)) >= wanted->count;
-}
-
-static inline void await_pids(const struct fixture *fixture, int *pids, size_t count)
-{
-    struct wanted wanted = {.fixture = fixture, .count = count};
-    assert_true(eventually(pids_are_written, &wanted, SOON_MS));
-    assert_int_equal(read_pids(fixture, pids, count), count);
-}
-
 struct lines {
     char text[4096];
     size_t count;
     uint64_t errors;
 };
 
-static inline void add_line(void *arg, const struct ph_log_line *line)
-{
-    struct lines *lines = arg;
-    size_t used = strlen(lines->text);
-    snprintf(lines->text + used, sizeof lines->text - used, "%.*s\n", (int)line->length,
-             line->text);
-    lines->count++;
-    lines->errors += line->error;
-}
+void place_init(struct place *place, struct fixture *fixture);
+/* A copy, taken under the lock. */
+struct place place_snapshot(struct place *place);
+/* "KEY=VALUE" words of the spec, then "--" and the program's, then NULL. */
+void place_launch(struct place *place, const char *const *words);
+/* For eventually(); `arg` is the place. */
+bool place_is_up(void *arg);
+bool place_is_down(void *arg);
+bool place_has_note(void *arg);
+/* Wait; fail the test when it takes too long or was told twice. */
+struct place place_await_down(struct place *place);
+void place_await_up(struct place *place);
+int place_pid(const struct place *place);
+/* Kills it, waits for its end and destroys it. */
+struct place place_end(struct place *place);
+/* Not there, or only waiting to be reaped by someone else; `arg` is an int. */
+bool pid_is_gone(void *arg);
+/* The pids that victims wrote into the fixture's file. */
+size_t fixture_read_pids(const struct fixture *fixture, int *pids, size_t max);
+void fixture_await_pids(const struct fixture *fixture, int *pids, size_t count);
+/* For ph_process_log_any; `arg` is a struct lines. */
+void lines_add(void *arg, const struct ph_log_line *line);
+/* All its output. */
+struct lines place_output(const struct place *place);
+size_t count_fds(void);
+/* Of the keeper that is a child of this program; 0: none. */
+int keeper_pid(void);
+int fixture_set_up(void **state);
+int fixture_tear_down(void **state);
 
-static inline struct lines output_of(const struct place *place)
-{
-    struct lines lines = {0};
-    ph_process_log_any(place->process, 0, 0, add_line, &lines);
-    return lines;
-}
-
-static inline size_t count_fds(void)
-{
-    size_t count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
-static inline int keeper_pid(void)
-{
-    char path[96], name[64];
-    int keeper = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)getpid());
-    DIR *tasks = opendir(path);
-    for (struct dirent *task = readdir(tasks); task; task = readdir(tasks)) {
-        snprintf(path, sizeof path, "/proc/self/task/%.20s/children", task->d_name);
-        FILE *file = fopen(path, "re");
-        int pid;
-        while (file && fscanf(file, "%d", &pid) == 1) {
-            snprintf(path, sizeof path, "/proc/%d/comm", pid);
-            FILE *comm = fopen(path, "re");
-            if (comm && fgets(name, sizeof name, comm) && !strcmp(name, "prochub-keeper\n"))
-                keeper = pid;
-            if (comm)
-                fclose(comm);
-        }
-        if (file)
-            fclose(file);
-    }
-    closedir(tasks);
-    return keeper;
-}
-
-static inline int set_up(void **state)
-{
-    struct ph_error error = {0};
-    struct fixture *fixture = ph_alloc(sizeof *fixture);
-    snprintf(fixture->dir, sizeof fixture->dir, "/tmp/ph-monitor-XXXXXX");
-    if (!mkdtemp(fixture->dir))
-        return -1;
-    snprintf(fixture->file, sizeof fixture->file, "%s/pids", fixture->dir);
-    ssize_t length = readlink("/proc/self/exe", fixture->self, sizeof fixture->self - 1);
-    *state = fixture;
-    return length < 0 ? -1 : ph_monitor_create(PH_KEEPER_PATH, &fixture->monitor, &error);
-}
-
-static inline int tear_down(void **state)
-{
-    struct fixture *fixture = *state;
-    ph_monitor_destroy(fixture->monitor);
-    unlink(fixture->file);
-    rmdir(fixture->dir);
-    ph_free(fixture);
-    return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define LAUNCH(place, ...) place_launch(place, (const char *const[]){__VA_ARGS__, NULL})
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
 
 #endif
