@@ -36,8 +36,8 @@ void ph_run_fini(struct ph_run *);
  * first one that is not 0 stays in `exit_code`. */
 int ph_run_script(struct ph_run *, const struct ph_script *);
 
-/* Parses and checks a text, or says what is wrong with it and returns the exit code. The run needs no
- * door yet. */
+/* Parses and checks a text, or says what is wrong with it and returns the exit code. The run needs
+ * no door yet. */
 int ph_run_parse(struct ph_run *, const char *name, const char *text, size_t length,
                  struct ph_script **);
 
