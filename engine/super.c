@@ -267,14 +267,11 @@ static uint64_t rate_delay(struct ph_hub *hub)
     return slot - now_us <= RATE_BURST_US ? 0 : (slot - now_us - RATE_BURST_US) / 1000 + 1;
 }
 
-static void give_up(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
+static void give_up(struct ph_hub *hub, struct ph_child *child, const struct ph_exit *exit,
                     uint64_t cause)
 {
-    const struct ph_spec *spec = ph_child_spec_rcu(child);
     struct ph_text why = PH_TEXT_INIT;
-    ph_text_printf(&why, "gave up after %u restarts in %llu s: ", spec->max_restarts,
-                   (unsigned long long)(spec->max_seconds_ms / 1000));
-    ph_exit_describe(exit, &why);
+    ph_exit_reason(exit, true, &why);
     set_state(hub, child, PH_STATE_FAILED);
     hub->picture.gave_up++;
     child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
@@ -324,6 +321,8 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
         return;
     }
     struct ph_care *care = care_of(child);
+    exit->restarts = spec->max_restarts;
+    exit->window_s = (uint32_t)(spec->max_seconds_ms / 1000);
     publish_exit(hub, child, exit);
     settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
     ph_text_fini(&why);
