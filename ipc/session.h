@@ -9,6 +9,15 @@
 #include "ipc/command.h"
 #include "ipc/row.h"
 
+struct ph_settings;
+
+/* What a session's program adds to the node. All may be NULL; kept by reference. */
+struct ph_session_place {
+    const struct ph_settings *settings; /* for `config` and `node` */
+    void (*shutdown)(void *arg);        /* the node was asked to end; any thread, also twice */
+    void *arg;
+};
+
 struct ph_session {
     struct ph_node *node;
     struct ph_hub *hub;      /* in use, referenced; NULL when the node has none */
@@ -19,8 +28,10 @@ struct ph_session {
     const struct ph_statement *statement;
     char (*locks)[65]; /* names of the locks that this session took, oldest first */
     size_t lock_count;
+    struct ph_session_place place;
 };
 
+/* `hub` NULL: the node's first one. */
 void ph_session_init(struct ph_session *, struct ph_node *, const char *hub);
 void ph_session_fini(struct ph_session *);
 
@@ -28,10 +39,17 @@ void ph_session_fini(struct ph_session *);
 PH_MUST_CHECK int ph_session_run(struct ph_session *, const char *script,
                                  const struct ph_statement *, enum ph_form, struct ph_sink *);
 
+/* The hub in use, or an error that says how to make one. */
+PH_MUST_CHECK int ph_session_hub(struct ph_session *, struct ph_hub **hub);
+
 /* Says an error at the statement (or at `word`) in the session's form and returns `code`:
  * "SCRIPT:LINE:COLUMN: CLASS: message" or the JSON object of commands.md. */
 int ph_session_error(struct ph_session *, const struct ph_word *word, int code, const char *format,
                      ...) __attribute__((format(printf, 4, 5)));
+
+/* Tells a local door (ph_door_local) about its program. Before the first run. */
+struct ph_door;
+void ph_door_local_place(struct ph_door *, const struct ph_session_place *);
 
 /* The same without a session, for the parser and the program itself. */
 void ph_say_error(struct ph_sink *, enum ph_form, const char *script, uint32_t line,

@@ -1,0 +1,52 @@
+/*
+ * A child as a row: the columns of `children`, `child`, `registry` and `pids`, and its fields as EXPR
+ * sees them.
+ *
+ * A row is copied inside one short read section and written outside of it: the reader of a row may
+ * be slow, the registry never waits for it. One thread; the buffers are used again from row to row.
+ */
+#ifndef PH_IPC_CHILD_ROW_H
+#define PH_IPC_CHILD_ROW_H
+
+#include "engine/registry.h"
+#include "engine/text.h"
+#include "ipc/expr.h"
+#include "ipc/row.h"
+
+/* The subject of ph_child_resolver; valid inside the read section in which `child` was found. */
+struct ph_child_subject {
+    const struct ph_child *child;
+    struct ph_text scratch; /* texts of the value asked for last */
+    uint64_t now_ms;        /* for `uptime`; 0: read the clock */
+};
+
+/* Everything that a row of a child says. Lists and maps in the form of PH_COLUMN_LIST and _MAP. */
+struct ph_child_row {
+    struct ph_child_info info;
+    const char *kind;
+    char node[65];
+    char epoch[96];
+    struct ph_text module, program, tags, meta, spec;
+    uint64_t uptime_ms;  /* of the running instance; UINT64_MAX: none runs */
+    char last_exit[320]; /* in words, "" when it never ended */
+    uint64_t last_exit_ms;
+};
+
+void ph_child_row_fini(struct ph_child_row *);
+
+/* Fills the row, over what it held. In a read section. */
+void ph_child_row_read_rcu(struct ph_child_row *, const struct ph_child *);
+
+/* Finds the child and reads its row: false when there is none. */
+bool ph_child_row_find(struct ph_child_row *, struct ph_hub *, const char *id, size_t length);
+
+/* The columns that `children` and `child` begin with, and their values in that order. */
+enum { PH_CHILD_COLUMNS = 14 };
+extern const struct ph_column ph_child_columns[PH_CHILD_COLUMNS];
+void ph_child_row_put(struct ph_rows *, const struct ph_child_row *);
+
+/* How an instance ended, in words: "exited with code 3", "killed by SIGKILL". */
+struct ph_exit;
+void ph_exit_words(const struct ph_exit *, char *words, size_t size);
+
+#endif

@@ -1,0 +1,214 @@
+#include "ipc/command_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base.h"
+#include "engine/error.h"
+#include "engine/host.h"
+#include "engine/kind/kind_process.h"
+#include "engine/kind/monitor.h"
+#include "ipc/child_row.h"
+
+enum { CHILD_HISTORY = 10, LOG_LINES = 100, LOG_BATCH = 1000 };
+
+/* ---- child ---------------------------------------------------------------------------------- */
+
+static const struct ph_column detail_columns[] = {
+    {.key = "instance", .type = PH_COLUMN_UINT},
+    {.key = "program", .type = PH_COLUMN_TEXT},
+    {.key = "spec", .type = PH_COLUMN_TEXT},
+    {.key = "placements", .type = PH_COLUMN_JSON},
+    {.key = "why", .type = PH_COLUMN_TEXT},
+    {.key = "last_exit", .type = PH_COLUMN_TEXT},
+    {.key = "last_exit_time", .type = PH_COLUMN_TEXT},
+    {.key = "status", .type = PH_COLUMN_TEXT},
+    {.key = "ready", .type = PH_COLUMN_BOOL},
+    {.key = "cpu", .type = PH_COLUMN_DURATION},
+    {.key = "memory_bytes", .type = PH_COLUMN_BYTES},
+    {.key = "log_lines", .type = PH_COLUMN_UINT},
+    {.key = "log_dropped", .type = PH_COLUMN_UINT},
+    {.key = "history", .type = PH_COLUMN_JSON},
+};
+
+static void put_placements(struct ph_text *out, const struct ph_child_row *row)
+{
+    ph_text_put(out, "[{\"node\":");
+    ph_text_json(out, row->node, strlen(row->node));
+    ph_text_printf(out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":",
+                   ph_state_name(row->info.state));
+    if (row->info.pid)
+        ph_text_printf(out, "%llu", (unsigned long long)row->info.pid);
+    else
+        ph_text_put(out, "null");
+    ph_text_printf(out, ",\"instance\":%llu,\"epoch\":", (unsigned long long)row->info.instance);
+    ph_text_json(out, row->epoch, strlen(row->epoch));
+    ph_text_put(out, "}]");
+}
+
+/* What only OS processes have; a module child's row stays zeroed. */
+static void read_process(struct ph_hub *hub, const char *id, struct ph_process_info *info)
+{
+    ph_rcu_enter();
+    const struct ph_child *child = ph_registry_find_rcu(hub->registry, id, strlen(id));
+    struct ph_process *process =
+        child && child->kind == &ph_kind_process ? ph_child_process_rcu(child) : NULL;
+    if (process)
+        ph_process_inspect_any(process, info);
+    ph_rcu_exit();
+}
+
+static void put_str_or_null(struct ph_rows *rows, const char *text)
+{
+    ph_rows_str(rows, *text ? text : NULL);
+}
+
+static void put_detail(struct ph_session *session, struct ph_rows *rows,
+                       const struct ph_child_row *row)
+{
+    struct ph_process_info process = {0};
+    struct ph_text placements = PH_TEXT_INIT, history = PH_TEXT_INIT, time = PH_TEXT_INIT;
+    read_process(session->hub, row->info.id, &process);
+    put_placements(&placements, row);
+    ph_history_json(session->hub, row->info.id, CHILD_HISTORY, &history);
+    if (row->last_exit[0])
+        ph_text_time(&time, ph_wall_of(row->last_exit_ms));
+    ph_rows_uint(rows, row->info.instance);
+    put_str_or_null(rows, ph_text_str(&row->program));
+    ph_rows_str(rows, ph_text_str(&row->spec));
+    ph_rows_str(rows, placements.data);
+    ph_rows_str(rows, "this is the only node");
+    put_str_or_null(rows, row->last_exit);
+    put_str_or_null(rows, ph_text_str(&time));
+    put_str_or_null(rows, process.status);
+    ph_rows_bool(rows, row->info.pid ? process.ready : row->info.state == PH_STATE_RUNNING);
+    ph_rows_uint(rows, process.cpu_ms);
+    ph_rows_uint(rows, process.rss_bytes);
+    ph_rows_uint(rows, process.log_seq);
+    ph_rows_uint(rows, process.log_dropped);
+    ph_rows_str(rows, history.data);
+    ph_text_fini(&placements);
+    ph_text_fini(&history);
+    ph_text_fini(&time);
+}
+
+int ph_command_child(struct ph_session *session, const struct ph_args *args)
+{
+    struct ph_column columns[PH_CHILD_COLUMNS + PH_COUNT_OF(detail_columns)];
+    memcpy(columns, ph_child_columns, sizeof ph_child_columns);
+    memcpy(columns + PH_CHILD_COLUMNS, detail_columns, sizeof detail_columns);
+    struct ph_child_row row = {0};
+    int rc = ph_session_child(session, args->words[0], &row);
+    if (rc == 0) {
+        struct ph_rows *rows =
+            ph_session_rows(session, "child", columns, PH_COUNT_OF(columns), true);
+        ph_child_row_put(rows, &row);
+        put_detail(session, rows, &row);
+        ph_rows_end_row(rows);
+        rc = ph_rows_finish(rows);
+    }
+    ph_child_row_fini(&row);
+    return rc;
+}
+
+/* ---- logs ----------------------------------------------------------------------------------- */
+
+static const struct ph_column log_columns[] = {
+    {.key = "id", .type = PH_COLUMN_TEXT},   {.key = "seq", .type = PH_COLUMN_UINT},
+    {.key = "time", .type = PH_COLUMN_TIME}, {.key = "stream", .type = PH_COLUMN_TEXT},
+    {.key = "text", .type = PH_COLUMN_TEXT}, {.key = "partial", .type = PH_COLUMN_BOOL},
+};
+
+struct log_reader {
+    struct ph_session *session;
+    struct ph_rows *rows; /* NULL: plain lines, for people and pipes */
+    const char *id;
+    int rc; /* of the sink */
+};
+
+static void put_line(void *arg, const struct ph_log_line *line)
+{
+    struct log_reader *reader = arg;
+    if (reader->rc < 0)
+        return;
+    if (!reader->rows) {
+        reader->rc = ph_session_line(reader->session, line->text, line->length);
+        return;
+    }
+    ph_rows_str(reader->rows, reader->id);
+    ph_rows_uint(reader->rows, line->seq);
+    ph_rows_time(reader->rows, line->wall_ms);
+    ph_rows_str(reader->rows, line->error ? "stderr" : "stdout");
+    ph_rows_text(reader->rows, line->text, line->length);
+    ph_rows_bool(reader->rows, line->partial);
+    reader->rc = ph_rows_end_row(reader->rows);
+}
+
+/* Shows what comes until the child is gone, the session is cancelled or nobody reads. */
+static int follow(struct log_reader *reader, struct ph_process *process, uint64_t seen)
+{
+    struct ph_session *session = reader->session;
+    struct ph_child_info info;
+    struct ph_wait_entry entry;
+    int rc = 0;
+    ph_waitlist_join(ph_process_log_waiters(process), &entry, &session->waiter);
+    while (rc == 0 && reader->rc == 0) {
+        uint64_t last = ph_process_log_any(process, seen, LOG_BATCH, put_line, reader);
+        if (last > seen + LOG_BATCH)
+            ph_session_note(session, "%llu lines were too fast to show",
+                            (unsigned long long)(last - seen - LOG_BATCH));
+        seen = last;
+        if (reader->rows && reader->rc == 0)
+            reader->rc = ph_rows_flush(reader->rows);
+        if (ph_lookup(session->hub, reader->id, &info) < 0)
+            break;
+        if (reader->rc == 0)
+            rc = ph_waiter_sleep(&session->waiter, UINT64_MAX);
+    }
+    ph_waitlist_leave(ph_process_log_waiters(process), &entry);
+    return rc < 0 ? ph_session_error(session, NULL, rc, "%s", ph_error_text(rc)) : 0;
+}
+
+static struct ph_process *hold_process(struct ph_hub *hub, const struct ph_word *word, int *rc)
+{
+    struct ph_process *process = NULL;
+    ph_rcu_enter();
+    const struct ph_child *child = ph_registry_find_rcu(hub->registry, word->text, word->length);
+    *rc = child ? PH_EUNSUPPORTED : PH_ENOTFOUND;
+    if (child && child->kind == &ph_kind_process)
+        process = ph_child_process_rcu(child);
+    if (process)
+        ph_process_hold_rcu(process);
+    ph_rcu_exit();
+    return process;
+}
+
+int ph_command_logs(struct ph_session *session, const struct ph_args *args)
+{
+    const struct ph_word *word = args->words[0];
+    uint64_t limit = LOG_LINES;
+    struct ph_hub *hub;
+    int rc = ph_session_hub(session, &hub);
+    if (rc < 0)
+        return rc;
+    struct ph_process *process = hold_process(hub, word, &rc);
+    if (!process)
+        return ph_session_error(session, word, rc,
+                                rc == PH_ENOTFOUND
+                                    ? "there is no child %s"
+                                    : "%s is a module child: it has no output of its own",
+                                word->text);
+    struct log_reader reader = {.session = session, .id = word->text};
+    if (session->form != PH_FORM_TABLE && session->form != PH_FORM_TSV)
+        reader.rows = ph_session_rows(session, "log", log_columns, PH_COUNT_OF(log_columns), false);
+    ph_args_number(args, "n", &limit);
+    struct ph_process_info info;
+    ph_process_inspect_any(process, &info);
+    uint64_t seen = info.log_seq;
+    if (limit)
+        seen = ph_process_log_any(process, 0, (size_t)limit, put_line, &reader);
+    rc = ph_args_flag(args, "follow") ? follow(&reader, process, seen) : 0;
+    int finished = reader.rows ? ph_rows_finish(reader.rows) : 0;
+    ph_process_release_any(process);
+    return rc < 0 ? rc : reader.rc < 0 ? reader.rc : finished;
+}

@@ -1,0 +1,32 @@
+#include <string.h>
+
+#include "engine/error.h"
+#include "engine/text.h"
+#include "ipc/session.h"
+
+static void say_json(struct ph_text *out, uint32_t line, uint32_t column, int code,
+                     const char *message)
+{
+    enum ph_class class = ph_error_class(code);
+    ph_text_printf(out, "{\"t\":\"error\",\"line\":%u,\"column\":%u,\"class\":\"%s\",\"exit\":%d,",
+                   line, column, ph_class_name(class), code == PH_ECANCELED ? 130 : (int)class);
+    ph_text_put(out, "\"message\":");
+    ph_text_json(out, message, strlen(message));
+    ph_text_put(out, "}\n");
+}
+
+void ph_say_error(struct ph_sink *sink, enum ph_form form, const char *script, uint32_t line,
+                  uint32_t column, int code, const char *message)
+{
+    struct ph_text out = PH_TEXT_INIT;
+    if (form == PH_FORM_JSON || form == PH_FORM_JSONL) {
+        say_json(&out, line, column, code, message);
+    } else {
+        ph_text_printable(&out, script, strlen(script));
+        ph_text_printf(&out, ":%u:%u: %s: ", line, column, ph_class_name(ph_error_class(code)));
+        ph_text_printable(&out, message, strlen(message));
+        ph_text_put(&out, "\n");
+    }
+    sink->note(sink, out.data, out.length);
+    ph_text_fini(&out);
+}

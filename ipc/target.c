@@ -1,0 +1,329 @@
+#include "ipc/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/error.h"
+#include "engine/host.h"
+#include "engine/node.h"
+#include "engine/spec.h"
+#include "engine/text.h"
+#include "ipc/child_row.h"
+
+enum { SECTION_IDS = 1024 }; /* named ids that one read section looks up */
+
+enum matcher_type { MATCH_ALL, MATCH_GLOB, MATCH_TAG };
+
+struct ph_matcher {
+    enum matcher_type type;
+    const char *text;
+};
+
+static size_t digits_at(const char *text, size_t *zeros)
+{
+    size_t zero = 0, end;
+    while (text[zero] == '0')
+        zero++;
+    for (end = zero; text[end] >= '0' && text[end] <= '9'; end++)
+        ;
+    *zeros = zero;
+    return end;
+}
+
+/* Compares two runs of digits by value; moves both behind their run. */
+static int compare_numbers(const char **a, const char **b)
+{
+    size_t zeros_a, zeros_b;
+    size_t end_a = digits_at(*a, &zeros_a), end_b = digits_at(*b, &zeros_b);
+    size_t length_a = end_a - zeros_a, length_b = end_b - zeros_b;
+    int order = 0;
+    if (length_a != length_b)
+        order = length_a < length_b ? -1 : 1;
+    else
+        order = memcmp(*a + zeros_a, *b + zeros_b, length_a);
+    *a += end_a;
+    *b += end_b;
+    return order;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+int ph_natural_compare(const char *a, const char *b)
+{
+    const char *whole_a = a, *whole_b = b;
+    while (*a && *b) {
+        if (is_digit(*a) && is_digit(*b)) {
+            int order = compare_numbers(&a, &b);
+            if (order)
+                return order;
+        } else if (*a != *b) {
+            return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+        } else {
+            a++;
+            b++;
+        }
+    }
+    if (*a || *b)
+        return *a ? 1 : -1;
+    return strcmp(whole_a, whole_b); /* 07 and 7 are equal numbers, not equal texts */
+}
+
+static const char *skip_character(const char *text)
+{
+    size_t length = ph_utf8_next(text, strlen(text), NULL);
+    return text + (length ? length : 1);
+}
+
+bool ph_glob_matches(const char *glob, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        if (*glob == '*') {
+            star = ++glob;
+            resume = text;
+        } else if (*glob == '?') {
+            glob++;
+            text = skip_character(text);
+        } else if (*glob == *text) {
+            glob++;
+            text++;
+        } else if (star) {
+            glob = star; /* let the last star take one byte more */
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*glob == '*')
+        glob++;
+    return !*glob;
+}
+
+/* ---- Reading the words ---------------------------------------------------------------------- */
+
+static int error_at(struct ph_script_error *error, const struct ph_word *word, int code)
+{
+    error->line = word->line;
+    error->column = word->column;
+    error->error.code = code;
+    return code;
+}
+
+static void add_matcher(struct ph_target *target, enum matcher_type type, const char *text)
+{
+    target->matchers[target->matcher_count++] = (struct ph_matcher){.type = type, .text = text};
+}
+
+static int add_node(struct ph_target *target, const struct ph_word *word,
+                    struct ph_script_error *error)
+{
+    const char *self = ph_host_of(target->hub)->node->name;
+    if (strcmp(word->text + 5, self) != 0) {
+        ph_error_set(&error->error, PH_ENOTFOUND, "there is no node %s; the only node is %s",
+                     word->text + 5, self);
+        return error_at(error, word, PH_ENOTFOUND);
+    }
+    add_matcher(target, MATCH_ALL, NULL);
+    return 0;
+}
+
+static int add_ids(struct ph_target *target, const struct ph_word *word,
+                   struct ph_script_error *error)
+{
+    int rc;
+    if (word->quoted) {
+        rc = ph_ids_add(&target->ids, word->text, word->length);
+        if (rc < 0)
+            ph_error_set(&error->error, rc, "'%.64s' is no id: 1 to 255 bytes without spaces",
+                         word->text);
+    } else {
+        rc = ph_ids_add_range(&target->ids, word->text, &error->error);
+    }
+    return rc < 0 ? error_at(error, word, rc) : 0;
+}
+
+static int add_word(struct ph_target *target, const struct ph_word *word,
+                    struct ph_script_error *error)
+{
+    if (word->quoted)
+        return add_ids(target, word, error);
+    if (strcmp(word->text, "all") == 0)
+        add_matcher(target, MATCH_ALL, NULL);
+    else if (strncmp(word->text, "tag:", 4) == 0)
+        add_matcher(target, MATCH_TAG, word->text + 4);
+    else if (strncmp(word->text, "node:", 5) == 0)
+        return add_node(target, word, error);
+    else if (strpbrk(word->text, "*?"))
+        add_matcher(target, MATCH_GLOB, word->text);
+    else
+        return add_ids(target, word, error);
+    return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return ph_natural_compare(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The ids' texts, sorted, without duplicates; `*count` becomes their number. */
+static const char **sort_ids(const struct ph_ids *ids, size_t *count)
+{
+    const char **sorted = ph_alloc((ids->count + 1) * sizeof *sorted);
+    size_t cursor = 0, length, filled = 0, unique = 0;
+    for (const char *id; (id = ph_ids_next(ids, &cursor, &length));)
+        sorted[filled++] = id;
+    qsort(sorted, filled, sizeof *sorted, compare_ids);
+    for (size_t i = 0; i < filled; i++)
+        if (!unique || strcmp(sorted[unique - 1], sorted[i]) != 0)
+            sorted[unique++] = sorted[i];
+    *count = unique;
+    return sorted;
+}
+
+int ph_target_init(struct ph_target *target, struct ph_hub *hub, const struct ph_word **words,
+                   size_t count, const struct ph_expr *where, struct ph_script_error *error)
+{
+    *target = (struct ph_target){
+        .hub = hub,
+        .where = where,
+        .matchers = ph_alloc((count + 1) * sizeof *target->matchers),
+    };
+    for (size_t i = 0; i < count; i++) {
+        int rc = add_word(target, words[i], error);
+        if (rc < 0) {
+            ph_target_fini(target);
+            return rc;
+        }
+    }
+    if (count == 0)
+        add_matcher(target, MATCH_ALL, NULL);
+    target->sorted = sort_ids(&target->ids, &target->ids.count);
+    return 0;
+}
+
+void ph_target_fini(struct ph_target *target)
+{
+    ph_ids_fini(&target->ids);
+    ph_free(target->sorted);
+    ph_free(target->matchers);
+    target->sorted = NULL;
+    target->matchers = NULL;
+}
+
+/* ---- Walking -------------------------------------------------------------------------------- */
+
+struct walk {
+    const struct ph_target *target;
+    bool (*fn)(void *arg, const struct ph_child *);
+    void *arg;
+    struct ph_child_subject subject;
+    bool stopped;
+};
+
+static bool matches(const struct ph_matcher *matcher, const struct ph_child *child)
+{
+    switch (matcher->type) {
+    case MATCH_ALL:
+        return true;
+    case MATCH_GLOB:
+        return ph_glob_matches(matcher->text, child->id);
+    case MATCH_TAG:
+        return ph_spec_has_tag(ph_child_spec_rcu(child), matcher->text);
+    }
+    return false;
+}
+
+static bool matches_any(const struct ph_target *target, const struct ph_child *child)
+{
+    for (size_t i = 0; i < target->matcher_count; i++)
+        if (matches(&target->matchers[i], child))
+            return true;
+    return false;
+}
+
+/* Gives the child to `fn` when the condition holds for it. */
+static bool visit(struct walk *walk, const struct ph_child *child)
+{
+    walk->subject.child = child;
+    if (walk->target->where &&
+        !ph_expr_holds(walk->target->where, &ph_child_resolver, &walk->subject))
+        return true;
+    walk->stopped = !walk->fn(walk->arg, child);
+    return !walk->stopped;
+}
+
+static bool visit_matching(void *arg, struct ph_child *child)
+{
+    struct walk *walk = arg;
+    return !matches_any(walk->target, child) || visit(walk, child);
+}
+
+/* Named children that no matcher finds as well. */
+static void walk_named(struct walk *walk)
+{
+    const struct ph_target *target = walk->target;
+    for (size_t i = 0; i < target->ids.count && !walk->stopped; i++) {
+        const char *id = target->sorted[i];
+        if (i % SECTION_IDS == 0) {
+            ph_rcu_exit();
+            ph_rcu_enter();
+        }
+        const struct ph_child *child = ph_registry_find_rcu(target->hub->registry, id, strlen(id));
+        if (child && !matches_any(target, child))
+            visit(walk, child);
+    }
+}
+
+void ph_target_each(const struct ph_target *target,
+                    bool (*fn)(void *arg, const struct ph_child *), void *arg)
+{
+    struct walk walk = {.target = target, .fn = fn, .arg = arg, .subject.now_ms = ph_now_ms()};
+    ph_rcu_enter();
+    walk_named(&walk);
+    if (!walk.stopped && target->matcher_count)
+        ph_registry_each_rcu(target->hub->registry, visit_matching, &walk);
+    ph_rcu_exit();
+    ph_text_fini(&walk.subject.scratch);
+}
+
+struct collection {
+    struct ph_ids ids;
+    int rc;
+};
+
+static bool collect(void *arg, const struct ph_child *child)
+{
+    struct collection *collection = arg;
+    collection->rc = ph_ids_add(&collection->ids, child->id, child->id_length);
+    return collection->rc == 0;
+}
+
+static void collect_missing(const struct ph_target *target, struct collection *collection)
+{
+    struct ph_child_info info;
+    for (size_t i = 0; i < target->ids.count && collection->rc == 0; i++) {
+        const char *id = target->sorted[i];
+        if (ph_lookup(target->hub, id, &info) == PH_ENOTFOUND)
+            collection->rc = ph_ids_add(&collection->ids, id, strlen(id));
+    }
+}
+
+int ph_target_ids(const struct ph_target *target, struct ph_ids *ids)
+{
+    struct collection collection = {.rc = 0};
+    ph_target_each(target, collect, &collection);
+    collect_missing(target, &collection);
+    size_t count;
+    const char **sorted = sort_ids(&collection.ids, &count);
+    for (size_t i = 0; i < count && collection.rc == 0; i++)
+        collection.rc = ph_ids_add(ids, sorted[i], strlen(sorted[i]));
+    ph_free(sorted);
+    ph_ids_fini(&collection.ids);
+    if (collection.rc < 0)
+        ph_ids_fini(ids);
+    return collection.rc;
+}
