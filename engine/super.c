@@ -267,13 +267,23 @@ static uint64_t rate_delay(struct ph_hub *hub)
     return slot - now_us <= RATE_BURST_US ? 0 : (slot - now_us - RATE_BURST_US) / 1000 + 1;
 }
 
+/* The window of the restart intensity, in the unit that a person would choose. */
+static void put_window(struct ph_text *text, const struct ph_spec *spec)
+{
+    bool whole = spec->max_seconds_ms % 1000 == 0;
+    ph_text_printf(text, " in %llu %s",
+                   (unsigned long long)(spec->max_seconds_ms / (whole ? 1000 : 1)),
+                   whole ? "s" : "ms");
+}
+
 static void give_up(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
                     uint64_t cause)
 {
     const struct ph_spec *spec = ph_child_spec_rcu(child);
     struct ph_text why = PH_TEXT_INIT;
-    ph_text_printf(&why, "gave up after %u restarts in %llu s: ", spec->max_restarts,
-                   (unsigned long long)(spec->max_seconds_ms / 1000));
+    ph_text_printf(&why, "gave up after %u restarts", spec->max_restarts);
+    put_window(&why, spec);
+    ph_text_put(&why, ": ");
     ph_exit_describe(exit, &why);
     set_state(hub, child, PH_STATE_FAILED);
     hub->picture.gave_up++;
@@ -299,11 +309,13 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
         launch(hub, child);
         return;
     }
+    struct ph_text window = PH_TEXT_INIT;
+    put_window(&window, spec);
     set_state(hub, child, PH_STATE_BACKOFF);
-    child->cause = ph_hub_record(hub, "child_backoff", child->id, cause,
-                                 "starts again in %llu ms (restart %u of %u in %llu s)",
-                                 (unsigned long long)delay, care->restart_count, spec->max_restarts,
-                                 (unsigned long long)(spec->max_seconds_ms / 1000));
+    child->cause = ph_hub_record(
+        hub, "child_backoff", child->id, cause, "starts again in %llu ms (restart %u of %u%s)",
+        (unsigned long long)delay, care->restart_count, spec->max_restarts, ph_text_str(&window));
+    ph_text_fini(&window);
     set_deadline(hub, child, delay);
 }
 

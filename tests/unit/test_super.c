@@ -55,7 +55,8 @@ static uint32_t restarts_of(struct fake_hub *fake, const char *id)
     return atomic_load_explicit(&fake_child(fake, id)->restarts, memory_order_relaxed);
 }
 
-/* ---- What the restart policy says ---------------------------------------------------------- */
+/* ---- What the restart policy says
+ * ---------------------------------------------------------- */
 
 /* A permanent child starts again however it ended. */
 static void permanent_child_starts_again_after_any_end(void **state)
@@ -108,8 +109,8 @@ static void temporary_child_is_removed_after_any_end(void **state)
     assert_int_equal(starts_of(fake, NULL), 2);
 }
 
-/* The first restart after a stable life is immediate; then the delays double, never get shorter and
- * keep within their jitter and their bound. */
+/* The first restart after a stable life is immediate; then the delays double,
+ * never get shorter and keep within their jitter and their bound. */
 static void delays_double_within_bounds_and_never_decrease(void **state)
 {
     struct fake_hub *fake = *state;
@@ -173,7 +174,9 @@ static void jitter_spreads_children_that_fell_together(void **state)
     assert_true(differ);
 }
 
-/* ---- Giving up ----------------------------------------------------------------------------- */
+/* ---- Giving up
+ * -----------------------------------------------------------------------------
+ */
 
 static void crash_times(struct fake_hub *fake, const char *id, unsigned times)
 {
@@ -183,7 +186,8 @@ static void crash_times(struct fake_hub *fake, const char *id, unsigned times)
     }
 }
 
-/* More than max_restarts within max_seconds: the child has failed, with a reason for people. */
+/* More than max_restarts within max_seconds: the child has failed, with a
+ * reason for people. */
 static void child_gives_up_with_a_reason(void **state)
 {
     struct fake_hub *fake = *state;
@@ -198,8 +202,20 @@ static void child_gives_up_with_a_reason(void **state)
     assert_state(fake, "c", PH_STATE_FAILED);
 }
 
-/* Restarts older than the window are forgotten: a child that fails now and then goes on for ever.
- */
+/* A window that is no whole number of seconds is told in milliseconds, not as
+ * "0 s". */
+static void reason_tells_a_short_window_exactly(void **state)
+{
+    struct fake_hub *fake = *state;
+    run_child(fake, "c", "backoff=0 max_restarts=1 max_seconds=500");
+    crash_times(fake, "c", 1);
+    fake_down(fake, "c", PH_EXIT_CODE, 3);
+    assert_string_equal(fake_last(fake, "child_failed", "c")->text,
+                        "gave up after 1 restarts in 500 ms: exited with code 3");
+}
+
+/* Restarts older than the window are forgotten: a child that fails now and then
+ * goes on for ever. */
 static void old_restarts_leave_the_window(void **state)
 {
     struct fake_hub *fake = *state;
@@ -214,7 +230,8 @@ static void old_restarts_leave_the_window(void **state)
     assert_state(fake, "c", PH_STATE_FAILED);
 }
 
-/* A start of a child that gave up is a clean slate: no delay, the whole budget of restarts. */
+/* A start of a child that gave up is a clean slate: no delay, the whole budget
+ * of restarts. */
 static void start_of_a_failed_child_begins_anew(void **state)
 {
     struct fake_hub *fake = *state;
@@ -243,7 +260,8 @@ static void restart_of_a_failed_child_starts_it(void **state)
     assert_state(fake, "c", PH_STATE_RUNNING);
 }
 
-/* A child that gave up is removed by a stop without asking anything of its kind. */
+/* A child that gave up is removed by a stop without asking anything of its
+ * kind. */
 static void stop_of_a_failed_child_removes_it(void **state)
 {
     struct fake_hub *fake = *state;
@@ -254,7 +272,8 @@ static void stop_of_a_failed_child_removes_it(void **state)
     assert_int_equal(fake_count_calls(fake, FAKE_STOP, "c"), 0);
 }
 
-/* ---- The stop ladder ----------------------------------------------------------------------- */
+/* ---- The stop ladder
+ * ----------------------------------------------------------------------- */
 
 /* A stop asks, and is done when the instance has ended. */
 static void stop_waits_for_the_end_of_the_instance(void **state)
@@ -287,7 +306,8 @@ static void stop_kills_at_the_deadline(void **state)
     assert_gone(fake, "c");
 }
 
-/* When even the kill does not help, whoever waits is told; the child goes when it ends at last. */
+/* When even the kill does not help, whoever waits is told; the child goes when
+ * it ends at last. */
 static void stop_that_even_a_kill_does_not_end_is_told(void **state)
 {
     struct fake_hub *fake = *state;
@@ -313,7 +333,8 @@ static void all_stops_of_one_child_are_answered(void **state)
     assert_int_equal(fake_code(second), 0);
 }
 
-/* A stop during the start ends the start's wait; a late `up` changes nothing. */
+/* A stop during the start ends the start's wait; a late `up` changes nothing.
+ */
 static void stop_during_the_start_cancels_it(void **state)
 {
     struct fake_hub *fake = *state;
@@ -327,7 +348,8 @@ static void stop_during_the_start_cancels_it(void **state)
     assert_gone(fake, "c");
 }
 
-/* A child that waits for its restart is stopped at once: there is no instance. */
+/* A child that waits for its restart is stopped at once: there is no instance.
+ */
 static void stop_during_the_backoff_is_immediate(void **state)
 {
     struct fake_hub *fake = *state;
@@ -357,9 +379,11 @@ static void stop_during_the_alter_hook_starts_nothing(void **state)
     assert_int_equal(starts_of(fake, "c"), 0);
 }
 
-/* ---- Restart on request -------------------------------------------------------------------- */
+/* ---- Restart on request
+ * -------------------------------------------------------------------- */
 
-/* A restart stops the instance and starts the next one; it is no restart of the supervisor's. */
+/* A restart stops the instance and starts the next one; it is no restart of the
+ * supervisor's. */
 static void restart_makes_a_new_instance(void **state)
 {
     struct fake_hub *fake = *state;
@@ -399,7 +423,8 @@ static void stop_during_a_restart_wins(void **state)
     assert_gone(fake, "c");
 }
 
-/* A restart of a child in its back-off begins at once, with the whole budget. */
+/* A restart of a child in its back-off begins at once, with the whole budget.
+ */
 static void restart_during_the_backoff_is_immediate(void **state)
 {
     struct fake_hub *fake = *state;
@@ -416,7 +441,8 @@ static void restart_during_the_backoff_is_immediate(void **state)
     assert_int_equal(starts_of(fake, "c"), 3);
 }
 
-/* ---- Programs that cannot be executed ------------------------------------------------------ */
+/* ---- Programs that cannot be executed
+ * ------------------------------------------------------ */
 
 /* A first instance that never ran leaves nothing behind; the start says why. */
 static void exec_failure_at_the_first_start_leaves_nothing(void **state)
@@ -431,7 +457,8 @@ static void exec_failure_at_the_first_start_leaves_nothing(void **state)
     assert_int_equal(fake->hub.picture.children, 0);
 }
 
-/* Later it is a failure like others: back-off, and at last the child gives up. */
+/* Later it is a failure like others: back-off, and at last the child gives up.
+ */
 static void exec_failure_at_a_restart_counts_as_a_failure(void **state)
 {
     struct fake_hub *fake = *state;
@@ -443,7 +470,8 @@ static void exec_failure_at_a_restart_counts_as_a_failure(void **state)
     assert_state(fake, "c", PH_STATE_FAILED);
 }
 
-/* A first instance that ran but was never ready fails the start and is restarted by its policy. */
+/* A first instance that ran but was never ready fails the start and is
+ * restarted by its policy. */
 static void child_that_dies_before_it_is_ready_fails_the_start(void **state)
 {
     struct fake_hub *fake = *state;
@@ -455,11 +483,14 @@ static void child_that_dies_before_it_is_ready_fails_the_start(void **state)
     assert_int_equal(starts_of(fake, "c"), 2);
 }
 
-/* ---- The hub's restart rate ---------------------------------------------------------------- */
+/* ---- The hub's restart rate
+ * ---------------------------------------------------------------- */
 
-/* ---- Starts of what is there, roll-back, results per child --------------------------------- */
+/* ---- Starts of what is there, roll-back, results per child
+ * --------------------------------- */
 
-/* An equal spec is a success that changes nothing; another spec is refused and nothing changes. */
+/* An equal spec is a success that changes nothing; another spec is refused and
+ * nothing changes. */
 static void if_exists_same_compares_specs(void **state)
 {
     struct fake_hub *fake = *state;
@@ -482,7 +513,8 @@ static void if_exists_fail_refuses(void **state)
     assert_state(fake, "c", PH_STATE_RUNNING);
 }
 
-/* if_exists=replace restarts with the new spec, and the caller waits for the new instance. */
+/* if_exists=replace restarts with the new spec, and the caller waits for the
+ * new instance. */
 static void if_exists_replace_restarts_with_the_new_spec(void **state)
 {
     struct fake_hub *fake = *state;
@@ -532,7 +564,8 @@ static void rollback_leaves_refused_children_alone(void **state)
     assert_gone(fake, "a");
 }
 
-/* Results are per child: what failed is named with its reason, the rest is counted. */
+/* Results are per child: what failed is named with its reason, the rest is
+ * counted. */
 static void results_name_the_children_that_failed(void **state)
 {
     struct fake_hub *fake = *state;
@@ -621,6 +654,7 @@ int main(void)
         NARRATIVE(long_life_makes_the_next_restart_immediate),
         NARRATIVE(jitter_spreads_children_that_fell_together),
         NARRATIVE(child_gives_up_with_a_reason),
+        NARRATIVE(reason_tells_a_short_window_exactly),
         NARRATIVE(old_restarts_leave_the_window),
         NARRATIVE(start_of_a_failed_child_begins_anew),
         NARRATIVE(restart_of_a_failed_child_starts_it),
