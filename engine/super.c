@@ -534,18 +534,30 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
     set_deadline(hub, child, KILL_WAIT_MS);
 }
 
+/* One more request waits for the end. If the kill's time is over it is killed once more: whoever
+ * waits is told in the end. */
+static void await_end(struct ph_hub *hub, struct ph_child *child, struct ph_job *job)
+{
+    struct ph_care *care = child->care;
+    await(child, job);
+    if (!care->killed || ph_wheel_is_armed(&care->deadline.timer))
+        return;
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
         settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     child->care->again = false;
-    await(child, call->job);
+    await_end(hub, child, call->job);
 }
 
 static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
-        await(child, call->job);
+        await_end(hub, child, call->job);
     else
         ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING,
                       "is being stopped");

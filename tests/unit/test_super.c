@@ -320,6 +320,20 @@ static void stop_that_even_a_kill_does_not_end_is_told(void **state)
     assert_gone(fake, "c");
 }
 
+/* The same holds for a stop that comes after that: it asks again and is told
+ * again. */
+static void second_stop_of_a_stuck_child_is_told_too(void **state)
+{
+    struct fake_hub *fake = *state;
+    run_child(fake, "c", "shutdown=1s");
+    fake_stop(fake, "c");
+    fake_advance(fake, 1000 + KILL_WAIT_MS);
+    struct ph_op *op = fake_stop(fake, "c");
+    assert_int_equal(fake_code(op), 1);
+    fake_advance(fake, KILL_WAIT_MS);
+    assert_int_equal(fake_code(op), PH_ETIMEOUT);
+}
+
 /* All requests that wait for one end are told of it. */
 static void all_stops_of_one_child_are_answered(void **state)
 {
@@ -662,6 +676,7 @@ int main(void)
         NARRATIVE(stop_waits_for_the_end_of_the_instance),
         NARRATIVE(stop_kills_at_the_deadline),
         NARRATIVE(stop_that_even_a_kill_does_not_end_is_told),
+        NARRATIVE(second_stop_of_a_stuck_child_is_told_too),
         NARRATIVE(all_stops_of_one_child_are_answered),
         NARRATIVE(stop_during_the_start_cancels_it),
         NARRATIVE(stop_during_the_backoff_is_immediate),
