@@ -7,8 +7,8 @@
 #include "engine/spec.h"
 
 enum {
-    KILL_WAIT_MS = 5000,     /* after the kill: then the request that waits is told */
-    RATE_BURST_US = 1000000, /* restarts that may come at once: those of one second */
+    KILL_WAIT_MS = 5000, /* after the kill: then the request that waits is told */
+    SECOND_US = 1000000,
 };
 
 /* A job that wants to know how this child's change ends. */
@@ -256,15 +256,18 @@ static uint64_t backoff_delay(struct ph_hub *hub, const struct ph_spec *spec, ui
 }
 
 /* The hub's restart rate, as a generic cell rate algorithm (ITU-T I.371): how long this one waits.
+ * The restarts of one second may come at once: a tolerance of all slots of a second but the first.
  */
 static uint64_t rate_delay(struct ph_hub *hub)
 {
     if (hub->options.restart_rate == 0)
         return 0;
     uint64_t now_us = hub->now_ms * 1000;
+    uint64_t spacing_us = SECOND_US / hub->options.restart_rate;
+    uint64_t burst_us = SECOND_US - spacing_us;
     uint64_t slot = hub->restart_slot_us > now_us ? hub->restart_slot_us : now_us;
-    hub->restart_slot_us = slot + 1000000 / hub->options.restart_rate;
-    return slot - now_us <= RATE_BURST_US ? 0 : (slot - now_us - RATE_BURST_US) / 1000 + 1;
+    hub->restart_slot_us = slot + spacing_us;
+    return slot - now_us <= burst_us ? 0 : (slot - now_us - burst_us + 999) / 1000;
 }
 
 /* The window of the restart intensity, in the unit that a person would choose. */

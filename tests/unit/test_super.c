@@ -500,6 +500,51 @@ static void child_that_dies_before_it_is_ready_fails_the_start(void **state)
 /* ---- The hub's restart rate
  * ---------------------------------------------------------------- */
 
+static uint64_t count_in(struct fake_hub *fake, enum ph_state state)
+{
+    return fake->hub.picture.by_state[state];
+}
+
+/* Of very many restarts at a time those of one second are immediate, the others
+ * are spaced. */
+static void restart_rate_lets_a_second_through_and_spaces_the_rest(void **state)
+{
+    enum { MANY = 1500, RATE = 1000 };
+    struct fake_hub *fake = *state;
+    fake_start(fake, "w-[1..1500]", "backoff=0");
+    fake_up_all(fake);
+    assert_int_equal(count_in(fake, PH_STATE_RUNNING), MANY);
+    for (unsigned i = 1; i <= MANY; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "w-%u", i);
+        fake_down(fake, id, PH_EXIT_SIGNAL, SIGKILL_NUMBER);
+    }
+    assert_int_equal(count_in(fake, PH_STATE_STARTING), RATE);
+    assert_int_equal(count_in(fake, PH_STATE_BACKOFF), MANY - RATE);
+    fake_advance(fake, 250);
+    assert_in_range(count_in(fake, PH_STATE_STARTING), RATE + 249, RATE + 251);
+    fake_advance(fake, 250);
+    assert_int_equal(count_in(fake, PH_STATE_BACKOFF), 0);
+}
+
+/* A low rate is kept from the first restart on. */
+static void restart_rate_of_one_means_one_a_second(void **state)
+{
+    (void)state;
+    struct fake_hub *fake = fake_create("restart.rate=1", 7);
+    run_child(fake, "a", "backoff=0");
+    run_child(fake, "b", "backoff=0");
+    fake_down(fake, "a", PH_EXIT_CODE, 1);
+    fake_down(fake, "b", PH_EXIT_CODE, 1);
+    assert_state(fake, "a", PH_STATE_STARTING);
+    assert_state(fake, "b", PH_STATE_BACKOFF);
+    fake_advance(fake, 998);
+    assert_state(fake, "b", PH_STATE_BACKOFF);
+    fake_advance(fake, 3);
+    assert_state(fake, "b", PH_STATE_STARTING);
+    fake_destroy(fake);
+}
+
 /* ---- Starts of what is there, roll-back, results per child
  * --------------------------------- */
 
@@ -688,6 +733,8 @@ int main(void)
         NARRATIVE(exec_failure_at_the_first_start_leaves_nothing),
         NARRATIVE(exec_failure_at_a_restart_counts_as_a_failure),
         NARRATIVE(child_that_dies_before_it_is_ready_fails_the_start),
+        NARRATIVE(restart_rate_lets_a_second_through_and_spaces_the_rest),
+        NARRATIVE(restart_rate_of_one_means_one_a_second),
         NARRATIVE(if_exists_same_compares_specs),
         NARRATIVE(if_exists_fail_refuses),
         NARRATIVE(if_exists_replace_restarts_with_the_new_spec),
