@@ -173,13 +173,18 @@ static void retire(struct ph_hub *hub, struct ph_child *child)
 
 /* ---- Launching ----------------------------------------------------------------------------- */
 
-static void start_instance(struct ph_hub *hub, struct ph_child *child)
+static void use_next_spec(struct ph_child *child)
 {
     struct ph_care *care = child->care;
-    if (care && care->next_spec) {
-        ph_child_replace_spec(child, care->next_spec);
-        care->next_spec = NULL;
-    }
+    if (!care || !care->next_spec)
+        return;
+    ph_child_replace_spec(child, care->next_spec);
+    care->next_spec = NULL;
+}
+
+static void start_instance(struct ph_hub *hub, struct ph_child *child)
+{
+    use_next_spec(child);
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
     atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
@@ -190,6 +195,7 @@ static void launch(struct ph_hub *hub, struct ph_child *child)
 {
     clear_deadline(hub, child);
     set_state(hub, child, PH_STATE_STARTING);
+    use_next_spec(child); /* the alter hooks are to see the new one */
     if (ph_hooks_alter(hub, child))
         care_of(child)->altering = true;
     else

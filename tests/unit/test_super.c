@@ -587,6 +587,23 @@ static void if_exists_replace_restarts_with_the_new_spec(void **state)
     assert_int_equal(fake_code(op), 0);
 }
 
+/* The new spec goes through the alter hooks, not the old one. */
+static void replaced_spec_goes_through_the_alter_hooks(void **state)
+{
+    struct fake_hub *fake = *state;
+    const struct ph_start_options options = {.if_exists = PH_IF_EXISTS_REPLACE};
+    run_child(fake, "c", "args=old");
+    fake_hook_add(fake, "child_data_alter", "a", 0, 0);
+    fake_start_with(fake, "c", "args=new", options);
+    fake_down(fake, "c", PH_EXIT_CODE, 0);
+    const struct fake_call *call = fake_take_verb(fake, FAKE_HOOK);
+    assert_string_equal(call->alter->args, "new");
+    fake_hook_done(fake, call->number, 0, fake_spec("args=new tags=altered"));
+    const struct ph_spec *spec = ph_child_spec_rcu(fake_child(fake, "c"));
+    assert_string_equal(spec->args, "new");
+    assert_true(ph_spec_has_tag(spec, "altered"));
+}
+
 /* A roll-back stops what this call started, and nothing else. */
 static void rollback_stops_exactly_what_the_call_started(void **state)
 {
@@ -738,6 +755,7 @@ int main(void)
         NARRATIVE(if_exists_same_compares_specs),
         NARRATIVE(if_exists_fail_refuses),
         NARRATIVE(if_exists_replace_restarts_with_the_new_spec),
+        NARRATIVE(replaced_spec_goes_through_the_alter_hooks),
         NARRATIVE(rollback_stops_exactly_what_the_call_started),
         NARRATIVE(rollback_leaves_refused_children_alone),
         NARRATIVE(results_name_the_children_that_failed),
