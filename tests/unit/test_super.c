@@ -626,6 +626,22 @@ static void rollback_stops_exactly_what_the_call_started(void **state)
     assert_int_equal(fake->hub.picture.children, 1);
 }
 
+/* Also a child of the call that failed but would be restarted is stopped by the
+ * roll-back. */
+static void rollback_stops_a_failed_child_that_would_start_again(void **state)
+{
+    struct fake_hub *fake = *state;
+    struct ph_op *op =
+        fake_start_with(fake, "a bad", "", (struct ph_start_options){.rollback = true});
+    fake_up(fake, "a");
+    fake_down(fake, "bad", PH_EXIT_CODE, 1);
+    fake_down(fake, "a", PH_EXIT_CODE, 0);
+    assert_state(fake, "bad", PH_STATE_STOPPING);
+    fake_down(fake, "bad", PH_EXIT_CODE, 0);
+    assert_int_equal(fake_code(op), PH_EPARTIAL);
+    assert_int_equal(fake->hub.picture.children, 0);
+}
+
 /* A child that the call was refused for is none of its business. */
 static void rollback_leaves_refused_children_alone(void **state)
 {
@@ -757,6 +773,7 @@ int main(void)
         NARRATIVE(if_exists_replace_restarts_with_the_new_spec),
         NARRATIVE(replaced_spec_goes_through_the_alter_hooks),
         NARRATIVE(rollback_stops_exactly_what_the_call_started),
+        NARRATIVE(rollback_stops_a_failed_child_that_would_start_again),
         NARRATIVE(rollback_leaves_refused_children_alone),
         NARRATIVE(results_name_the_children_that_failed),
         NARRATIVE(failure_of_one_child_touches_no_other),
