@@ -147,7 +147,7 @@ static void kind_inspect(const struct ph_child *child, struct ph_child_info *inf
     (void)info;
 }
 
-static const struct ph_kind fake_kind = {
+const struct ph_kind fake_kind = {
     .name = "fake",
     .init = kind_init,
     .fini = ph_child_free,

@@ -53,6 +53,9 @@ void fake_destroy(struct fake_hub *);
 
 /* ---- Requests ------------------------------------------------------------------------------ */
 
+/* A kind of child that does nothing: the ports are faked, the test plays its part. */
+extern const struct ph_kind fake_kind;
+
 /* A spec of a module child from words KEY=VALUE ("restart=transient backoff=100"). */
 struct ph_spec *fake_spec(const char *words);
 /* The ids of words between blanks, ranges too; the caller owns the result. */
