@@ -436,6 +436,29 @@ static void late_shutdown_tells_what_is_left(void **state)
     fake_destroy(fake);
 }
 
+/* Whatever still waits when a hub is taken apart is told so: requests, held events, removals. */
+static void requests_that_wait_at_the_end_are_failed(void **state)
+{
+    (void)state;
+    struct fake_hub *fake = fake_create("", 7);
+    struct ph_op *ops[5];
+    fake_hook_add(fake, "note", "h", 0, 0);
+    fake_dispatch(fake, "note", 0);
+    ops[0] = fake_hook_remove(fake, "h");
+    ops[1] = fake_start(fake, "a", "");
+    fake_lock(fake, "l", 20, 0);
+    ops[2] = fake_start(fake, "b", "");
+    ops[3] = fake_shutdown(fake);
+    ops[4] = fake_stop(fake, "a");
+    for (size_t i = 0; i < PH_COUNT_OF(ops); i++)
+        ph_op_get(ops[i]);
+    fake_destroy(fake);
+    for (size_t i = 0; i < PH_COUNT_OF(ops); i++) {
+        assert_int_equal(fake_code(ops[i]), i == 1 ? PH_ECANCELED : PH_ESTOPPING);
+        ph_op_put(ops[i]);
+    }
+}
+
 #define NARRATIVE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -463,6 +486,7 @@ int main(void)
         NARRATIVE(shutdown_of_an_empty_hub_is_immediate),
         NARRATIVE(shutdown_ends_children_in_every_state),
         NARRATIVE(late_shutdown_tells_what_is_left),
+        NARRATIVE(requests_that_wait_at_the_end_are_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
