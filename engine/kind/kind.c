@@ -61,9 +61,12 @@ void ph_kind_note(struct ph_child *child, const char *type, const char *text)
 
 void ph_exit_reason(const struct ph_exit *exit, bool gave_up, struct ph_text *out)
 {
-    if (gave_up)
-        ph_text_printf(out, "gave up after %u restart%s in %u s: ", exit->restarts,
-                       exit->restarts == 1 ? "" : "s", exit->window_s);
+    if (gave_up) {
+        ph_text_printf(out, "gave up after %u restart%s in ", exit->restarts,
+                       exit->restarts == 1 ? "" : "s");
+        ph_text_duration(out, exit->window_ms);
+        ph_text_put(out, ": ");
+    }
     ph_exit_describe(exit, out);
 }
 

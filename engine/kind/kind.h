@@ -33,7 +33,8 @@ struct ph_exit {
     enum ph_exit_how how;
     int value;
     bool core;
-    uint32_t restarts, window_s; /* set by the hub when it gave up: after how many, in which time */
+    uint32_t restarts;  /* set by the hub: how many restarts it grants … */
+    uint64_t window_ms; /* … in which time */
     char text[200]; /* more for people: path and errno, the module's ph_fail text; may be "" */
 };
 
