@@ -146,14 +146,11 @@ bool ph_field_next(char **cursor, const char **fields, size_t count)
     *end = '\0';
     char *field = *cursor;
     for (size_t i = 0; i < count; i++) {
-        char *stop = strchr(field, PH_FIELD_END);
+        size_t length = strcspn(field, (const char[]){PH_FIELD_END, '\0'});
+        bool more = field[length] != '\0';
         fields[i] = field;
-        if (!stop) {
-            fields[i] = "";
-            continue;
-        }
-        *stop = '\0';
-        field = stop + 1;
+        field[length] = '\0';
+        field += length + more; /* behind the last one, all are empty */
     }
     *cursor = end + 1;
     return true;
