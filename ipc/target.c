@@ -66,14 +66,6 @@ int ph_natural_compare(const char *a, const char *b)
 
 /* ---- Reading the words ---------------------------------------------------------------------- */
 
-static int error_at(struct ph_script_error *error, const struct ph_word *word, int code)
-{
-    error->line = word->line;
-    error->column = word->column;
-    error->error.code = code;
-    return code;
-}
-
 static int check_node(const struct ph_target *target, const struct ph_word *word, const char *name,
                       struct ph_script_error *error)
 {
