@@ -9,7 +9,7 @@
 #include "engine/node.h"
 #include "engine/spec.h"
 
-#define FIELDS                                                                                     \
+#define FIELDS \
     "id, node, state, kind, mode, tag, restarts, epoch, queue, pid, module, uptime, meta.KEY"
 
 const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
@@ -90,8 +90,8 @@ void ph_exit_words(const struct ph_exit *exit, char *words, size_t size)
 static void read_exit_rcu(struct ph_child_row *row, const struct ph_child *child)
 {
     /* Acquire: pairs with the hub's release when it publishes how the instance ended. */
-    const struct ph_exit *exit =
-        atomic_load_explicit(&((struct ph_child *)(uintptr_t)child)->last_exit, memory_order_acquire);
+    const struct ph_exit *exit = atomic_load_explicit(
+        &((struct ph_child *)(uintptr_t)child)->last_exit, memory_order_acquire);
     row->last_exit[0] = '\0';
     row->last_exit_ms = 0;
     if (!exit)
@@ -221,8 +221,9 @@ static void field_restarts(struct ph_child_subject *subject, const struct ph_chi
                            struct ph_value *value)
 {
     (void)info;
-    set_number(value, atomic_load_explicit(&((struct ph_child *)(uintptr_t)subject->child)->restarts,
-                                           memory_order_relaxed));
+    set_number(value,
+               atomic_load_explicit(&((struct ph_child *)(uintptr_t)subject->child)->restarts,
+                                    memory_order_relaxed));
 }
 
 static void field_epoch(struct ph_child_subject *subject, const struct ph_child_info *info,

@@ -1,6 +1,6 @@
 /*
- * A child as a row: the columns of `children`, `child`, `registry` and `pids`, and its fields as EXPR
- * sees them.
+ * A child as a row: the columns of `children`, `child`, `registry` and `pids`, and its fields as
+ * EXPR sees them.
  *
  * A row is copied inside one short read section and written outside of it: the reader of a row may
  * be slow, the registry never waits for it. One thread; the buffers are used again from row to row.

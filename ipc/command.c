@@ -5,23 +5,23 @@
 #include "engine/base.h"
 #include "ipc/command_run.h"
 
-#define SCOPE                                                                                      \
-    {                                                                                              \
-        .name = "scope", .type = PH_OPTION_WORD, .choices = "local|global"                         \
+#define SCOPE                                                              \
+    {                                                                      \
+        .name = "scope", .type = PH_OPTION_WORD, .choices = "local|global" \
     }
-#define TIMEOUT                                                                                    \
-    {                                                                                              \
-        .name = "timeout", .type = PH_OPTION_DURATION                                              \
+#define TIMEOUT                                       \
+    {                                                 \
+        .name = "timeout", .type = PH_OPTION_DURATION \
     }
-#define WAIT                                                                                       \
-    {                                                                                              \
-        .name = "wait", .type = PH_OPTION_WORD, .choices = "yes|no"                                \
+#define WAIT                                                        \
+    {                                                               \
+        .name = "wait", .type = PH_OPTION_WORD, .choices = "yes|no" \
     }
 /* A command that only a cluster has. */
-#define CLUSTER(command)                                                                           \
-    {                                                                                              \
-        .name = (command), .usage = (command), .summary = "needs a cluster",                       \
-        .flags = PH_COMMAND_CLUSTER | PH_COMMAND_KEYS, .max = UINT_MAX, .run = ph_command_cluster  \
+#define CLUSTER(command)                                                                          \
+    {                                                                                             \
+        .name = (command), .usage = (command), .summary = "needs a cluster",                      \
+        .flags = PH_COMMAND_CLUSTER | PH_COMMAND_KEYS, .max = UINT_MAX, .run = ph_command_cluster \
     }
 
 const struct ph_command ph_commands[] = {

@@ -35,8 +35,8 @@ static void put_placements(struct ph_text *out, const struct ph_child_row *row)
 {
     ph_text_put(out, "[{\"node\":");
     ph_text_json(out, row->node, strlen(row->node));
-    ph_text_printf(out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":",
-                   ph_state_name(row->info.state));
+    ph_text_printf(
+        out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":", ph_state_name(row->info.state));
     if (row->info.pid)
         ph_text_printf(out, "%llu", (unsigned long long)row->info.pid);
     else

@@ -289,8 +289,8 @@ static void put_limits(struct ph_rows *rows)
 int ph_command_config(struct ph_session *session, const struct ph_args *args)
 {
     (void)args;
-    struct ph_rows *rows = ph_session_rows(session, "setting", config_columns,
-                                           PH_COUNT_OF(config_columns), false);
+    struct ph_rows *rows =
+        ph_session_rows(session, "setting", config_columns, PH_COUNT_OF(config_columns), false);
     put_node_settings(session, rows);
     if (session->hub)
         put_hub_settings(session->hub, rows);
@@ -317,8 +317,8 @@ static int check_setting(struct ph_session *session, char *pair)
                        : settings             ? ph_settings_get(settings, key)
                                               : NULL;
     /* The command line wins over the configuration, which is no contradiction. */
-    bool overruled = settings && settings->list[key].source &&
-                     strcmp(settings->list[key].source, "option") == 0;
+    bool overruled =
+        settings && settings->list[key].source && strcmp(settings->list[key].source, "option") == 0;
     if (overruled || (have && strcmp(have, value) == 0))
         return 0;
     return ph_session_error(session, NULL, PH_EREFUSED,

@@ -87,8 +87,7 @@ int ph_session_wait(struct ph_session *session, struct ph_op *op, uint64_t timeo
 {
     int rc = ph_op_wait(op, timeout_ms, &session->waiter);
     if (rc == PH_ETIMEOUT)
-        return ph_session_error(session, NULL, rc,
-                                "no answer within %llu ms; the request goes on",
+        return ph_session_error(session, NULL, rc, "no answer within %llu ms; the request goes on",
                                 (unsigned long long)timeout_ms);
     if (rc < 0)
         return ph_session_error(session, NULL, rc, "%s", ph_error_text(rc));

@@ -18,9 +18,10 @@ int ph_run_exit_code(int code)
 
 /* ---- The caret ----------------------------------------------------------------------------- */
 
-/* Appends up to `count` characters of a line as one cell or more each, and their number of cells. */
-static const char *put_characters(struct ph_text *out, const char *at, const char *end, size_t count,
-                                  size_t *cells)
+/* Appends up to `count` characters of a line as one cell or more each, and their number of cells.
+ */
+static const char *put_characters(struct ph_text *out, const char *at, const char *end,
+                                  size_t count, size_t *cells)
 {
     for (; at < end && count; count--) {
         uint32_t rune = 0;

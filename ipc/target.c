@@ -215,8 +215,8 @@ static void walk_named(struct walk *walk)
     }
 }
 
-void ph_target_each(const struct ph_target *target,
-                    bool (*fn)(void *arg, const struct ph_child *), void *arg)
+void ph_target_each(const struct ph_target *target, bool (*fn)(void *arg, const struct ph_child *),
+                    void *arg)
 {
     struct walk walk = {.target = target, .fn = fn, .arg = arg, .subject.now_ms = ph_now_ms()};
     ph_rcu_enter();

@@ -1,10 +1,10 @@
 /*
  * TARGET: which children a command means.
  *
- * One or more of an id, a glob `web-*`, a range `web-[1..1000]`, `tag:NAME`, `node:NAME`, `all`, and
- * `where EXPR`, which narrows what the words name (alone it looks at all children). A quoted word is
- * always an id. Any thread; reads the registry without holding anything up. `words` and `where` are
- * borrowed until fini.
+ * One or more of an id, a glob `web-*`, a range `web-[1..1000]`, `tag:NAME`, `node:NAME`, `all`,
+ * and `where EXPR`, which narrows what the words name (alone it looks at all children). A quoted
+ * word is always an id. Any thread; reads the registry without holding anything up. `words` and
+ * `where` are borrowed until fini.
  */
 #ifndef PH_IPC_TARGET_H
 #define PH_IPC_TARGET_H

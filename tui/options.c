@@ -323,7 +323,8 @@ void ph_options_fini(struct ph_options *options)
 
 const char *ph_options_help(void)
 {
-    return "prochub [OPTIONS] [SCRIPT]     a node in this process: a console on a terminal, else a\n"
+    return "prochub [OPTIONS] [SCRIPT]     a node in this process: a console on a terminal, else "
+           "a\n"
            "                               script from SCRIPT or standard input\n"
            "prochub node [OPTIONS]         a node in the foreground until SIGTERM or SIGINT\n"
            "prochub attach [ENDPOINT] [OPTIONS] [SCRIPT]\n"
@@ -343,7 +344,8 @@ const char *ph_options_help(void)
            "      --workers N       threads for children (one per core)\n"
            "      --keeper PATH     the program prochub-keeper (beside prochub, else from PATH)\n"
            "  -e, --execute COMMAND run COMMAND instead of a script; repeatable, in order\n"
-           "  -o, --output FORM     table, wide, json, jsonl or tsv (table on a terminal, else tsv)\n"
+           "  -o, --output FORM     table, wide, json, jsonl or tsv (table on a terminal, else "
+           "tsv)\n"
            "  -k, --keep-going      do not stop at the first failing command\n"
            "  -n, --check           check the whole script and run nothing\n"
            "      --yes             consent for commands that ask on a terminal\n"

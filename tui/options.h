@@ -1,8 +1,8 @@
 /*
  * The command line of prochub, read into one struct.
  *
- * Read once at the start, before any thread; then constant. The texts are those of argv, which lives
- * as long as the program, except the settings, which are copies.
+ * Read once at the start, before any thread; then constant. The texts are those of argv, which
+ * lives as long as the program, except the settings, which are copies.
  */
 #ifndef PH_TUI_OPTIONS_H
 #define PH_TUI_OPTIONS_H
@@ -26,10 +26,10 @@ struct ph_options {
     enum ph_mode mode;
     struct ph_settings settings;
     const char *config;
-    const char *script;   /* a file; NULL or "-": standard input */
-    const char *endpoint; /* of `attach` */
-    bool language;        /* `help`, of the command language, not --help */
-    char *topic;          /* of `help`, its words joined; NULL: everything */
+    const char *script;    /* a file; NULL or "-": standard input */
+    const char *endpoint;  /* of `attach` */
+    bool language;         /* `help`, of the command language, not --help */
+    char *topic;           /* of `help`, its words joined; NULL: everything */
     const char **commands; /* of -e */
     size_t command_count;
     const char **hubs; /* of --hub */

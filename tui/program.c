@@ -39,9 +39,8 @@ static void on_signal(void *arg, int signal_number)
     bool reading = program->reading;
     pthread_mutex_unlock(&program->lock);
     int none = 0;
-    bool first = atomic_compare_exchange_strong_explicit(&program->signal, &none, signal_number,
-                                                         memory_order_acq_rel,
-                                                         memory_order_acquire);
+    bool first = atomic_compare_exchange_strong_explicit(
+        &program->signal, &none, signal_number, memory_order_acq_rel, memory_order_acquire);
     /* Nothing has begun, or somebody is tired of waiting for a graceful end. The keeper kills the
      * processes of a node that ends like this. */
     if (reading || !first)
@@ -203,7 +202,8 @@ static int find_endpoint(struct ph_program *program)
     return rc < 0 ? ph_program_fail(program, &error) : 0;
 }
 
-/* ---- The two ways to be used ------------------------------------------------------------------ */
+/* ---- The two ways to be used ------------------------------------------------------------------
+ */
 
 static int run_scripts(struct ph_program *program)
 {
@@ -269,9 +269,9 @@ static void init(struct ph_program *program, struct ph_options *options)
 {
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     bool has_script = options->script || options->command_count || options->check;
-    enum ph_form form = options->form_given      ? options->form
+    enum ph_form form = options->form_given     ? options->form
                         : isatty(STDOUT_FILENO) ? PH_FORM_TABLE
-                                                 : PH_FORM_TSV;
+                                                : PH_FORM_TSV;
     *program = (struct ph_program){
         .options = options,
         .scripts = ph_alloc((options->command_count + 1) * sizeof *program->scripts),

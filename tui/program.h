@@ -27,7 +27,7 @@ struct ph_program {
     size_t script_count;
     struct ph_script *config;
     bool config_creates_hubs;
-    bool console; /* a console instead of scripts */
+    bool console;            /* a console instead of scripts */
     struct ph_text endpoint; /* of the node's control socket, or of the node attached to */
     struct ph_node *node;
     struct ph_control *control;
@@ -40,14 +40,14 @@ struct ph_program {
     atomic_bool reload, shutdown;
     pthread_mutex_t lock;
     struct ph_run *running; /* what a signal has to call off */
-    bool reading;           /* scripts are being read: nothing has begun, a signal ends it at once */
+    bool reading; /* scripts are being read: nothing has begun, a signal ends it at once */
 };
 
 /* Runs it to its end and returns the exit code. */
 int ph_program_main(struct ph_options *);
 
-/* program_node.c: creates the node with its hubs and its control socket, and runs the configuration.
- * An exit code; what was made is ended by ph_program_stop_node. */
+/* program_node.c: creates the node with its hubs and its control socket, and runs the
+ * configuration. An exit code; what was made is ended by ph_program_stop_node. */
 int ph_program_start_node(struct ph_program *);
 void ph_program_stop_node(struct ph_program *);
 /* Until a signal or `shutdown`; SIGHUP runs the configuration again. */

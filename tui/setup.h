@@ -1,8 +1,8 @@
 /*
  * What a configuration says about the node itself, read before there is one.
  *
- * `node KEY=VALUE…` lines are settings; `hub create` lines mean that no default hub is made. Everything
- * else of the configuration runs later, on the node.
+ * `node KEY=VALUE…` lines are settings; `hub create` lines mean that no default hub is made.
+ * Everything else of the configuration runs later, on the node.
  */
 #ifndef PH_TUI_SETUP_H
 #define PH_TUI_SETUP_H
