@@ -35,7 +35,7 @@ struct ph_exit {
     bool core;
     uint32_t restarts;  /* set by the hub: how many restarts it grants … */
     uint64_t window_ms; /* … in which time */
-    char text[200]; /* more for people: path and errno, the module's ph_fail text; may be "" */
+    char text[200];     /* more for people: path and errno, the module's ph_fail text; may be "" */
 };
 
 /* A message on its way to a child. Allocated by ph_message_box_create, owned by whoever holds
