@@ -76,18 +76,18 @@ static int check_node(const struct ph_target *target, const struct ph_word *word
                           ph_word_shown(word).text, self);
 }
 
-static int add_ids(struct ph_target *target, const struct ph_word *word,
-                   enum ph_target_form form, struct ph_script_error *error)
+static int add_ids(struct ph_target *target, const struct ph_word *word, enum ph_target_form form,
+                   struct ph_script_error *error)
 {
     struct ph_error said = {0};
     int rc = form == PH_TARGET_ID ? ph_ids_add(&target->ids, word->text, word->length)
                                   : ph_ids_add_range(&target->ids, word->text, &said);
     if (rc == 0)
         return 0;
-    return ph_word_refuse(word, error, rc, "%s", said.text[0] ? said.text
-                                                 : rc == PH_EUSAGE
-                                                     ? "an id is 1 to 255 bytes without spaces"
-                                                     : ph_error_text(rc));
+    return ph_word_refuse(word, error, rc, "%s",
+                          said.text[0]      ? said.text
+                          : rc == PH_EUSAGE ? "an id is 1 to 255 bytes without spaces"
+                                            : ph_error_text(rc));
 }
 
 static int add_word(struct ph_target *target, const struct ph_word *word,
