@@ -343,6 +343,26 @@ static void failing_alter_handler_changes_nothing(void **state)
     assert_string_equal(spec_of(fake, "b")->args, "0");
 }
 
+/* A handler that never answers holds up nobody: children behind the late call go on without it. */
+static void stuck_alter_handler_holds_up_no_child(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "stuck", 10, 1000);
+    fake_hook_add(fake, "child_data_alter", "good", 0, 1000);
+    fake_start(fake, "a b c", "");
+    fake_advance(fake, 1000);
+    uint64_t stuck = assert_called(fake, "stuck");
+    for (int i = 0; i < 3; i++)
+        fake_hook_done(fake, assert_called(fake, "good"), 0, fake_spec("args=good"));
+    assert_int_equal(fake_count_calls(fake, FAKE_START, NULL), 3);
+    fake_start(fake, "d", "");
+    fake_hook_done(fake, assert_called(fake, "good"), 0, NULL);
+    assert_int_equal(fake_count_calls(fake, FAKE_START, "d"), 1);
+    fake_hook_done(fake, stuck, 0, NULL); /* it is back, and asked again */
+    fake_start(fake, "e", "");
+    assert_called(fake, "stuck");
+}
+
 #define NARRATIVE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -365,6 +385,7 @@ int main(void)
         NARRATIVE(alter_handlers_thread_the_spec),
         NARRATIVE(bad_alterations_are_refused),
         NARRATIVE(failing_alter_handler_changes_nothing),
+        NARRATIVE(stuck_alter_handler_holds_up_no_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
