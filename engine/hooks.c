@@ -278,7 +278,7 @@ bool ph_hooks_alter(struct ph_hub *hub, struct ph_child *child)
         ph_hooks_wanted(hub, PH_HOOK_CHILD_DATA_ALTER) ? next_alter(hub, NULL) : NULL;
     if (!first)
         return false;
-    alter_with(hub, first, child, ph_spec_get(ph_child_spec_rcu(child)));
+    alter_with(hub, first, child, ph_spec_get(ph_spec_asked(ph_child_spec_rcu(child))));
     return true;
 }
 
@@ -291,7 +291,10 @@ static void pass_on(struct ph_hub *hub, struct ph_hook_handler *handler, struct 
         alter_with(hub, next, child, spec);
         return;
     }
-    bool unchanged = ph_spec_equal(spec, ph_child_spec_rcu(child));
+    struct ph_spec *present = ph_child_spec_rcu(child);
+    bool unchanged = ph_spec_equal(spec, present);
+    if (!unchanged && !spec->asked && spec != ph_spec_asked(present))
+        spec->asked = ph_spec_get(ph_spec_asked(present));
     struct ph_super_call call = {
         .event = PH_SUPER_ALTERED,
         .spec = unchanged ? NULL : spec,

@@ -363,6 +363,35 @@ static void stuck_alter_handler_holds_up_no_child(void **state)
     assert_called(fake, "stuck");
 }
 
+/* Each start begins with the spec that was asked for: alterations do not pile up. */
+static void alterations_do_not_pile_up_over_restarts(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "h", 0, 0);
+    fake_start(fake, "c", "args=asked");
+    fake_hook_done(fake, assert_called(fake, "h"), 0, fake_spec("args=altered"));
+    fake_up(fake, "c");
+    fake_down(fake, "c", PH_EXIT_CODE, 1);
+    const struct fake_call *call = fake_take_verb(fake, FAKE_HOOK);
+    assert_string_equal(call->alter->args, "asked");
+    fake_hook_done(fake, call->number, 0, NULL);
+    assert_string_equal(spec_of(fake, "c")->args, "asked");
+}
+
+/* A start compares with what was asked for before, not with what the hooks made of it. */
+static void start_of_an_altered_child_stays_idempotent(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "h", 0, 0);
+    fake_start(fake, "c", "args=asked");
+    fake_hook_done(fake, assert_called(fake, "h"), 0, fake_spec("args=altered"));
+    fake_up(fake, "c");
+    struct ph_op *op = fake_start(fake, "c", "args=asked");
+    assert_int_equal(fake_code(op), 0);
+    assert_int_equal(ph_op_result(op)->same, 1);
+    assert_int_equal(fake_code(fake_start(fake, "c", "args=altered")), PH_EEXISTS);
+}
+
 #define NARRATIVE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -386,6 +415,8 @@ int main(void)
         NARRATIVE(bad_alterations_are_refused),
         NARRATIVE(failing_alter_handler_changes_nothing),
         NARRATIVE(stuck_alter_handler_holds_up_no_child),
+        NARRATIVE(alterations_do_not_pile_up_over_restarts),
+        NARRATIVE(start_of_an_altered_child_stays_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
