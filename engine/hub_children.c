@@ -332,7 +332,8 @@ void ph_hub_on_start(struct ph_hub *hub, struct ph_event *event)
     job->options = event->start.options;
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
-    job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu children", count);
+    job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu %s", count,
+                               count == 1 ? "child" : "children");
     fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, &job->ids);
     maybe_grow(hub, hub->picture.children + count);
     begin_job(hub, job);
@@ -348,7 +349,7 @@ void ph_hub_on_target(struct ph_hub *hub, struct ph_event *event)
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
     job->cause = ph_hub_record(hub, ph_event_name(event->type), count == 1 ? first : "", 0,
-                               "%zu children", count);
+                               "%zu %s", count, count == 1 ? "child" : "children");
     begin_job(hub, job);
 }
 

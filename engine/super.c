@@ -276,24 +276,11 @@ static uint64_t rate_delay(struct ph_hub *hub)
     return slot - now_us <= burst_us ? 0 : (slot - now_us - burst_us + 999) / 1000;
 }
 
-/* The window of the restart intensity, in the unit that a person would choose. */
-static void put_window(struct ph_text *text, const struct ph_spec *spec)
-{
-    bool whole = spec->max_seconds_ms % 1000 == 0;
-    ph_text_printf(text, " in %llu %s",
-                   (unsigned long long)(spec->max_seconds_ms / (whole ? 1000 : 1)),
-                   whole ? "s" : "ms");
-}
-
-static void give_up(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
+static void give_up(struct ph_hub *hub, struct ph_child *child, const struct ph_exit *exit,
                     uint64_t cause)
 {
-    const struct ph_spec *spec = ph_child_spec_rcu(child);
     struct ph_text why = PH_TEXT_INIT;
-    ph_text_printf(&why, "gave up after %u restarts", spec->max_restarts);
-    put_window(&why, spec);
-    ph_text_put(&why, ": ");
-    ph_exit_describe(exit, &why);
+    ph_exit_reason(exit, true, &why);
     set_state(hub, child, PH_STATE_FAILED);
     hub->picture.gave_up++;
     child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
@@ -319,10 +306,10 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
         return;
     }
     struct ph_text window = PH_TEXT_INIT;
-    put_window(&window, spec);
+    ph_text_duration(&window, spec->max_seconds_ms);
     set_state(hub, child, PH_STATE_BACKOFF);
     child->cause = ph_hub_record(
-        hub, "child_backoff", child->id, cause, "starts again in %llu ms (restart %u of %u%s)",
+        hub, "child_backoff", child->id, cause, "starts again in %llu ms (restart %u of %u in %s)",
         (unsigned long long)delay, care->restart_count, spec->max_restarts, ph_text_str(&window));
     ph_text_fini(&window);
     set_deadline(hub, child, delay);
@@ -345,6 +332,8 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
         return;
     }
     struct ph_care *care = care_of(child);
+    exit->restarts = spec->max_restarts;
+    exit->window_ms = spec->max_seconds_ms;
     publish_exit(hub, child, exit);
     settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
     ph_text_fini(&why);

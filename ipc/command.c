@@ -5,23 +5,23 @@
 #include "engine/base.h"
 #include "ipc/command_run.h"
 
-#define SCOPE                                                                                      \
-    {                                                                                              \
-        .name = "scope", .type = PH_OPTION_WORD, .choices = "local|global"                         \
+#define SCOPE                                                              \
+    {                                                                      \
+        .name = "scope", .type = PH_OPTION_WORD, .choices = "local|global" \
     }
-#define TIMEOUT                                                                                    \
-    {                                                                                              \
-        .name = "timeout", .type = PH_OPTION_DURATION                                              \
+#define TIMEOUT                                       \
+    {                                                 \
+        .name = "timeout", .type = PH_OPTION_DURATION \
     }
-#define WAIT                                                                                       \
-    {                                                                                              \
-        .name = "wait", .type = PH_OPTION_WORD, .choices = "yes|no"                                \
+#define WAIT                                                        \
+    {                                                               \
+        .name = "wait", .type = PH_OPTION_WORD, .choices = "yes|no" \
     }
 /* A command that only a cluster has. */
-#define CLUSTER(command)                                                                           \
-    {                                                                                              \
-        .name = (command), .usage = (command), .summary = "needs a cluster",                       \
-        .flags = PH_COMMAND_CLUSTER | PH_COMMAND_KEYS, .max = UINT_MAX, .run = ph_command_cluster  \
+#define CLUSTER(command)                                                                          \
+    {                                                                                             \
+        .name = (command), .usage = (command), .summary = "needs a cluster",                      \
+        .flags = PH_COMMAND_CLUSTER | PH_COMMAND_KEYS, .max = UINT_MAX, .run = ph_command_cluster \
     }
 
 const struct ph_command ph_commands[] = {
@@ -348,7 +348,6 @@ const struct ph_command ph_commands[] = {
         .summary = "until it holds: wait count = 1000, wait child web-1 state = running",
         .group = "Scripts",
         .flags = PH_COMMAND_EXPR,
-        .min = 1,
         .max = UINT_MAX,
         .options = {TIMEOUT},
         .resolver = &ph_condition_resolver,
@@ -359,7 +358,6 @@ const struct ph_command ph_commands[] = {
         .usage = "assert EXPR",
         .summary = "the same at once; exit code 1 when it is false",
         .flags = PH_COMMAND_EXPR,
-        .min = 1,
         .max = UINT_MAX,
         .resolver = &ph_condition_resolver,
         .run = ph_command_assert,

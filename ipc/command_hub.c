@@ -119,8 +119,8 @@ int ph_command_status(struct ph_session *session, const struct ph_args *args)
     if (rc < 0)
         return rc;
     ph_status(hub, &status);
-    struct ph_rows *rows = ph_session_rows(session, "status", status_columns,
-                                           PH_COUNT_OF(status_columns), true);
+    struct ph_rows *rows =
+        ph_session_rows(session, "status", status_columns, PH_COUNT_OF(status_columns), true);
     put_status(session, rows, &status);
     return ph_rows_finish(rows);
 }
@@ -167,8 +167,7 @@ int ph_command_hubs(struct ph_session *session, const struct ph_args *args)
     return ph_rows_finish(list.rows);
 }
 
-static int say_hub(struct ph_session *session, const char *type, const char *name,
-                   uint64_t changed)
+static int say_hub(struct ph_session *session, const char *type, const char *name, uint64_t changed)
 {
     static const struct ph_column columns[] = {
         {.key = "name", .type = PH_COLUMN_TEXT},
@@ -268,9 +267,12 @@ int ph_command_use(struct ph_session *session, const struct ph_args *args)
 int ph_command_nodes(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column columns[] = {
-        {.key = "name", .type = PH_COLUMN_TEXT},     {.key = "endpoint", .type = PH_COLUMN_TEXT},
-        {.key = "state", .type = PH_COLUMN_TEXT},    {.key = "self", .type = PH_COLUMN_BOOL},
-        {.key = "children", .type = PH_COLUMN_UINT}, {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
+        {.key = "name", .type = PH_COLUMN_TEXT},
+        {.key = "endpoint", .type = PH_COLUMN_TEXT},
+        {.key = "state", .type = PH_COLUMN_TEXT},
+        {.key = "self", .type = PH_COLUMN_BOOL},
+        {.key = "children", .type = PH_COLUMN_UINT},
+        {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
         {.key = "rtt_us", .type = PH_COLUMN_NULLABLE},
     };
     (void)args;

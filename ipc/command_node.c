@@ -125,7 +125,6 @@ static void put_scheduler(struct ph_text *out, const struct ph_sched *sched)
     json_number(out, "workers", stats.workers);
     json_number(out, "spares", stats.spares);
     json_number(out, "runs", stats.runs);
-    json_number(out, "wakes", stats.wakes);
     json_number(out, "parks", stats.parks);
     json_number(out, "slow", stats.slow);
     ph_text_put(out, "}");
@@ -235,21 +234,26 @@ static void put_node_settings(struct ph_session *session, struct ph_rows *rows)
     }
 }
 
-/* The lines of ph_hub_options_print: key, value, default, unit. */
+/* Is the value (a number in `unit`) what the default (as people write it) says? */
+static bool is_default(const char *value, const char *fallback, const char *unit)
+{
+    uint64_t ms, given;
+    if (strcmp(unit, "ms") == 0 && ph_parse_duration(fallback, &ms) &&
+        ph_parse_uint(value, UINT64_MAX, &given))
+        return ms == given;
+    return strcmp(value, fallback) == 0;
+}
+
 static void put_hub_settings(struct ph_hub *hub, struct ph_rows *rows)
 {
     struct ph_text text = PH_TEXT_INIT;
-    char *line_state = NULL;
+    const char *option[4]; /* key, value, default, unit */
     ph_hub_options_print(&hub->options, &text);
-    for (char *line = text.data ? strtok_r(text.data, "\n", &line_state) : NULL; line;
-         line = strtok_r(NULL, "\n", &line_state)) {
-        char *word_state = NULL;
-        const char *key = strtok_r(line, " ", &word_state);
-        const char *value = strtok_r(NULL, " ", &word_state);
-        const char *fallback = strtok_r(NULL, " ", &word_state);
-        const char *unit = strtok_r(NULL, " ", &word_state);
-        bool changed = value && fallback && strcmp(value, fallback) != 0;
-        const char *const fields[] = {hub->name, key, value, unit, changed ? "option" : "default"};
+    char *cursor = text.data;
+    while (ph_field_next(&cursor, option, PH_COUNT_OF(option))) {
+        bool same = is_default(option[1], option[2], option[3]);
+        const char *const fields[] = {hub->name, option[0], option[1], option[3],
+                                      same ? "default" : "option"};
         put_setting(rows, fields);
     }
     ph_text_fini(&text);
@@ -284,8 +288,8 @@ static void put_limits(struct ph_rows *rows)
 int ph_command_config(struct ph_session *session, const struct ph_args *args)
 {
     (void)args;
-    struct ph_rows *rows = ph_session_rows(session, "setting", config_columns,
-                                           PH_COUNT_OF(config_columns), false);
+    struct ph_rows *rows =
+        ph_session_rows(session, "setting", config_columns, PH_COUNT_OF(config_columns), false);
     put_node_settings(session, rows);
     if (session->hub)
         put_hub_settings(session->hub, rows);
@@ -312,8 +316,8 @@ static int check_setting(struct ph_session *session, char *pair)
                        : settings             ? ph_settings_get(settings, key)
                                               : NULL;
     /* The command line wins over the configuration, which is no contradiction. */
-    bool overruled = settings && settings->list[key].source &&
-                     strcmp(settings->list[key].source, "option") == 0;
+    bool overruled =
+        settings && settings->list[key].source && strcmp(settings->list[key].source, "option") == 0;
     if (overruled || (have && strcmp(have, value) == 0))
         return 0;
     return ph_session_error(session, NULL, PH_EREFUSED,

@@ -5,14 +5,15 @@
 #include "ipc/condition.h"
 
 /*
- * What waiting costs: nothing while nothing changes. On a busy hub each change wakes every wait once
- * and after that look it is deaf for a pause, which grows with the number of open waits and with what
- * a look costs; so 1,000 waits look some thousand times a second together, however busy the hub is.
+ * What waiting costs: nothing while nothing changes. On a busy hub each change wakes every wait
+ * once and after that look it is deaf for a pause, which grows with the number of open waits and
+ * with what a look costs; so 1,000 waits look some thousand times a second together, however busy
+ * the hub is.
  */
 enum {
     WAIT_TIMEOUT_MS = 30000,
-    WAITS_PER_MS = 8,    /* open waits that lengthen the pause by 1 ms */
-    COST_FACTOR = 5,     /* a look may take a sixth of the time at most */
+    WAITS_PER_MS = 8, /* open waits that lengthen the pause by 1 ms */
+    COST_FACTOR = 5,  /* a look may take a sixth of the time at most */
     PAUSE_MAX_MS = 1000,
     TIMED_MS = 100, /* between looks at what changes without a picture */
 };

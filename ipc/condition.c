@@ -16,12 +16,15 @@ static const struct {
     enum field_type type;
     size_t offset;
 } fields[] = {
-#define FIELD(field_name, field_type, member)                                                      \
-    {.name = (field_name), .type = (field_type), .offset = offsetof(struct ph_status, member)}
-#define STATE(field_name, state)                                                                   \
-    {.name = (field_name),                                                                         \
-     .type = FIELD_U64,                                                                            \
-     .offset = offsetof(struct ph_status, by_state) + (state) * sizeof(uint64_t)}
+#define FIELD(field_name, field_type, member)                                                    \
+    {                                                                                            \
+        .name = (field_name), .type = (field_type), .offset = offsetof(struct ph_status, member) \
+    }
+#define STATE(field_name, state)                                                    \
+    {                                                                               \
+        .name = (field_name), .type = FIELD_U64,                                    \
+        .offset = offsetof(struct ph_status, by_state) + (state) * sizeof(uint64_t) \
+    }
     FIELD("count", FIELD_U64, children),
     FIELD("children", FIELD_U64, children),
     FIELD("local", FIELD_U64, children),
@@ -149,8 +152,7 @@ static void condition_child(void *subject, const char *id, const char *field,
     *value = (struct ph_value){.type = PH_VALUE_NONE};
     condition->timed |= changes_silently(field);
     ph_rcu_enter();
-    condition->child.child =
-        ph_registry_find_rcu(condition->hub->registry, id, strlen(id));
+    condition->child.child = ph_registry_find_rcu(condition->hub->registry, id, strlen(id));
     if (condition->child.child)
         ph_child_resolver.value(&condition->child, field, value);
     if (value->text) {

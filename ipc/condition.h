@@ -1,9 +1,9 @@
 /*
  * Conditions of `wait` and `assert`: what ph_condition_resolver compares.
  *
- * All fields of one evaluation come from one picture of the hub; `count(…)` and `child ID FIELD` look
- * into the registry. Some fields change without a new picture (a child's queue, an uptime): `timed`
- * says that the evaluation asked for one, so that a wait has to look again by itself.
+ * All fields of one evaluation come from one picture of the hub; `count(…)` and `child ID FIELD`
+ * look into the registry. Some fields change without a new picture (a child's queue, an uptime):
+ * `timed` says that the evaluation asked for one, so that a wait has to look again by itself.
  */
 #ifndef PH_IPC_CONDITION_H
 #define PH_IPC_CONDITION_H

@@ -23,7 +23,7 @@ enum {
     STACK_BYTES = 256 * 1024,
     READ_BYTES = 16 * 1024,
     EVENTS = 64,
-    PAUSE_MS = 1000,  /* without accepting, when there is no descriptor left */
+    PAUSE_MS = 1000,   /* without accepting, when there is no descriptor left */
     FAREWELL_MS = 500, /* for runs to end by themselves when the node ends */
 };
 
@@ -43,12 +43,12 @@ struct client {
     pthread_mutex_t lock;
     pthread_cond_t cond;
     struct ph_frame_run run;
-    bool pending;       /* `run` waits for the client's thread */
-    bool busy;          /* or is in work there */
-    bool deferred;      /* more input waits for its end: tell the acceptor */
-    bool closing;       /* end when the run in work is done */
+    bool pending;        /* `run` waits for the client's thread */
+    bool busy;           /* or is in work there */
+    bool deferred;       /* more input waits for its end: tell the acceptor */
+    bool closing;        /* end when the run in work is done */
     const char *refusal; /* say this before the end */
-    bool ended;         /* the thread has nothing more to do: join it */
+    bool ended;          /* the thread has nothing more to do: join it */
 };
 
 struct ph_control {
@@ -174,7 +174,8 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* ---- The acceptor: clients come and go --------------------------------------------------------- */
+/* ---- The acceptor: clients come and go ---------------------------------------------------------
+ */
 
 /* Ends a client: its run is called off, its thread ends, the acceptor joins it when it hears so. */
 static void close_client(struct client *client, const char *refusal)
@@ -190,8 +191,7 @@ static void close_client(struct client *client, const char *refusal)
 
 static void watch(struct client *client, bool read)
 {
-    struct epoll_event event = {.events = EPOLLRDHUP | (read ? EPOLLIN : 0u),
-                                .data.ptr = client};
+    struct epoll_event event = {.events = EPOLLRDHUP | (read ? EPOLLIN : 0u), .data.ptr = client};
     epoll_ctl(client->control->epoll_fd, EPOLL_CTL_MOD, client->fd, &event);
     client->paused = !read;
 }
@@ -332,7 +332,8 @@ static void reap(struct ph_control *control)
     }
 }
 
-/* ---- The acceptor: frames --------------------------------------------------------------------- */
+/* ---- The acceptor: frames ---------------------------------------------------------------------
+ */
 
 enum taken { TAKEN, LATER, MALFORMED };
 
@@ -443,8 +444,8 @@ static void *attend(void *arg)
     pthread_setname_np(pthread_self(), "ph-control");
     /* Acquire: pairs with the release in ph_control_stop. */
     while (!atomic_load_explicit(&control->stop, memory_order_acquire)) {
-        int count = epoll_wait(control->epoll_fd, events, EVENTS,
-                               control->accepting ? -1 : PAUSE_MS);
+        int count =
+            epoll_wait(control->epoll_fd, events, EVENTS, control->accepting ? -1 : PAUSE_MS);
         bool woken = false;
         for (int i = 0; i < count; i++) {
             if (events[i].data.ptr == control)
@@ -464,7 +465,8 @@ static void *attend(void *arg)
     return NULL;
 }
 
-/* ---- Start and stop --------------------------------------------------------------------------- */
+/* ---- Start and stop ---------------------------------------------------------------------------
+ */
 
 static int watch_fd(struct ph_control *control, int fd, void *what)
 {
@@ -537,8 +539,8 @@ void ph_control_set_settings(struct ph_control *control, const struct ph_setting
     pthread_mutex_unlock(&control->lock);
 }
 
-/* Runs end by themselves, having been called off; whoever is still writing to a client that does not
- * read is cut off when the time is up. */
+/* Runs end by themselves, having been called off; whoever is still writing to a client that does
+ * not read is cut off when the time is up. */
 static void end_clients(struct ph_control *control)
 {
     struct timespec deadline;

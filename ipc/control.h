@@ -2,9 +2,9 @@
  * The control socket: a plain AF_UNIX stream socket where `prochub attach` runs statements on a
  * node.
  *
- * One thread accepts and watches all connections (epoll); each connection has a thread that runs its
- * statements, so a long `wait` holds nobody up and a closed connection ends its wait at once. The
- * socket is 0600 in a 0700 directory, a lock file keeps a second node from stealing it, and the
+ * One thread accepts and watches all connections (epoll); each connection has a thread that runs
+ * its statements, so a long `wait` holds nobody up and a closed connection ends its wait at once.
+ * The socket is 0600 in a 0700 directory, a lock file keeps a second node from stealing it, and the
  * peer's uid must be ours or root's (SO_PEERCRED). Bounded: PH_CONTROL_CLIENTS_MAX connections,
  * requests of 1 MiB; everything else is refused with a frame that says why.
  *

@@ -130,8 +130,7 @@ static int say_lost(struct ph_sink *sink, enum ph_form form, const char *script,
 }
 
 static int remote_run(struct ph_door *door, const char *script,
-                      const struct ph_statement *statement, enum ph_form form,
-                      struct ph_sink *sink)
+                      const struct ph_statement *statement, enum ph_form form, struct ph_sink *sink)
 {
     struct remote_door *remote = ph_container_of(door, struct remote_door, door);
     struct ph_text frame = PH_TEXT_INIT;

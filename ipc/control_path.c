@@ -59,8 +59,8 @@ bool ph_control_answers(const struct sockaddr_un *address)
     if (fd < 0)
         return false;
     /* A full backlog (-EAGAIN) is somebody, too. */
-    bool answers = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 ||
-                   errno == EAGAIN;
+    bool answers =
+        connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN;
     close(fd);
     return answers;
 }

@@ -48,8 +48,8 @@ void ph_frame_end(struct ph_text *out, size_t start)
     encode_u32((unsigned char *)out->data + start, (uint32_t)(out->length - start - 4));
 }
 
-void ph_frame_put_run(struct ph_text *out, const char *script,
-                      const struct ph_statement *statement, enum ph_form form)
+void ph_frame_put_run(struct ph_text *out, const char *script, const struct ph_statement *statement,
+                      enum ph_form form)
 {
     size_t start = ph_frame_begin(out, PH_FRAME_RUN);
     put_u8(out, form);

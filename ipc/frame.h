@@ -1,6 +1,7 @@
 /*
- * Frames of the control socket (control.h), both sides: a u32 length (little endian) of what follows,
- * a u8 type and a body. Numbers in bodies are little endian, texts are a u32 length and bytes.
+ * Frames of the control socket (control.h), both sides: a u32 length (little endian) of what
+ * follows, a u8 type and a body. Numbers in bodies are little endian, texts are a u32 length and
+ * bytes.
  *
  * A run frame: u8 form, text script name, u32 argv, u8 tolerated, u32 count, and per word text, u32
  * line, u32 column, u32 literal, u32 literal_end, u8 flags (1 quoted).
@@ -26,8 +27,8 @@ enum ph_frame_type {
 
 enum { PH_FRAME_HEADER = 5, PH_FRAME_DATA_MAX = 64 * 1024 };
 
-/* The length of the whole frame at `bytes`: 0 when its header is not there yet, SIZE_MAX when it says
- * that it is longer than PH_CONTROL_FRAME_MAX or empty. */
+/* The length of the whole frame at `bytes`: 0 when its header is not there yet, SIZE_MAX when it
+ * says that it is longer than PH_CONTROL_FRAME_MAX or empty. */
 size_t ph_frame_length(const char *bytes, size_t available);
 
 /* Begins a frame; ph_frame_end fills in its length. */
@@ -35,7 +36,8 @@ size_t ph_frame_begin(struct ph_text *, enum ph_frame_type);
 void ph_frame_end(struct ph_text *, size_t start);
 
 /* Appends a whole run frame. */
-void ph_frame_put_run(struct ph_text *, const char *script, const struct ph_statement *, enum ph_form);
+void ph_frame_put_run(struct ph_text *, const char *script, const struct ph_statement *,
+                      enum ph_form);
 
 /* A statement out of a run frame's body. The words' texts are copies. */
 struct ph_frame_run {

@@ -17,7 +17,7 @@ static const struct {
     [PH_SETTING_KEEPER] = {"keeper", ""},   [PH_SETTING_CONFIG] = {"config", ""},
 };
 
-static const char *const cluster_keys[] = {"listen", "join",       "state",      "keys",
+static const char *const cluster_keys[] = {"listen", "join",      "state",      "keys",
                                            "lease",  "heartbeat", "dead-after", "dead_after"};
 
 void ph_settings_fini(struct ph_settings *settings)

@@ -1,6 +1,6 @@
 /*
- * Settings: what a node was set up with, from the command line, the configuration file or by default,
- * each with its unit and source, for `config` and for `node` lines that run again.
+ * Settings: what a node was set up with, from the command line, the configuration file or by
+ * default, each with its unit and source, for `config` and for `node` lines that run again.
  *
  * A list in order of definition; the first source that sets a key wins, so the caller reads the
  * command line first. Built by one thread, then constant.
@@ -25,7 +25,7 @@ enum ph_setting_key {
 };
 
 struct ph_setting {
-    char *value; /* NULL: not set */
+    char *value;        /* NULL: not set */
     const char *source; /* "option", "config", "default" */
 };
 
@@ -39,8 +39,8 @@ void ph_settings_fini(struct ph_settings *);
 const char *ph_setting_name(enum ph_setting_key);
 const char *ph_setting_unit(enum ph_setting_key);
 
-/* Sets a key that is not set yet; copied. PH_EUSAGE with a text that says what it takes; PH_EREFUSED for
- * keys that need more than one node. */
+/* Sets a key that is not set yet; copied. PH_EUSAGE with a text that says what it takes;
+ * PH_EREFUSED for keys that need more than one node. */
 PH_MUST_CHECK int ph_settings_set(struct ph_settings *, const char *key, const char *value,
                                   const char *source, struct ph_error *);
 

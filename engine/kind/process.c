@@ -184,16 +184,32 @@ struct ph_process *ph_process_create(struct ph_monitor *monitor,
     process->watchdog.ring = ph_process_watchdog_ring;
     pthread_mutex_init(&process->lock, NULL);
     ph_waitlist_init(&process->log_waiters);
+    atomic_init(&process->refs, 1);
     return process;
+}
+
+void ph_process_hold_rcu(struct ph_process *process)
+{
+    /* Relaxed: the owner's reference, which only goes after a grace period, keeps it alive. */
+    atomic_fetch_add_explicit(&process->refs, 1, memory_order_relaxed);
+}
+
+void ph_process_release_any(struct ph_process *process)
+{
+    /* acq_rel: what the others did with it happens before the last one frees it. */
+    if (atomic_fetch_sub_explicit(&process->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    ph_logring_fini(&process->ring);
+    ph_waitlist_fini(&process->log_waiters);
+    pthread_mutex_destroy(&process->lock);
+    ph_free(process);
 }
 
 void ph_process_free(struct ph_process *process)
 {
     ph_assert(process->ward.state == PH_WARD_IDLE);
-    ph_logring_fini(&process->ring);
-    ph_waitlist_fini(&process->log_waiters);
-    pthread_mutex_destroy(&process->lock);
-    ph_free(process);
+    ph_waitlist_wake(&process->log_waiters); /* its child is gone: who follows it can leave */
+    ph_process_release_any(process);
 }
 
 /* ---- What is known --------------------------------------------------------------------------- */

@@ -64,6 +64,7 @@ struct ph_process {
     struct ph_logring ring;
     char status[PH_NOTIFY_STATUS_MAX + 1];
     struct ph_waitlist log_waiters;
+    atomic_uint refs; /* the owner's, and one for each who follows its log */
 };
 
 /* Monitor's thread. `id` is moved, `spec` is a reference that is moved. */
