@@ -80,8 +80,6 @@ static void ask(struct console *console, bool refresh)
         bool same = !strcmp(ph_text_str(asked), ph_text_str(&want->key));
         if (same && !(refresh && want->command.length))
             continue;
-        if (!same && slot == PH_SLOT_EVENTS && want->command.length)
-            ph_model_drop(&console->screen.model, slot);
         ph_text_clear(asked);
         ph_text_put(asked, ph_text_str(&want->key));
         ph_source_ask(console->source, slot, want->command.length ? want->command.data : NULL,
@@ -89,16 +87,16 @@ static void ask(struct console *console, bool refresh)
     }
 }
 
-/* Twice when the events were dropped: then the stream begins at another place. */
 static void update(struct console *console, bool refresh)
 {
     int rows, cols;
+    struct ph_screen *screen = &console->screen;
     ph_term_size(console->term, &rows, &cols);
     if (rows != console->grid.rows || cols != console->grid.cols) {
         ph_grid_fini(&console->grid);
         ph_grid_init(&console->grid, rows, cols, ph_term_ascii(console->term));
     }
-    ph_screen_update(&console->screen, rows, cols);
+    ph_screen_update(screen, rows, cols);
     ask(console, refresh);
 }
 

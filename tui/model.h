@@ -40,6 +40,7 @@ struct ph_event_log {
     struct ph_json rows[PH_EVENTS_KEPT];
     size_t first, count;
     uint64_t last_seq; /* newest seq seen */
+    uint64_t tag;      /* of the filter that they passed */
 };
 
 enum ph_link { PH_LINK_OPENING, PH_LINK_LIVE, PH_LINK_LOST };

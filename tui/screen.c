@@ -40,23 +40,36 @@ static int view_rows(const struct ph_screen *screen, int rows)
     return rows - 3 - ph_output_rows(screen, rows - 3);
 }
 
-void ph_screen_update(struct ph_screen *screen, int rows, int cols)
+static void collect_wants(struct ph_screen *screen)
 {
-    screen->rows = rows;
-    screen->cols = cols;
     for (enum ph_slot slot = 0; slot < PH_SLOTS; slot++) {
         ph_text_clear(&screen->wants.slot[slot].command);
         ph_text_clear(&screen->wants.slot[slot].key);
     }
     screen->wants.selected[0] = '\0';
-    if (is_tiny(rows, cols))
+    if (is_tiny(screen->rows, screen->cols))
         return;
     ph_view_at(screen->view)
-        ->update(screen->states[screen->view], &screen->model, view_rows(screen, rows), cols,
-                 &screen->wants);
+        ->update(screen->states[screen->view], &screen->model, view_rows(screen, screen->rows),
+                 screen->cols, &screen->wants);
     if (*screen->wants.selected)
         snprintf(screen->model.selected, sizeof screen->model.selected, "%s",
                  screen->wants.selected);
+}
+
+void ph_screen_update(struct ph_screen *screen, int rows, int cols)
+{
+    struct ph_model *model = &screen->model;
+    const struct ph_want *events = &screen->wants.slot[PH_SLOT_EVENTS];
+    screen->rows = rows;
+    screen->cols = cols;
+    collect_wants(screen);
+    if (events->command.length && events->tag != model->events.tag) {
+        /* The events at hand passed another filter: the stream begins anew. */
+        ph_model_drop(model, PH_SLOT_EVENTS);
+        model->events.tag = events->tag;
+        collect_wants(screen);
+    }
     if (screen->overlay == PH_OVERLAY_DETAIL) {
         struct ph_text word = PH_TEXT_INIT;
         ph_put_word(&word, screen->detail_id);
@@ -235,6 +248,7 @@ static bool overlay_action(struct ph_screen *screen, enum ph_action action)
     return true;
 }
 
+/* Output that is longer than its pane takes the moves, until Esc closes it. */
 static bool output_action(struct ph_screen *screen, enum ph_action action)
 {
     static const struct {
@@ -246,7 +260,7 @@ static bool output_action(struct ph_screen *screen, enum ph_action action)
     int64_t lines = 0, rows = ph_output_rows(screen, screen->rows - 3) - 1;
     for (size_t i = 0; i < screen->output.length; i++)
         lines += screen->output.data[i] == '\n';
-    for (size_t i = 0; i < PH_COUNT_OF(moves); i++) {
+    for (size_t i = 0; i < PH_COUNT_OF(moves) && lines > rows; i++) {
         if (moves[i].action != action)
             continue;
         int64_t at = (int64_t)screen->output_scroll + moves[i].lines;

@@ -82,7 +82,6 @@ static void draw_confirm(const struct ph_screen *screen, struct ph_grid *grid)
 
 void ph_overlay_draw(const struct ph_screen *screen, struct ph_grid *grid)
 {
-    struct ph_grid part = ph_grid_part(grid, 1, 2, grid->rows - 2, grid->cols - 4);
     switch (screen->overlay) {
     case PH_OVERLAY_NONE:
         return;
@@ -90,7 +89,7 @@ void ph_overlay_draw(const struct ph_screen *screen, struct ph_grid *grid)
         ph_help_draw(grid, screen->view, screen->scroll);
         return;
     case PH_OVERLAY_DETAIL:
-        draw_detail(screen, &part);
+        draw_detail(screen, grid);
         return;
     case PH_OVERLAY_CONFIRM:
         draw_confirm(screen, grid);
@@ -125,8 +124,8 @@ void ph_output_draw(const struct ph_screen *screen, struct ph_grid *grid)
     end = end < room ? (room < lines ? room : lines) : end;
     uint64_t first = end > room ? end - room : 0;
     char heading[96];
-    snprintf(heading, sizeof heading, "OUTPUT  %llu lines  j k=scroll  Esc=close",
-             (unsigned long long)lines);
+    snprintf(heading, sizeof heading, "OUTPUT  %llu lines  %sEsc=close", (unsigned long long)lines,
+             lines > room ? "j k=scroll  " : "");
     ph_grid_fill(grid, 0, 0, grid->rows, grid->cols, PH_STYLE_TEXT);
     ph_grid_rule(grid, 0, PH_STYLE_HEAD, heading);
     const char *at = ph_text_str(&screen->output), *stop = at + screen->output.length;

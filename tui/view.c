@@ -42,9 +42,10 @@ void ph_wants_fini(struct ph_wants *wants)
     *wants = (struct ph_wants){0};
 }
 
+/* 0 for no text. */
 static uint64_t hash_text(const char *text)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = *text ? 14695981039346656037u : 0;
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 1099511628211u;
     return hash;
@@ -117,7 +118,9 @@ const char *ph_human_short(uint64_t value, char *out)
     for (size_t i = 0; i < PH_COUNT_OF(units); i++) {
         if (value < units[i].unit * (units[i].unit == 1000 ? 10 : 1))
             continue;
-        snprintf(out, PH_HUMAN_MAX, "%.1f%s", (double)value / (double)units[i].unit, units[i].name);
+        bool whole = value % units[i].unit == 0;
+        snprintf(out, PH_HUMAN_MAX, "%.*f%s", whole ? 0 : 1, (double)value / (double)units[i].unit,
+                 units[i].name);
         return out;
     }
     snprintf(out, PH_HUMAN_MAX, "%llu", (unsigned long long)value);
