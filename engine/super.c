@@ -233,6 +233,8 @@ static void forget_old_restarts(const struct ph_hub *hub, struct ph_care *care, 
     uint32_t old = 0;
     while (old < care->restart_count && care->restarts[old] + window_ms <= hub->now_ms)
         old++;
+    if (old == 0)
+        return;
     care->restart_count -= old;
     memmove(care->restarts, care->restarts + old, care->restart_count * sizeof *care->restarts);
 }
