@@ -140,7 +140,12 @@ void ph_hookrun(void *context, const struct ph_hook_request *request)
         ph_actor_init(&task->actor, &function_class);
         ph_sched_wake(host->node->sched, &task->actor);
     } else {
-        ph_monitor_run_any(host->node->monitor, request->exec, task->json, strlen(task->json),
-                           request->timeout_ms, executable_done, task);
+        ph_monitor_run_any(host->node->monitor,
+                           &(struct ph_run_request){.path = request->exec,
+                                                    .input = task->json,
+                                                    .length = strlen(task->json),
+                                                    .timeout_ms = request->timeout_ms,
+                                                    .done = executable_done,
+                                                    .arg = task});
     }
 }

@@ -47,6 +47,8 @@ void ph_hub_fini(struct ph_hub *hub)
     ph_registry_each_rcu(hub->registry, forget_child, NULL);
     ph_rcu_exit();
     ph_hub_jobs_fini(hub);
+    for (struct ph_hook_handler *handler = hub->hooks.handlers; handler; handler = handler->next)
+        ph_hub_finish_op(hub, handler->removal, PH_ESTOPPING, "the hub is ending");
     ph_hooks_fini(&hub->hooks);
     ph_hub_finish_op(hub, hub->shutdown, PH_ESTOPPING, "the node is ending");
     ph_hub_complete_ops(hub);

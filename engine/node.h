@@ -8,6 +8,7 @@
 #define PH_ENGINE_NODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "engine/host.h"
 #include "engine/kind/modules.h"
@@ -30,6 +31,7 @@ struct ph_node {
     struct ph_host *hubs;    /* in order of creation */
     unsigned hub_count;      /* in the list */
     unsigned host_count;     /* not yet freed */
+    atomic_uint waits;       /* conditions that sessions wait for; relaxed, it paces them */
 };
 
 /* Calls `fn` for each hub, referenced meanwhile, until it returns false. Any thread. */

@@ -62,7 +62,7 @@ struct ph_sched {
     atomic_uint worker_count;
     atomic_bool stopping;
     atomic_uint searching; /* user workers that look for work right now */
-    _Atomic uint64_t wakes, slow;
+    _Atomic uint64_t slow;
     pthread_t watchdog;
     atomic_uint watching; /* futex word: 1 while the watchdog samples */
     pthread_mutex_t spares_lock;

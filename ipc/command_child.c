@@ -24,7 +24,7 @@ static const struct ph_column detail_columns[] = {
     {.key = "last_exit_time", .type = PH_COLUMN_TEXT},
     {.key = "status", .type = PH_COLUMN_TEXT},
     {.key = "ready", .type = PH_COLUMN_BOOL},
-    {.key = "cpu", .type = PH_COLUMN_DURATION},
+    {.key = "cpu_ms", .type = PH_COLUMN_DURATION},
     {.key = "memory_bytes", .type = PH_COLUMN_BYTES},
     {.key = "log_lines", .type = PH_COLUMN_UINT},
     {.key = "log_dropped", .type = PH_COLUMN_UINT},
@@ -35,8 +35,8 @@ static void put_placements(struct ph_text *out, const struct ph_child_row *row)
 {
     ph_text_put(out, "[{\"node\":");
     ph_text_json(out, row->node, strlen(row->node));
-    ph_text_printf(out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":",
-                   ph_state_name(row->info.state));
+    ph_text_printf(
+        out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":", ph_state_name(row->info.state));
     if (row->info.pid)
         ph_text_printf(out, "%llu", (unsigned long long)row->info.pid);
     else
@@ -51,8 +51,7 @@ static void read_process(struct ph_hub *hub, const char *id, struct ph_process_i
 {
     ph_rcu_enter();
     const struct ph_child *child = ph_registry_find_rcu(hub->registry, id, strlen(id));
-    struct ph_process *process =
-        child && child->kind == &ph_kind_process ? ph_child_process_rcu(child) : NULL;
+    struct ph_process *process = child ? ph_child_process_rcu(child) : NULL;
     if (process)
         ph_process_inspect_any(process, info);
     ph_rcu_exit();
@@ -71,14 +70,14 @@ static void put_detail(struct ph_session *session, struct ph_rows *rows,
     read_process(session->hub, row->info.id, &process);
     put_placements(&placements, row);
     ph_history_json(session->hub, row->info.id, CHILD_HISTORY, &history);
-    if (row->last_exit[0])
+    if (row->last_exit.length)
         ph_text_time(&time, ph_wall_of(row->last_exit_ms));
     ph_rows_uint(rows, row->info.instance);
     put_str_or_null(rows, ph_text_str(&row->program));
     ph_rows_str(rows, ph_text_str(&row->spec));
     ph_rows_str(rows, placements.data);
     ph_rows_str(rows, "this is the only node");
-    put_str_or_null(rows, row->last_exit);
+    put_str_or_null(rows, ph_text_str(&row->last_exit));
     put_str_or_null(rows, ph_text_str(&time));
     put_str_or_null(rows, process.status);
     ph_rows_bool(rows, row->info.pid ? process.ready : row->info.state == PH_STATE_RUNNING);
@@ -144,11 +143,20 @@ static void put_line(void *arg, const struct ph_log_line *line)
     reader->rc = ph_rows_end_row(reader->rows);
 }
 
+/* Is it still the process of the child with that id? */
+static bool is_current(struct ph_hub *hub, const char *id, const struct ph_process *process)
+{
+    ph_rcu_enter();
+    const struct ph_child *child = ph_registry_find_rcu(hub->registry, id, strlen(id));
+    bool current = child && ph_child_process_rcu(child) == process;
+    ph_rcu_exit();
+    return current;
+}
+
 /* Shows what comes until the child is gone, the session is cancelled or nobody reads. */
 static int follow(struct log_reader *reader, struct ph_process *process, uint64_t seen)
 {
     struct ph_session *session = reader->session;
-    struct ph_child_info info;
     struct ph_wait_entry entry;
     int rc = 0;
     ph_waitlist_join(ph_process_log_waiters(process), &entry, &session->waiter);
@@ -160,7 +168,7 @@ static int follow(struct log_reader *reader, struct ph_process *process, uint64_
         seen = last;
         if (reader->rows && reader->rc == 0)
             reader->rc = ph_rows_flush(reader->rows);
-        if (ph_lookup(session->hub, reader->id, &info) < 0)
+        if (!is_current(session->hub, reader->id, process))
             break;
         if (reader->rc == 0)
             rc = ph_waiter_sleep(&session->waiter, UINT64_MAX);
@@ -175,7 +183,7 @@ static struct ph_process *hold_process(struct ph_hub *hub, const struct ph_word 
     ph_rcu_enter();
     const struct ph_child *child = ph_registry_find_rcu(hub->registry, word->text, word->length);
     *rc = child ? PH_EUNSUPPORTED : PH_ENOTFOUND;
-    if (child && child->kind == &ph_kind_process)
+    if (child)
         process = ph_child_process_rcu(child);
     if (process)
         ph_process_hold_rcu(process);

@@ -86,8 +86,8 @@ static void put_failures(const struct failures *failures, struct ph_text *out)
         ph_text_clear(&ids);
         put_run(&ids, first, &failures->list[at]);
         ph_text_json(out, ph_text_str(&ids), ids.length);
-        ph_text_printf(out, ",\"class\":\"%s\",\"message\":",
-                       ph_class_name(ph_error_class(first->code)));
+        ph_text_printf(
+            out, ",\"class\":\"%s\",\"message\":", ph_class_name(ph_error_class(first->code)));
         ph_text_json(out, reason_of(first), strlen(reason_of(first)));
         ph_text_put(out, "}");
     }

@@ -9,9 +9,9 @@
 #include "engine/host.h"
 
 enum {
-    EVENT_BATCH = 256,     /* records copied in one read section */
-    EVENTS_FOLLOWED = 10,  /* records that `follow` begins with */
-    EVENTS_PAUSE_MS = 20,  /* between two looks of `follow` at a busy hub */
+    EVENT_BATCH = 256,    /* records copied in one read section */
+    EVENTS_FOLLOWED = 10, /* records that `follow` begins with */
+    EVENTS_PAUSE_MS = 20, /* between two looks of `follow` at a busy hub */
 };
 
 /* ---- Fields of `where` ---------------------------------------------------------------------- */
@@ -43,8 +43,7 @@ static void event_value(void *subject, const char *field, struct ph_value *value
     else
         text = record->text;
     if (text)
-        *value =
-            (struct ph_value){.type = PH_VALUE_TEXT, .text = text, .length = strlen(text)};
+        *value = (struct ph_value){.type = PH_VALUE_TEXT, .text = text, .length = strlen(text)};
 }
 
 const struct ph_resolver ph_event_resolver = {
@@ -81,8 +80,7 @@ static bool take_record(void *arg, const struct ph_record *record)
     batch->seen = record->seq;
     if (record->now_ms < batch->from_ms || (batch->id && strcmp(record->id, batch->id) != 0))
         return true;
-    if (batch->where &&
-        !ph_expr_holds(batch->where, &ph_event_resolver, (void *)(uintptr_t)record))
+    if (batch->where && !ph_expr_holds(batch->where, &ph_event_resolver, (void *)(uintptr_t)record))
         return true;
     size_t *offsets = batch->offsets[batch->count];
     offsets[0] = keep_text(&batch->texts, record->type);
@@ -173,8 +171,8 @@ static int follow(struct ph_session *session, struct ph_rows *rows, struct batch
             return written;
         rc = ph_wait_change(session->hub, status.version, UINT64_MAX, &session->waiter);
         /* Many changes become one look; a wake-up of nobody ends this early at worst. */
-        if (rc == 0 && ph_waiter_sleep(&session->waiter, ph_now_ms() + EVENTS_PAUSE_MS) ==
-                           PH_ECANCELED)
+        if (rc == 0 &&
+            ph_waiter_sleep(&session->waiter, ph_now_ms() + EVENTS_PAUSE_MS) == PH_ECANCELED)
             rc = PH_ECANCELED;
     }
     return rc == PH_ESTOPPING ? 0 : ph_session_error(session, NULL, rc, "%s", ph_error_text(rc));
@@ -194,6 +192,8 @@ static int read_since(struct ph_session *session, const struct ph_args *args, ui
             *after = last > newest ? last - newest : 0;
         return 0;
     }
+    if (limited)
+        return ph_session_error(session, word, PH_EUSAGE, "since= or n=: one of the two");
     const char *since = ph_args_text(args, "since");
     uint64_t ago_ms;
     if (since[0] == '-' && ph_parse_duration(since + 1, &ago_ms)) {

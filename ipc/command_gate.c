@@ -1,5 +1,6 @@
 #include "ipc/command_run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,7 @@ enum { GATE_TIMEOUT_MS = 30000 };
 
 static void remember_lock(struct ph_session *session, const char *name)
 {
-    session->locks =
-        ph_realloc(session->locks, (session->lock_count + 1) * sizeof *session->locks);
+    session->locks = ph_realloc(session->locks, (session->lock_count + 1) * sizeof *session->locks);
     snprintf(session->locks[session->lock_count++], sizeof *session->locks, "%s", name);
 }
 
@@ -36,7 +36,7 @@ static int say_lock(struct ph_session *session, const char *name, uint64_t prior
     static const struct ph_column columns[] = {
         {.key = "name", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "left", .type = PH_COLUMN_DURATION},
+        {.key = "left_ms", .type = PH_COLUMN_DURATION},
     };
     if (!ph_session_is_json(session))
         return ph_session_line(session, name, strlen(name));
@@ -138,7 +138,7 @@ static void inspect_locks(const struct ph_hub *hub, struct ph_text *out)
         ph_field_put(out, lock->reason);
         ph_field_uint(out, lock->level);
         ph_field_uint(out, hub->now_ms - lock->since_ms);
-        ph_field_uint(out, lock->deadline_ms == UINT64_MAX       ? UINT64_MAX
+        ph_field_uint(out, lock->deadline_ms == UINT64_MAX   ? UINT64_MAX
                            : lock->deadline_ms > hub->now_ms ? lock->deadline_ms - hub->now_ms
                                                              : 0);
         ph_field_put(out, lock->discard ? "yes" : "");
@@ -150,9 +150,12 @@ static void inspect_locks(const struct ph_hub *hub, struct ph_text *out)
 int ph_command_locks(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column columns[] = {
-        {.key = "name", .type = PH_COLUMN_TEXT},       {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "reason", .type = PH_COLUMN_TEXT},     {.key = "age", .type = PH_COLUMN_DURATION},
-        {.key = "left_ms", .type = PH_COLUMN_NULLABLE}, {.key = "discard", .type = PH_COLUMN_BOOL},
+        {.key = "name", .type = PH_COLUMN_TEXT},
+        {.key = "priority", .type = PH_COLUMN_UINT},
+        {.key = "reason", .type = PH_COLUMN_TEXT},
+        {.key = "age_ms", .type = PH_COLUMN_DURATION},
+        {.key = "left_ms", .type = PH_COLUMN_NULLABLE},
+        {.key = "discard", .type = PH_COLUMN_BOOL},
         {.key = "user", .type = PH_COLUMN_BOOL},
     };
     (void)args;
@@ -201,7 +204,7 @@ int ph_command_queue(struct ph_session *session, const struct ph_args *args)
         {.key = "seq", .type = PH_COLUMN_UINT},
         {.key = "event", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_UINT},
-        {.key = "age", .type = PH_COLUMN_DURATION},
+        {.key = "age_ms", .type = PH_COLUMN_DURATION},
     };
     (void)args;
     struct ph_hub *hub;
@@ -308,8 +311,8 @@ static void inspect_hooks(const struct ph_hub *hub, struct ph_text *out)
     for (const struct ph_hook_handler *handler = hub->hooks.handlers; handler;
          handler = handler->next) {
         ph_field_put(out, handler->id);
-        ph_field_put(out, handler->hook < 0 ? handler->name
-                                            : ph_hook_name((enum ph_hook)handler->hook));
+        ph_field_put(out,
+                     handler->hook < 0 ? handler->name : ph_hook_name((enum ph_hook)handler->hook));
         ph_text_printf(out, "%d%c", handler->priority, PH_FIELD_END);
         ph_field_uint(out, handler->timeout_ms);
         ph_field_put(out, handler->exec ? handler->exec : "");
@@ -342,13 +345,13 @@ int ph_command_hooks(struct ph_session *session, const struct ph_args *args)
         {.key = "id", .type = PH_COLUMN_TEXT},
         {.key = "hook", .type = PH_COLUMN_TEXT},
         {.key = "priority", .type = PH_COLUMN_JSON}, /* a signed number */
-        {.key = "timeout", .type = PH_COLUMN_DURATION, .wide = true},
+        {.key = "timeout_ms", .type = PH_COLUMN_DURATION, .wide = true},
         {.key = "exec", .type = PH_COLUMN_TEXT},
         {.key = "calls", .type = PH_COLUMN_UINT},
         {.key = "failures", .type = PH_COLUMN_UINT},
         {.key = "dropped", .type = PH_COLUMN_UINT, .wide = true},
         {.key = "waiting", .type = PH_COLUMN_UINT},
-        {.key = "elapsed", .type = PH_COLUMN_DURATION, .wide = true},
+        {.key = "elapsed_ms", .type = PH_COLUMN_DURATION, .wide = true},
         {.key = "last_error", .type = PH_COLUMN_TEXT},
     };
     (void)args;
@@ -467,8 +470,8 @@ int ph_command_hook_add(struct ph_session *session, const struct ph_args *args)
     if (rc < 0)
         return rc;
     if (!options.exec)
-        return ph_session_error(session, NULL, PH_EUSAGE,
-                                "what to run? hook add %s exec=PATH", options.hook);
+        return ph_session_error(session, NULL, PH_EUSAGE, "what to run? hook add %s exec=PATH",
+                                options.hook);
     rc = parse_priority(session, args, &options.priority);
     ph_args_number(args, "timeout", &options.timeout_ms);
     if (rc == 0)

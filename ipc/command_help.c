@@ -95,8 +95,8 @@ static void list_commands(struct ph_text *out)
 static void describe_option(const struct ph_option *option, struct ph_text *out)
 {
     static const char *const values[] = {
-        [PH_OPTION_TEXT] = "=TEXT", [PH_OPTION_UINT] = "=N",  [PH_OPTION_DURATION] = "=D",
-        [PH_OPTION_SIZE] = "=SIZE", [PH_OPTION_WORD] = "=",   [PH_OPTION_FLAG] = "",
+        [PH_OPTION_TEXT] = "=TEXT", [PH_OPTION_UINT] = "=N", [PH_OPTION_DURATION] = "=D",
+        [PH_OPTION_SIZE] = "=SIZE", [PH_OPTION_WORD] = "=",  [PH_OPTION_FLAG] = "",
     };
     static const char *const notes[] = {
         [PH_OPTION_TEXT] = "a text",

@@ -147,7 +147,7 @@ static bool count_one(void *arg, const struct ph_child *child)
     return true;
 }
 
-int ph_command_count(struct ph_session *session, const struct ph_args *args)
+int ph_command_count_children(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column column = {.key = "count", .type = PH_COLUMN_UINT};
     struct ph_target target;
@@ -162,9 +162,8 @@ int ph_command_count(struct ph_session *session, const struct ph_args *args)
     ph_target_fini(&target);
     if (!ph_session_is_json(session)) {
         char line[32];
-        return ph_session_line(session, line,
-                               (size_t)snprintf(line, sizeof line, "%llu",
-                                                (unsigned long long)count));
+        return ph_session_line(
+            session, line, (size_t)snprintf(line, sizeof line, "%llu", (unsigned long long)count));
     }
     struct ph_rows *rows = ph_session_rows(session, "count", &column, 1, true);
     ph_rows_uint(rows, count);
@@ -227,8 +226,8 @@ int ph_command_owner(struct ph_session *session, const struct ph_args *args)
         rc = word->quoted ? ph_ids_add(&ids, word->text, word->length)
                           : ph_ids_add_range(&ids, word->text, &error);
         if (rc < 0)
-            rc = ph_session_error(session, word, rc, "%s",
-                                  error.text[0] ? error.text : "not an id");
+            rc =
+                ph_session_error(session, word, rc, "%s", error.text[0] ? error.text : "not an id");
     }
     if (rc == 0) {
         struct ph_rows *rows =
@@ -245,4 +244,3 @@ int ph_command_owner(struct ph_session *session, const struct ph_args *args)
     ph_ids_fini(&ids);
     return rc;
 }
-

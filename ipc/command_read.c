@@ -17,7 +17,7 @@ struct reader {
     const struct ph_command *row;
     const struct ph_statement *statement;
     bool check;
-    bool hidden;             /* a word of the spec is not known yet */
+    bool hidden; /* a word of the spec is not known yet */
     struct ph_args *args;
     const struct ph_word **expr; /* words of `where EXPR` or of a condition */
     size_t expr_count;
@@ -313,12 +313,13 @@ static int check_count(const struct reader *reader)
 {
     const struct ph_command *row = reader->row;
     const struct ph_args *args = reader->args;
-    size_t least = reader->in_where && (row->flags & PH_COMMAND_TARGET) ? words_behind(row)
-                                                                        : row->min;
+    if (row->flags & PH_COMMAND_EXPR) /* read_expr looks for a missing one */
+        return 0;
+    size_t least =
+        reader->in_where && (row->flags & PH_COMMAND_TARGET) ? words_behind(row) : row->min;
     if (args->word_count < least)
         return refuse_few(reader);
-    bool any = row->flags & (PH_COMMAND_TARGET | PH_COMMAND_EXPR);
-    if (!any && args->word_count > row->max)
+    if (!(row->flags & PH_COMMAND_TARGET) && args->word_count > row->max)
         return ph_word_refuse(args->words[row->max], reader->error, PH_EUSAGE,
                               "%s: too many words, write: %s",
                               ph_word_shown(args->words[row->max]).text, row->usage);
@@ -333,8 +334,8 @@ static int parse_expr(struct reader *reader)
                               ph_error_text(-ENOMEM));
     for (size_t i = 0; i < reader->expr_count; i++)
         words[i] = *reader->expr[i];
-    int rc = ph_expr_parse(words, reader->expr_count, resolver_of(reader->row),
-                           &reader->args->expr, reader->error);
+    int rc = ph_expr_parse(words, reader->expr_count, resolver_of(reader->row), &reader->args->expr,
+                           reader->error);
     ph_free(words);
     return rc;
 }
@@ -447,7 +448,8 @@ static int read_text(struct reader *reader)
     size_t at = name_words(reader->row), end = statement->count;
     if (end > at + reader->row->min) {
         size_t index = option_of(reader->row, &statement->words[end - 1]);
-        int rc = index == PH_OPTIONS_MAX ? 0 : set_option(reader, index, &statement->words[end - 1]);
+        int rc =
+            index == PH_OPTIONS_MAX ? 0 : set_option(reader, index, &statement->words[end - 1]);
         if (rc)
             return rc;
         end -= index != PH_OPTIONS_MAX;
@@ -473,7 +475,8 @@ static int read_nested(struct reader *reader)
     const struct ph_statement *statement = reader->statement;
     size_t first = name_words(reader->row), last = statement->count;
     int rc = 0;
-    while (!rc && first < last && option_of(reader->row, &statement->words[first]) < PH_OPTIONS_MAX) {
+    while (!rc && first < last &&
+           option_of(reader->row, &statement->words[first]) < PH_OPTIONS_MAX) {
         rc = set_option(reader, option_of(reader->row, &statement->words[first]),
                         &statement->words[first]);
         first++;
@@ -545,11 +548,8 @@ int ph_command_read(const struct ph_statement *statement, bool check, struct ph_
     args->command = ph_command_find(statement, error);
     if (!args->command)
         return PH_EUSAGE;
-    struct reader reader = {.row = args->command,
-                            .statement = statement,
-                            .check = check,
-                            .args = args,
-                            .error = error};
+    struct reader reader = {
+        .row = args->command, .statement = statement, .check = check, .args = args, .error = error};
     args->words = ph_try_alloc(statement->count * sizeof *args->words);
     args->keys = ph_try_alloc(statement->count * sizeof *args->keys);
     reader.expr = ph_try_alloc(statement->count * sizeof *reader.expr);

@@ -45,7 +45,7 @@ PH_MUST_CHECK int ph_session_inspect(struct ph_session *, struct ph_hub *, ph_in
 /* Wall-clock time of a moment of the node's monotonic clock. */
 int64_t ph_wall_of(uint64_t now_ms);
 
-/* Fields of an inspection: rows end with \x1e, fields with \x1f. */
+/* Fields of an inspection: rows end with \x1e, fields with \x1f (the last one may lack it). */
 enum { PH_FIELD_END = '\x1f', PH_ROW_END = '\x1e' };
 void ph_field_put(struct ph_text *, const char *text);
 void ph_field_uint(struct ph_text *, uint64_t number);
@@ -65,7 +65,7 @@ int ph_command_call(struct ph_session *, const struct ph_args *);
 
 /* command_list.c */
 int ph_command_children(struct ph_session *, const struct ph_args *);
-int ph_command_count(struct ph_session *, const struct ph_args *);
+int ph_command_count_children(struct ph_session *, const struct ph_args *);
 int ph_command_pids(struct ph_session *, const struct ph_args *);
 int ph_command_owner(struct ph_session *, const struct ph_args *);
 int ph_command_registry(struct ph_session *, const struct ph_args *);

@@ -87,8 +87,7 @@ int ph_session_wait(struct ph_session *session, struct ph_op *op, uint64_t timeo
 {
     int rc = ph_op_wait(op, timeout_ms, &session->waiter);
     if (rc == PH_ETIMEOUT)
-        return ph_session_error(session, NULL, rc,
-                                "no answer within %llu ms; the request goes on",
+        return ph_session_error(session, NULL, rc, "no answer within %llu ms; the request goes on",
                                 (unsigned long long)timeout_ms);
     if (rc < 0)
         return ph_session_error(session, NULL, rc, "%s", ph_error_text(rc));
@@ -146,14 +145,11 @@ bool ph_field_next(char **cursor, const char **fields, size_t count)
     *end = '\0';
     char *field = *cursor;
     for (size_t i = 0; i < count; i++) {
-        char *stop = strchr(field, PH_FIELD_END);
+        size_t length = strcspn(field, (const char[]){PH_FIELD_END, '\0'});
+        bool more = field[length] != '\0';
         fields[i] = field;
-        if (!stop) {
-            fields[i] = "";
-            continue;
-        }
-        *stop = '\0';
-        field = stop + 1;
+        field[length] = '\0';
+        field += length + more; /* behind the last one, all are empty */
     }
     *cursor = end + 1;
     return true;

@@ -2,9 +2,9 @@
  * The control socket: a plain AF_UNIX stream socket where `prochub attach` runs statements on a
  * node.
  *
- * One thread accepts and watches all connections (poll); each connection has a thread that runs its
- * statements, so a long `wait` holds nobody up and a closed connection ends its wait at once. The
- * socket is 0600 in a 0700 directory, a lock file keeps a second node from stealing it, and the
+ * One thread accepts and watches all connections (epoll); each connection has a thread that runs
+ * its statements, so a long `wait` holds nobody up and a closed connection ends its wait at once.
+ * The socket is 0600 in a 0700 directory, a lock file keeps a second node from stealing it, and the
  * peer's uid must be ours or root's (SO_PEERCRED). Bounded: PH_CONTROL_CLIENTS_MAX connections,
  * requests of 1 MiB; everything else is refused with a frame that says why.
  *
@@ -27,6 +27,9 @@ PH_MUST_CHECK int ph_control_start(struct ph_node *, const char *endpoint, struc
                                    struct ph_error *);
 /* Called once, from any thread, when a client said `shutdown`. */
 void ph_control_on_shutdown(struct ph_control *, void (*fn)(void *arg), void *arg);
+/* For `config`: the settings of the program. Kept by reference; for connections made after it. */
+struct ph_settings;
+void ph_control_set_settings(struct ph_control *, const struct ph_settings *);
 /* Ends all connections, removes the socket. NULL is fine. */
 void ph_control_stop(struct ph_control *);
 

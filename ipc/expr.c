@@ -53,19 +53,28 @@ static bool is_keyword(const struct ph_expr_token *token, const char *keyword)
            memcmp(token->text, keyword, token->length) == 0;
 }
 
-static int new_node(struct parser *parser, enum ph_expr_kind kind, struct ph_expr **node)
+static bool is_any_keyword(const struct ph_expr_token *token)
 {
-    if (parser->nodes == NODES_MAX)
-        return refuse(parser, "the expression is too long: at most 1024 parts");
+    return is_keyword(token, "and") || is_keyword(token, "or") || is_keyword(token, "not");
+}
+
+/* NULL, and the error is set, when there are too many. */
+static struct ph_expr *new_node(struct parser *parser, enum ph_expr_kind kind)
+{
+    if (parser->nodes == NODES_MAX) {
+        (void)refuse(parser, "the expression is too long: at most 1024 parts");
+        return NULL;
+    }
     parser->nodes++;
-    *node = ph_alloc(sizeof **node);
-    (*node)->kind = kind;
-    return 0;
+    struct ph_expr *node = ph_alloc(sizeof *node);
+    node->kind = kind;
+    return node;
 }
 
 /* ---- Fields -------------------------------------------------------------------------------- */
 
-static int refuse_field(struct parser *parser, const struct ph_resolver *resolver, const char *field)
+static int refuse_field(struct parser *parser, const struct ph_resolver *resolver,
+                        const char *field)
 {
     struct ph_nearest nearest = {0};
     char names[32][64];
@@ -80,17 +89,16 @@ static int refuse_field(struct parser *parser, const struct ph_resolver *resolve
         at += length;
         at += strspn(at, ", ");
     }
-    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE,
-                          "unknown field %s%s%s%s; the fields are: %s",
-                          ph_shown(field, strlen(field)).text,
-                          nearest.word ? ", did you mean " : "", nearest.word ? nearest.word : "",
-                          nearest.word ? "?" : "", resolver->fields);
+    return ph_word_refuse(
+        &parser->token.at, parser->error, PH_EUSAGE, "unknown field %s%s%s%s; the fields are: %s",
+        ph_shown(field, strlen(field)).text, nearest.word ? ", did you mean " : "",
+        nearest.word ? nearest.word : "", nearest.word ? "?" : "", resolver->fields);
 }
 
 static int parse_field(struct parser *parser, const struct ph_resolver *resolver, char **field)
 {
     const struct ph_expr_token *token = &parser->token;
-    if (token->type != PH_EXPR_VALUE)
+    if (token->type != PH_EXPR_VALUE || is_any_keyword(token))
         return refuse_token(parser, "a field");
     char *name = ph_copy_text(token->text, token->length);
     int rc = 0;
@@ -120,10 +128,10 @@ static const struct ph_resolver *children_of(const struct ph_resolver *resolver)
 static int parse_target_word(struct parser *parser, struct ph_expr **result)
 {
     const struct ph_expr_token *token = &parser->token;
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_TARGET, &node);
-    if (rc)
-        return rc;
+    struct ph_expr *node = new_node(parser, PH_EXPR_TARGET);
+    int rc = 0;
+    if (!node)
+        return PH_EUSAGE;
     node->text = ph_copy_text(token->text, token->length);
     node->length = token->length;
     struct ph_word word = token->at;
@@ -144,10 +152,10 @@ static int parse_target_word(struct parser *parser, struct ph_expr **result)
 
 static int parse_target(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *list;
-    int rc = new_node(parser, PH_EXPR_OR, &list);
-    if (rc)
-        return rc;
+    struct ph_expr *list = new_node(parser, PH_EXPR_OR);
+    int rc = 0;
+    if (!list)
+        return PH_EUSAGE;
     struct ph_expr **end = &list->first;
     while (!rc && parser->token.type == PH_EXPR_VALUE) {
         rc = parse_target_word(parser, end);
@@ -236,7 +244,8 @@ static enum ph_value_type type_of(const struct parser *parser, const struct ph_e
     return known ? resolver->type(node->field) : PH_VALUE_NONE;
 }
 
-/* The C library unrolls {…} and takes its time with back references, so a pattern is bounded first. */
+/* The C library unrolls {…} and takes its time with back references, so a pattern is bounded first.
+ */
 static const char *regex_is_too_large(const char *pattern, size_t length)
 {
     uint64_t repeats = 1;
@@ -284,9 +293,8 @@ static int compile(struct parser *parser, struct ph_expr *node)
     char why[128];
     regerror(rc, regex, why, sizeof why);
     ph_free(regex);
-    return ph_word_refuse(&token->at, parser->error, PH_EUSAGE,
-                          "%s is no regular expression: %s", ph_shown(node->text, node->length).text,
-                          why);
+    return ph_word_refuse(&token->at, parser->error, PH_EUSAGE, "%s is no regular expression: %s",
+                          ph_shown(node->text, node->length).text, why);
 }
 
 static bool is_bool_text(const char *text)
@@ -306,8 +314,9 @@ static int check_value(struct parser *parser, const struct ph_expr *node)
     if (!wanted)
         return 0;
     const char *name = node->field ? node->field : "count";
-    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE, "%s is compared with %s, not %s",
-                          name, wanted, ph_shown(node->text, node->length).text);
+    return ph_word_refuse(&parser->token.at, parser->error, PH_EUSAGE,
+                          "%s is compared with %s, not %s", name, wanted,
+                          ph_shown(node->text, node->length).text);
 }
 
 static int parse_value(struct parser *parser, struct ph_expr *node)
@@ -315,7 +324,7 @@ static int parse_value(struct parser *parser, struct ph_expr *node)
     const struct ph_expr_token *token = &parser->token;
     node->op = token->op;
     advance(parser);
-    if (token->type != PH_EXPR_VALUE)
+    if (token->type != PH_EXPR_VALUE || is_any_keyword(token))
         return refuse_token(parser, "a value");
     node->text = ph_copy_text(token->text, token->length);
     node->length = token->length;
@@ -345,11 +354,10 @@ static int finish_comparison(struct parser *parser, struct ph_expr *node)
 
 static int parse_comparison(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_COMPARE, &node);
-    if (rc)
-        return rc;
-    rc = parse_source(parser, node);
+    struct ph_expr *node = new_node(parser, PH_EXPR_COMPARE);
+    if (!node)
+        return PH_EUSAGE;
+    int rc = parse_source(parser, node);
     if (!rc)
         rc = finish_comparison(parser, node);
     if (rc) {
@@ -382,12 +390,11 @@ static int parse_parentheses(struct parser *parser, struct ph_expr **result)
 
 static int parse_negation(struct parser *parser, struct ph_expr **result)
 {
-    struct ph_expr *node;
-    int rc = new_node(parser, PH_EXPR_NOT, &node);
-    if (rc)
-        return rc;
+    struct ph_expr *node = new_node(parser, PH_EXPR_NOT);
+    if (!node)
+        return PH_EUSAGE;
     advance(parser);
-    rc = parse_not(parser, &node->first);
+    int rc = parse_not(parser, &node->first);
     if (rc) {
         ph_expr_destroy(node);
         return rc;
@@ -416,7 +423,7 @@ static int parse_not(struct parser *parser, struct ph_expr **result)
 static int parse_list(struct parser *parser, enum ph_expr_kind kind, const char *keyword,
                       int (*part)(struct parser *, struct ph_expr **), struct ph_expr **result)
 {
-    struct ph_expr *first = NULL, *list;
+    struct ph_expr *first = NULL;
     int rc = part(parser, &first);
     if (rc)
         return rc;
@@ -424,10 +431,10 @@ static int parse_list(struct parser *parser, enum ph_expr_kind kind, const char 
         *result = first;
         return 0;
     }
-    rc = new_node(parser, kind, &list);
-    if (rc) {
+    struct ph_expr *list = new_node(parser, kind);
+    if (!list) {
         ph_expr_destroy(first);
-        return rc;
+        return PH_EUSAGE;
     }
     list->first = first;
     struct ph_expr **end = &first->next;

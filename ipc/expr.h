@@ -2,14 +2,14 @@
  * Expressions: `state != running and (restarts > 3 or not tag = web)`, and the conditions of `wait`
  * and `assert`.
  *
- * Parsed from words into a small tree of bounded depth (64) and size (1,024 nodes); evaluated against
- * a resolver, which knows the fields. Numbers compare as numbers, durations and sizes too when the
- * field is one, everything else as text; `=~` is a POSIX extended regular expression. A quoted word is
- * always a literal. Of a list, one entry that fits is enough (`!=`: none may be equal). A missing value
- * equals the empty text and is not less or greater than anything.
+ * Parsed from words into a small tree of bounded depth (64) and size (1,024 nodes); evaluated
+ * against a resolver, which knows the fields. Numbers compare as numbers, durations and sizes too
+ * when the field is one, everything else as text; `=~` is a POSIX extended regular expression. A
+ * quoted word is always a literal. Of a list, one entry that fits is enough (`!=`: none may be
+ * equal). A missing value equals the empty text and is not less or greater than anything.
  *
- * Conditions also know `count(TARGET… or where EXPR)` and `child ID FIELD`, whose EXPR and FIELD are of
- * the resolver `children`. A boolean stands alone or is compared with true or false.
+ * Conditions also know `count(TARGET… or where EXPR)` and `child ID FIELD`, whose EXPR and FIELD
+ * are of the resolver `children`. A boolean stands alone or is compared with true or false.
  */
 #ifndef PH_IPC_EXPR_H
 #define PH_IPC_EXPR_H
@@ -43,15 +43,15 @@ struct ph_resolver {
     /* At parse time, may be NULL: what will the field's value be? PH_VALUE_NONE: any. With it
      * `count = abc` is an error at once. */
     enum ph_value_type (*type)(const char *field);
-    /* Conditions only (NULL otherwise): `count(where EXPR)`, `count(TARGET…)` and `child ID FIELD`. A
-     * TARGET is given as an expression over id, tag and node. */
+    /* Conditions only (NULL otherwise): `count(where EXPR)`, `count(TARGET…)` and `child ID FIELD`.
+     * A TARGET is given as an expression over id, tag and node. */
     const struct ph_resolver *children; /* of EXPR and FIELD; NULL: ph_child_resolver */
     uint64_t (*count)(void *subject, const struct ph_expr *where);
     void (*child)(void *subject, const char *id, const char *field, struct ph_value *value);
 };
 
-/* `words` up to `count`; all must be consumed. Errors carry the position of the token. What hangs on a
- * variable that is not replaced yet is not checked. */
+/* `words` up to `count`; all must be consumed. Errors carry the position of the token. What hangs
+ * on a variable that is not replaced yet is not checked. */
 PH_MUST_CHECK int ph_expr_parse(const struct ph_word *words, size_t count,
                                 const struct ph_resolver *, struct ph_expr **,
                                 struct ph_script_error *);
@@ -66,7 +66,8 @@ void ph_expr_explain(const struct ph_expr *, const struct ph_resolver *, void *s
  * module uptime meta.KEY. Subject: struct ph_child_subject (ipc/child_row.h) in a read section. */
 extern const struct ph_resolver ph_child_resolver;
 
-/* What `wait` and `assert` compare (ipc/condition.c) and the fields of `events` (command_events.c). */
+/* What `wait` and `assert` compare (ipc/condition.c) and the fields of `events` (command_events.c).
+ */
 extern const struct ph_resolver ph_condition_resolver, ph_event_resolver;
 
 #endif

@@ -129,8 +129,8 @@ static bool is_true(const struct ph_value *value)
 
 /* ---- Evaluating ---------------------------------------------------------------------------- */
 
-static void read_source(const struct ph_expr *node, const struct ph_resolver *resolver, void *subject,
-                        struct ph_value *value)
+static void read_source(const struct ph_expr *node, const struct ph_resolver *resolver,
+                        void *subject, struct ph_value *value)
 {
     *value = (struct ph_value){.type = PH_VALUE_NONE};
     switch (node->source) {
@@ -196,7 +196,8 @@ static void print(const struct ph_expr *expr, struct ph_text *out);
 static void print_list(const struct ph_expr *expr, const char *between, struct ph_text *out)
 {
     for (const struct ph_expr *part = expr->first; part; part = part->next) {
-        bool nested = part->kind == PH_EXPR_OR && part->first && part->first->kind != PH_EXPR_TARGET;
+        bool nested =
+            part->kind == PH_EXPR_OR && part->first && part->first->kind != PH_EXPR_TARGET;
         ph_text_put(out, nested ? "(" : "");
         print(part, out);
         ph_text_put(out, nested ? ")" : "");
@@ -264,7 +265,8 @@ static void print_value(const struct ph_value *value, struct ph_text *out)
         for (size_t i = 0, from = 0; i <= value->length; i++) {
             if (i < value->length && value->text[i] != '\x1f')
                 continue;
-            ph_text_printf(out, "%s%s", from ? ", " : "", ph_shown(value->text + from, i - from).text);
+            ph_text_printf(out, "%s%s", from ? ", " : "",
+                           ph_shown(value->text + from, i - from).text);
             from = i + 1;
         }
         break;

@@ -17,8 +17,8 @@ struct ph_expr_token {
     enum ph_expr_op op;
     const char *text; /* not NUL-terminated */
     size_t length;
-    bool literal; /* no keyword and no field */
-    bool hidden;  /* holds a variable that is not replaced yet */
+    bool literal;      /* no keyword and no field */
+    bool hidden;       /* holds a variable that is not replaced yet */
     struct ph_word at; /* for errors: the position of the token */
 };
 

@@ -1,8 +1,8 @@
 /*
  * The tree of an expression, shared by its parser (expr.c) and its reader (expr_eval.c).
  *
- * AND and OR have two or more children in a list, NOT has one. A leaf is a comparison, a boolean that
- * stands alone, or a word of a TARGET.
+ * AND and OR have two or more children in a list, NOT has one. A leaf is a comparison, a boolean
+ * that stands alone, or a word of a TARGET.
  */
 #ifndef PH_IPC_EXPR_TREE_H
 #define PH_IPC_EXPR_TREE_H
@@ -13,7 +13,14 @@
 #include "ipc/expr_lex.h"
 #include "ipc/target_word.h"
 
-enum ph_expr_kind { PH_EXPR_AND, PH_EXPR_OR, PH_EXPR_NOT, PH_EXPR_COMPARE, PH_EXPR_TRUTH, PH_EXPR_TARGET };
+enum ph_expr_kind {
+    PH_EXPR_AND,
+    PH_EXPR_OR,
+    PH_EXPR_NOT,
+    PH_EXPR_COMPARE,
+    PH_EXPR_TRUTH,
+    PH_EXPR_TARGET
+};
 
 /* What a comparison looks at. */
 enum ph_expr_source {

@@ -77,9 +77,13 @@ static void put_parts(struct ph_text *out, const struct ph_cell *cell, bool map)
     const char *at = cell->text, *end = at + cell->length, *part;
     size_t length;
     for (size_t i = 0; ph_row_part(&at, end, &part, &length); i++) {
-        if (i)
-            ph_text_put(out, map && i % 2 ? "=" : ",");
+        ph_text_put(out, i ? "," : "");
         ph_text_printable(out, part, length);
+        if (!map)
+            continue;
+        ph_text_put(out, "=");
+        if (ph_row_part(&at, end, &part, &length))
+            ph_text_printable(out, part, length);
     }
 }
 
@@ -282,7 +286,8 @@ static void table_cell(struct ph_rows *rows, const struct ph_column *column,
     put_value(&table->kept, column->type, cell);
     size_t *width = &table->widths[rows->column];
     if (!table->measured && *width < WIDTH_MAX) {
-        size_t cells = text_width(table, ph_text_str(&table->kept) + from, table->kept.length - from);
+        size_t cells =
+            text_width(table, ph_text_str(&table->kept) + from, table->kept.length - from);
         *width = cells > *width ? (cells < WIDTH_MAX ? cells : WIDTH_MAX) : *width;
     }
     ph_text_printf(&table->kept, "%c", CELL_END);
@@ -308,7 +313,5 @@ static void table_finish(struct ph_rows *rows)
     ph_free(table);
 }
 
-const struct ph_row_form ph_row_table = {.cell = table_cell,
-                                         .end_row = table_end_row,
-                                         .flush = table_flush,
-                                         .finish = table_finish};
+const struct ph_row_form ph_row_table = {
+    .cell = table_cell, .end_row = table_end_row, .flush = table_flush, .finish = table_finish};

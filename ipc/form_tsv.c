@@ -1,7 +1,7 @@
 /*
- * Tab-separated text: for each row its raw values, in the order of the columns, wide ones too, without
- * a heading. Nothing is the empty text. A tab, newline, carriage return or backslash in a text is
- * \t, \n, \r, \\; other control bytes are \xNN.
+ * Tab-separated text: for each row its raw values, in the order of the columns, wide ones too,
+ * without a heading. Nothing is the empty text. A tab, newline, carriage return or backslash in a
+ * text is \t, \n, \r, \\; other control bytes are \xNN.
  */
 #include <string.h>
 
@@ -21,15 +21,18 @@ static void put_text(struct ph_text *out, const char *text, size_t length)
     }
 }
 
-/* A list, or the pairs of a map as key=value. */
 static void put_parts(struct ph_text *out, const struct ph_cell *cell, bool map)
 {
     const char *at = cell->text, *end = at + cell->length, *part;
     size_t length;
     for (size_t i = 0; ph_row_part(&at, end, &part, &length); i++) {
-        if (i)
-            ph_text_put(out, map && i % 2 ? "=" : ",");
+        ph_text_put(out, i ? "," : "");
         put_text(out, part, length);
+        if (!map)
+            continue;
+        ph_text_put(out, "=");
+        if (ph_row_part(&at, end, &part, &length))
+            put_text(out, part, length);
     }
 }
 

@@ -78,8 +78,8 @@ static void put(struct ph_lexer *lexer, const char *bytes, size_t length)
     lexer->in_name = false;
 }
 
-/* A quote or a joined line ends a variable's name: mark it, for a letter may follow. The mark has the
- * room of the bytes that are left out here. */
+/* A quote or a joined line ends a variable's name: mark it, for a letter may follow. The mark has
+ * the room of the bytes that are left out here. */
 static void end_name(struct ph_lexer *lexer)
 {
     static const char mark = (char)PH_WORD_VARIABLE_END;
@@ -287,8 +287,9 @@ static int read_part(struct ph_lexer *lexer)
 
 static bool has_operator(const char *text, size_t length)
 {
+    static const char operators[] = {'=', '!', '<', '>', '('};
     for (size_t i = 0; i < length; i++) {
-        if (memchr("=!<>(", text[i], 5))
+        if (memchr(operators, text[i], sizeof operators))
             return true;
     }
     return false;

@@ -1,9 +1,9 @@
 /*
  * The lexer: a script's text as a row of words and breaks between commands.
  *
- * Decodes words into a buffer of the caller, which is never longer than the text and one byte: every
- * escape is longer than what it stands for, and every word has a byte behind it that is no part of it
- * or is the last. Private to script.c.
+ * Decodes words into a buffer of the caller, which is never longer than the text and one byte:
+ * every escape is longer than what it stands for, and every word has a byte behind it that is no
+ * part of it or is the last. Private to script.c.
  */
 #ifndef PH_IPC_LEX_H
 #define PH_IPC_LEX_H

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/alloc.h"
+#include "engine/waiter.h"
 #include "ipc/child_row.h"
 
 struct picker {

@@ -103,7 +103,8 @@ static void put_cell(struct ph_rows *rows, const struct ph_cell *cell)
 
 void ph_rows_text(struct ph_rows *rows, const char *text, size_t length)
 {
-    struct ph_cell cell = {.type = text ? PH_CELL_TEXT : PH_CELL_NULL, .text = text, .length = length};
+    struct ph_cell cell = {
+        .type = text ? PH_CELL_TEXT : PH_CELL_NULL, .text = text, .length = length};
     put_cell(rows, &cell);
 }
 

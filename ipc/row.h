@@ -63,8 +63,8 @@ void ph_rows_time(struct ph_rows *, int64_t wall_ms);
 /* Negative: the sink is gone. */
 int ph_rows_end_row(struct ph_rows *);
 
-/* The next row, up to its end, is another object of `type` with these columns, in JSON and JSON lines
- * (a gap among events). Nothing of it is shown in the other forms. */
+/* The next row, up to its end, is another object of `type` with these columns, in JSON and JSON
+ * lines (a gap among events). Nothing of it is shown in the other forms. */
 void ph_rows_other(struct ph_rows *, const char *type, const struct ph_column *columns,
                    size_t count);
 

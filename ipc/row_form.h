@@ -1,8 +1,8 @@
 /*
  * The forms of output: one vtable each. Private to row.c and form_*.c.
  *
- * row.c takes the values and hands them on as cells; a form appends to `out`, which row.c gives to the
- * sink when it is large enough, after a row, on a flush and at the end.
+ * row.c takes the values and hands them on as cells; a form appends to `out`, which row.c gives to
+ * the sink when it is large enough, after a row, on a flush and at the end.
  */
 #ifndef PH_IPC_ROW_FORM_H
 #define PH_IPC_ROW_FORM_H

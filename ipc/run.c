@@ -18,9 +18,10 @@ int ph_run_exit_code(int code)
 
 /* ---- The caret ----------------------------------------------------------------------------- */
 
-/* Appends up to `count` characters of a line as one cell or more each, and their number of cells. */
-static const char *put_characters(struct ph_text *out, const char *at, const char *end, size_t count,
-                                  size_t *cells)
+/* Appends up to `count` characters of a line as one cell or more each, and their number of cells.
+ */
+static const char *put_characters(struct ph_text *out, const char *at, const char *end,
+                                  size_t count, size_t *cells)
 {
     for (; at < end && count; count--) {
         uint32_t rune = 0;
@@ -230,15 +231,27 @@ int ph_run_script(struct ph_run *run, const struct ph_script *script)
     return finish(run, run_all(run, &place, script));
 }
 
-int ph_run_text(struct ph_run *run, const char *name, const char *text, size_t length)
+int ph_run_parse(struct ph_run *run, const char *name, const char *text, size_t length,
+                 struct ph_script **script)
 {
     struct ph_script_error error = {.line = 1, .column = 1};
     struct ph_run_place place = make_place(run, name, text, length);
-    struct ph_script *script = NULL;
-    int rc = ph_script_parse(name, text, length, &script, &error);
+    *script = NULL;
+    int rc = ph_script_parse(name, text, length, script, &error);
     if (!rc)
-        rc = ph_script_check(script, &error);
-    int code = rc ? finish(run, say(run, &place, rc, &error)) : ph_run_script(run, script);
+        rc = ph_script_check(*script, &error);
+    if (!rc)
+        return 0;
+    ph_script_destroy(*script);
+    *script = NULL;
+    return say(run, &place, rc, &error);
+}
+
+int ph_run_text(struct ph_run *run, const char *name, const char *text, size_t length)
+{
+    struct ph_script *script;
+    int code = ph_run_parse(run, name, text, length, &script);
+    code = code ? finish(run, code) : ph_run_script(run, script);
     ph_script_destroy(script);
     return code;
 }

@@ -18,10 +18,10 @@ struct ph_run {
     struct ph_sink *sink;
     enum ph_form form;
     bool keep_going;
-    bool caret;    /* errors are followed by the source line and a caret: notes go to a terminal */
-    bool exited;   /* `exit` was run: the program ends with exit_code */
+    bool caret;  /* errors are followed by the source line and a caret: notes go to a terminal */
+    bool exited; /* `exit` was run: the program ends with exit_code */
     bool exit_given; /* … and exit_code is what it said */
-    int exit_code; /* the exit code so far: of the first failure */
+    int exit_code;   /* the exit code so far: of the first failure */
     struct ph_variables *variables;
     struct ph_waiter *waiter; /* for `sleep` and `watch`; cancelled by ph_run_cancel */
     unsigned depth;           /* of `source`, at most 16 */
@@ -32,9 +32,14 @@ void ph_run_init(struct ph_run *, struct ph_door *, struct ph_sink *, enum ph_fo
                  bool keep_going);
 void ph_run_fini(struct ph_run *);
 
-/* Runs the whole script (it was parsed and checked). Returns the exit code of commands.md; the first
- * one that is not 0 stays in `exit_code`. */
+/* Runs the whole script (it was parsed and checked). Returns the exit code of commands.md; the
+ * first one that is not 0 stays in `exit_code`. */
 int ph_run_script(struct ph_run *, const struct ph_script *);
+
+/* Parses and checks a text, or says what is wrong with it and returns the exit code. The run needs
+ * no door yet. */
+int ph_run_parse(struct ph_run *, const char *name, const char *text, size_t length,
+                 struct ph_script **);
 
 /* Parses, checks and runs a text; says what is wrong with it (exit code 2). */
 int ph_run_text(struct ph_run *, const char *name, const char *text, size_t length);

@@ -66,9 +66,10 @@ static int let_check(const struct ph_args *args, bool check, struct ph_script_er
         return 0;
     if (ph_variable_name_is_valid(name->text))
         return 0;
-    return ph_word_refuse(name, error, PH_EUSAGE,
-                          "%s: a variable's name has letters, digits and _, and begins with no digit",
-                          ph_word_shown(name).text);
+    return ph_word_refuse(
+        name, error, PH_EUSAGE,
+        "%s: a variable's name has letters, digits and _, and begins with no digit",
+        ph_word_shown(name).text);
 }
 
 static int let_run(struct ph_run *run, struct ph_run_place *place, const struct ph_args *args)
@@ -206,7 +207,8 @@ static int watch_check(const struct ph_args *args, bool check, struct ph_script_
     const struct ph_word *word, *first = &args->nested.words[0];
     uint64_t every_ms = watch_every(args, &word);
     if (word && every_ms < WATCH_LEAST_MS && !(check && word->variable))
-        return ph_word_refuse(word, error, PH_EUSAGE, "%s: at least 10ms", ph_word_shown(word).text);
+        return ph_word_refuse(word, error, PH_EUSAGE, "%s: at least 10ms",
+                              ph_word_shown(word).text);
     if (ph_word_is(first, "watch") || ph_word_is(first, "try"))
         return ph_word_refuse(first, error, PH_EUSAGE, "watch takes another command, not `%s`",
                               first->text);
@@ -248,9 +250,8 @@ static int watch_run(struct ph_run *run, struct ph_run_place *place, const struc
 static struct ph_statement words_behind(const struct ph_args *args)
 {
     const struct ph_statement *statement = args->statement;
-    return (struct ph_statement){.words = statement->words + 1,
-                                 .count = statement->count - 1,
-                                 .argv = statement->count - 1};
+    return (struct ph_statement){
+        .words = statement->words + 1, .count = statement->count - 1, .argv = statement->count - 1};
 }
 
 /* `help hub`: is it the first word of commands of two? */

@@ -1,8 +1,8 @@
 /*
  * The client commands: let, echo, sleep, source, watch, help and exit run where the script is.
  *
- * Their rows are in ph_commands[] like all others (flag PH_COMMAND_CLIENT); what they check beyond their
- * row and how they run is here, found by name.
+ * Their rows are in ph_commands[] like all others (flag PH_COMMAND_CLIENT); what they check beyond
+ * their row and how they run is here, found by name.
  */
 #ifndef PH_IPC_RUN_CLIENT_H
 #define PH_IPC_RUN_CLIENT_H
@@ -14,8 +14,8 @@
 struct ph_run_place {
     struct ph_sink sink; /* its notes get a caret */
     struct ph_run *run;
-    const char *script;      /* name */
-    const char *text;        /* the script's */
+    const char *script; /* name */
+    const char *text;   /* the script's */
     size_t length;
     bool shown; /* the caret, once a statement */
 };

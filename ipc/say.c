@@ -15,6 +15,17 @@ static void say_json(struct ph_text *out, uint32_t line, uint32_t column, int co
     ph_text_put(out, "}\n");
 }
 
+/* One line, safe for a terminal; a backslash stays one, for messages speak of escapes. */
+static void say_line(struct ph_text *out, const char *text)
+{
+    for (size_t length; *text; text += length) {
+        length = strcspn(text, "\\");
+        ph_text_printable(out, text, length);
+        if (text[length] == '\\')
+            ph_text_append(out, text + length++, 1);
+    }
+}
+
 void ph_say_error(struct ph_sink *sink, enum ph_form form, const char *script, uint32_t line,
                   uint32_t column, int code, const char *message)
 {
@@ -22,9 +33,9 @@ void ph_say_error(struct ph_sink *sink, enum ph_form form, const char *script, u
     if (form == PH_FORM_JSON || form == PH_FORM_JSONL) {
         say_json(&out, line, column, code, message);
     } else {
-        ph_text_printable(&out, script, strlen(script));
+        say_line(&out, script);
         ph_text_printf(&out, ":%u:%u: %s: ", line, column, ph_class_name(ph_error_class(code)));
-        ph_text_printable(&out, message, strlen(message));
+        say_line(&out, message);
         ph_text_put(&out, "\n");
     }
     sink->note(sink, out.data, out.length);

@@ -1,12 +1,13 @@
 /*
  * Scripts: words, statements, positions.
  *
- * A script is parsed as a whole before anything runs. One command a line; '#' at the start of a word
- * begins a comment, '\' at the end of a line joins the next (in bare and double-quoted words, too),
- * ';' as a word separates commands. Words: bare, 'raw', "with escapes" (docs/commands.md); parts that
- * touch make one word. `$NAME` in bare and double-quoted words is replaced by one value when the
- * statement runs. After a bare `--` all words up to the end of the command are argv.
- * Bounded: lines of 1 MiB; 64 MiB, 1,000,000 statements and 4,000,000 words a script.
+ * A script is parsed as a whole before anything runs. One command a line; '#' at the start of a
+ * word begins a comment, '\' at the end of a line joins the next (in bare and double-quoted words,
+ * too),
+ * ';' as a word separates commands. Words: bare, 'raw', "with escapes" (docs/commands.md); parts
+ * that touch make one word. `$NAME` in bare and double-quoted words is replaced by one value when
+ * the statement runs. After a bare `--` all words up to the end of the command are argv. Bounded:
+ * lines of 1 MiB; 64 MiB, 1,000,000 statements and 4,000,000 words a script.
  */
 #ifndef PH_IPC_SCRIPT_H
 #define PH_IPC_SCRIPT_H
@@ -25,14 +26,14 @@ enum {
 };
 
 /*
- * A word. `quoted` means: literal, no option, no operator, no keyword, no glob. It is false for a word
- * that begins bare and whose bare beginning holds an operator: `env.A="b c"` is the option env.A with
- * a literal value, `state!='a b'` a comparison. The bytes [literal, literal_end) of `text` came from
- * quotes or variables; they are never part of a key, an operator or a keyword. Both are 0 in a word
- * that is all bare, and may be in one that is `quoted`.
+ * A word. `quoted` means: literal, no option, no operator, no keyword, no glob. It is false for a
+ * word that begins bare and whose bare beginning holds an operator: `env.A="b c"` is the option
+ * env.A with a literal value, `state!='a b'` a comparison. The bytes [literal, literal_end) of
+ * `text` came from quotes or variables; they are never part of a key, an operator or a keyword.
+ * Both are 0 in a word that is all bare, and may be in one that is `quoted`.
  *
- * While `variable` holds, a reference to NAME stands in `text` as \xFF NAME, with \xFE behind it where
- * a byte of a name follows. Neither byte can come from a script, which is UTF-8.
+ * While `variable` holds, a reference to NAME stands in `text` as \xFF NAME, with \xFE behind it
+ * where a byte of a name follows. Neither byte can come from a script, which is UTF-8.
  */
 struct ph_word {
     const char *text; /* NUL-terminated; may hold no NUL */
@@ -48,7 +49,7 @@ enum { PH_WORD_VARIABLE = 0xff, PH_WORD_VARIABLE_END = 0xfe };
 struct ph_statement {
     struct ph_word *words; /* without `try` and the bare `--` */
     size_t count;
-    size_t argv; /* index of the first word after `--`, or `count` */
+    size_t argv;    /* index of the first word after `--`, or `count` */
     bool tolerated; /* began with `try` */
 };
 
@@ -63,12 +64,12 @@ struct ph_script_error {
 /* Is it this keyword: all bare, no variable? */
 bool ph_word_is(const struct ph_word *, const char *keyword);
 
-/* Of a word KEY=VALUE with a bare key of [A-Za-z0-9_.-] that starts with a letter: where its '=' is; 0
- * when it is no such word. */
+/* Of a word KEY=VALUE with a bare key of [A-Za-z0-9_.-] that starts with a letter: where its '='
+ * is; 0 when it is no such word. */
 size_t ph_word_key(const struct ph_word *);
 
-/* Text as it may stand in a message: printable, cut after 60 bytes, variables as $NAME. Use it in the
- * call that formats: ph_shown(text, length).text */
+/* Text as it may stand in a message: printable, cut after 60 bytes, variables as $NAME. Use it in
+ * the call that formats: ph_shown(text, length).text */
 struct ph_shown {
     char text[80];
 };

@@ -97,8 +97,8 @@ static int local_run(struct ph_door *door, const char *script, const struct ph_s
 {
     struct local_door *local = ph_container_of(door, struct local_door, door);
     int rc = ph_session_run(&local->session, script, statement, form, sink);
-    /* A cancellation is spent on the statement that it ended, or on the next one when it came between
-     * two; it is never lost. */
+    /* A cancellation is spent on the statement that it ended, or on the next one when it came
+     * between two; it is never lost. */
     ph_waiter_reset(&local->session.waiter);
     return rc;
 }

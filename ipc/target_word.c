@@ -62,8 +62,8 @@ static int read_name(const struct ph_word *word, size_t prefix, enum ph_target_f
 int ph_target_word_read(const struct ph_word *word, struct ph_target_word *target,
                         struct ph_script_error *error)
 {
-    *target = (struct ph_target_word){
-        .form = PH_TARGET_ID, .text = word->text, .length = word->length};
+    *target =
+        (struct ph_target_word){.form = PH_TARGET_ID, .text = word->text, .length = word->length};
     if (!word->quoted) {
         if (strncmp(word->text, "tag:", 4) == 0)
             return read_name(word, 4, PH_TARGET_TAG, target, error);

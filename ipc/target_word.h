@@ -1,8 +1,9 @@
 /*
  * One word of a TARGET: an id, a glob, a range, tag:NAME, node:NAME or all.
  *
- * Read from a word, then matched against ids. A quoted word is an id, whatever it looks like; one that
- * holds a '[' is a range; else a '*' or '?' makes it a glob. Borrows the word's text. Any thread.
+ * Read from a word, then matched against ids. A quoted word is an id, whatever it looks like; one
+ * that holds a '[' is a range; else a '*' or '?' makes it a glob. Borrows the word's text. Any
+ * thread.
  */
 #ifndef PH_IPC_TARGET_WORD_H
 #define PH_IPC_TARGET_WORD_H

@@ -1,8 +1,8 @@
 /*
  * A script's variables, and statements with their variables replaced.
  *
- * `let` sets them; what was not set is looked up in the environment. Bounded: 1,024 variables, values
- * of 1 MiB, statements of 4 MiB. One thread.
+ * `let` sets them; what was not set is looked up in the environment. Bounded: 1,024 variables,
+ * values of 1 MiB, statements of 4 MiB. One thread.
  */
 #ifndef PH_IPC_VARIABLES_H
 #define PH_IPC_VARIABLES_H

@@ -30,8 +30,7 @@ uint64_t ph_keeper_now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* ---- Reports -----------------------------------------------------------------------------------
- */
+/* ---- Reports --------------------------------------------------------------------------------- */
 
 void ph_keeper_report(struct ph_keeper *keeper, const struct ph_keeper_report *report)
 {
@@ -59,8 +58,7 @@ static bool flush_reports(struct ph_keeper *keeper)
     return true;
 }
 
-/* ---- Commands ----------------------------------------------------------------------------------
- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static void carry_out(struct ph_keeper *keeper, const struct ph_keeper_command *command)
 {
@@ -134,8 +132,7 @@ static bool take_packets(struct ph_keeper *keeper)
     return take != TAKE_END;
 }
 
-/* ---- Life --------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* True when a signal says that the node's thread has ended. */
 static bool take_signals(struct ph_keeper *keeper)

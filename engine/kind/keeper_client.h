@@ -87,6 +87,12 @@ void ph_ward_kill(struct ph_keeper_client *, struct ph_ward *);
 /* Sends what may be sent. Called once per turn of the loop, after the commands. */
 void ph_keeper_client_pump(struct ph_keeper_client *);
 
+/* Between keeper_client.c and keeper_send.c: ends a ward, whatever its state / all that are queued
+ * / takes one out of the queue. */
+void ph_ward_end(struct ph_keeper_client *, struct ph_ward *, const struct ph_exit *);
+void ph_keeper_queue_end(struct ph_keeper_client *, const struct ph_exit *);
+void ph_ward_dequeue(struct ph_keeper_client *, struct ph_ward *);
+
 /* leftovers.c: kills and reaps the children of this process that bear the client's salt. The keeper
  * is dead and reaped. Returns how many were killed. */
 size_t ph_leftovers_kill(uint64_t salt, const pid_t *sessions, size_t session_count);

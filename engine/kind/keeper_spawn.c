@@ -39,8 +39,7 @@ struct launch {
     volatile int error;
 };
 
-/* ---- In the child: plain system calls only ------------------------------------------------------
- */
+/* ---- In the child: plain system calls only --------------------------------------------------- */
 
 IN_CHILD static void reset_signals(void)
 {
@@ -132,8 +131,7 @@ IN_CHILD static int child_main(void *arg)
     _exit(127);
 }
 
-/* ---- In the keeper ------------------------------------------------------------------------------
- */
+/* ---- In the keeper --------------------------------------------------------------------------- */
 
 /* Splits NUL-terminated texts into `count` pointers and a NULL. */
 static char **split(char **text, const char *end, uint32_t count)

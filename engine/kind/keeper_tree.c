@@ -16,8 +16,7 @@ enum {
     COLLECT_MAX = 4096, /* then the socket has its turn, however fast a tree forks and ends */
 };
 
-/* ---- Tables ------------------------------------------------------------------------------------
- */
+/* ---- Tables ---------------------------------------------------------------------------------- */
 
 static struct ph_known **bucket_of(struct ph_keeper *keeper, pid_t pid)
 {
@@ -105,8 +104,7 @@ void ph_kept_add(struct ph_keeper *keeper, uint64_t mark, pid_t pid)
     known->kept = kept;
 }
 
-/* ---- Ends --------------------------------------------------------------------------------------
- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 static void begin_end(struct ph_keeper *keeper, struct ph_kept *kept, const siginfo_t *info)
 {
@@ -176,8 +174,7 @@ void ph_keeper_collect(struct ph_keeper *keeper)
     }
 }
 
-/* ---- Trees -------------------------------------------------------------------------------------
- */
+/* ---- Trees ----------------------------------------------------------------------------------- */
 
 static struct ph_kept *find_session(struct ph_keeper *keeper, pid_t session)
 {

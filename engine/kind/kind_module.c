@@ -55,7 +55,7 @@ static struct ph_node *node_of(const struct module_child *self)
     return self->child->hub->node;
 }
 
-/* ---- One instance -------------------------------------------------------------------------- */
+/* ---- One instance ---------------------------------------------------------------------------- */
 
 static uint32_t instance_of(const struct module_child *self)
 {
@@ -117,7 +117,7 @@ static void end(struct module_child *self, const struct ph_exit *exit)
     ph_kind_down(self->child, instance_of(self), exit);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------ */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 /* What a handler's return value means: true while the instance goes on. */
 static bool judge(struct ph_context *context, int rc)
@@ -244,7 +244,7 @@ static const struct ph_actor_class actor_class = {
     .slow = slow,
 };
 
-/* ---- The kind ------------------------------------------------------------------------------ */
+/* ---- The kind -------------------------------------------------------------------------------- */
 
 static int kind_check(struct ph_node *node, const struct ph_spec *spec, struct ph_error *error)
 {
@@ -329,7 +329,7 @@ const struct ph_kind ph_kind_module = {
     .inspect = kind_inspect,
 };
 
-/* ---- For handlers -------------------------------------------------------------------------- */
+/* ---- For handlers ---------------------------------------------------------------------------- */
 
 const char *ph_self(const struct ph_context *context)
 {

@@ -64,7 +64,7 @@ static const struct ph_module *find_locked(const struct ph_modules *modules, con
     return NULL;
 }
 
-/* ---- Loading ------------------------------------------------------------------------------- */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 static bool is_name(const char *name)
 {
@@ -156,7 +156,7 @@ int ph_modules_load(struct ph_modules *modules, const char *path, struct ph_erro
     return rc;
 }
 
-/* ---- Looking up ---------------------------------------------------------------------------- */
+/* ---- Looking up ------------------------------------------------------------------------------ */
 
 static int not_found(struct ph_modules *modules, const char *name, struct ph_error *error)
 {

@@ -42,8 +42,7 @@ struct command {
     int signal_number;
 };
 
-/* ---- Commands, on the monitor's thread ----------------------------------------------------------
- */
+/* ---- Commands, on the monitor's thread ------------------------------------------------------- */
 
 static void do_start(struct ph_monitor *monitor, const struct command *command)
 {
@@ -137,8 +136,7 @@ static void *monitor_main(void *arg)
     return NULL;
 }
 
-/* ---- Commands, from any thread ------------------------------------------------------------------
- */
+/* ---- Commands, from any thread --------------------------------------------------------------- */
 
 static struct command *new_command(enum command_type type, struct ph_process *process)
 {
@@ -191,17 +189,14 @@ void ph_process_destroy_any(struct ph_process *process)
         post(process->monitor, new_command(COMMAND_DESTROY, process));
 }
 
-void ph_monitor_run_any(struct ph_monitor *monitor, const char *path, const char *input,
-                        size_t length, uint64_t timeout_ms,
-                        void (*done)(void *arg, const struct ph_run_result *), void *arg)
+void ph_monitor_run_any(struct ph_monitor *monitor, const struct ph_run_request *request)
 {
     struct command *command = new_command(COMMAND_RUN, NULL);
-    command->run = ph_run_create(monitor, path, input, length, timeout_ms, done, arg);
+    command->run = ph_run_create(monitor, request);
     post(monitor, command);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 /* All signals stay with the host program's threads; a write to a broken pipe is an error code here.
  */

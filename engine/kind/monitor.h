@@ -97,9 +97,11 @@ uint64_t ph_process_log_any(struct ph_process *, uint64_t after, size_t limit,
 /* Woken when lines arrive or an instance ends. */
 struct ph_waitlist *ph_process_log_waiters(struct ph_process *);
 
-/* Runs an executable once, for a hook: `input` on its standard input, its standard output into
- * `output` (bounded to 64 KiB), stderr dropped; killed with its tree after `timeout_ms`. `done` is
- * called once, on the monitor's thread. Any thread. */
+/* Keeps the process's place (its log and the waiters on it) beyond the end of its child: for who
+ * follows a log. In a read section in which the child was found / any thread. */
+void ph_process_hold_rcu(struct ph_process *);
+void ph_process_release_any(struct ph_process *);
+
 struct ph_run_result {
     struct ph_exit exit;
     bool timed_out;
@@ -107,9 +109,20 @@ struct ph_run_result {
     const char *output;
     size_t output_length;
 };
-void ph_monitor_run_any(struct ph_monitor *, const char *path, const char *input, size_t length,
-                        uint64_t timeout_ms, void (*done)(void *arg, const struct ph_run_result *),
-                        void *arg);
+struct ph_run_request {
+    const char *path;
+    const char *input; /* `length` bytes on its standard input */
+    size_t length;
+    uint64_t timeout_ms;
+    /* Called once, on the monitor's thread; the result is valid during the call. */
+    void (*done)(void *arg, const struct ph_run_result *);
+    void *arg;
+};
+
+/* Runs an executable once, for a hook. Its standard output goes into the result (bounded to 64
+ * KiB), stderr is dropped; it is killed with its tree after `timeout_ms`. The request and what it
+ * points to are copied. Any thread. */
+void ph_monitor_run_any(struct ph_monitor *, const struct ph_run_request *);
 
 struct ph_monitor_stats {
     uint64_t spawned, reaped, alive, keeper_starts, strays_killed, notify_invalid, log_bytes;

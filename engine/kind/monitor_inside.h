@@ -41,8 +41,6 @@ void ph_run_start(struct ph_run *);
 void ph_run_free_finished(struct ph_monitor *);
 
 /* run.c, any thread: a run that ph_run_start will begin. Copied. */
-struct ph_run *ph_run_create(struct ph_monitor *, const char *path, const char *input,
-                             size_t length, uint64_t timeout_ms,
-                             void (*done)(void *arg, const struct ph_run_result *), void *arg);
+struct ph_run *ph_run_create(struct ph_monitor *, const struct ph_run_request *);
 
 #endif

@@ -15,8 +15,7 @@
 
 enum { LAST_DATAGRAMS = 64 };
 
-/* ---- What the owner is told ---------------------------------------------------------------------
- */
+/* ---- What the owner is told ------------------------------------------------------------------ */
 
 void ph_process_note(struct ph_process *process, const char *type, const char *format, ...)
 {
@@ -53,8 +52,7 @@ void ph_process_tell_up(struct ph_process *process)
     process->owner->up(process->arg, process->instance);
 }
 
-/* ---- The keeper's calls -------------------------------------------------------------------------
- */
+/* ---- The keeper's calls ---------------------------------------------------------------------- */
 
 static struct ph_process *of_ward(struct ph_ward *ward)
 {
@@ -99,7 +97,7 @@ static void spawned(struct ph_ward *ward)
 {
     struct ph_process *process = of_ward(ward);
     atomic_store_explicit(&process->pid, ward->pid, memory_order_relaxed);
-    if (!process->spec->ready_notify)
+    if (!process->spec->ready_notify || process->said_ready)
         ph_process_tell_up(process);
 }
 
@@ -151,8 +149,7 @@ static const struct ph_ward_calls process_calls = {
     .ended = ended,
 };
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
                       uint64_t epoch)
@@ -162,6 +159,7 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->spec = spec;
     process->instance = instance;
     process->epoch = epoch;
+    process->said_ready = false;
     process->up = false;
     process->watchdog_ms = spec->watchdog_ms;
     process->failed[0] = '\0';
@@ -186,20 +184,35 @@ struct ph_process *ph_process_create(struct ph_monitor *monitor,
     process->watchdog.ring = ph_process_watchdog_ring;
     pthread_mutex_init(&process->lock, NULL);
     ph_waitlist_init(&process->log_waiters);
+    atomic_init(&process->refs, 1);
     return process;
 }
 
-void ph_process_free(struct ph_process *process)
+void ph_process_hold_rcu(struct ph_process *process)
 {
-    ph_assert(process->ward.state == PH_WARD_IDLE);
+    /* Relaxed: the owner's reference, which only goes after a grace period, keeps it alive. */
+    atomic_fetch_add_explicit(&process->refs, 1, memory_order_relaxed);
+}
+
+void ph_process_release_any(struct ph_process *process)
+{
+    /* acq_rel: what the others did with it happens before the last one frees it. */
+    if (atomic_fetch_sub_explicit(&process->refs, 1, memory_order_acq_rel) != 1)
+        return;
     ph_logring_fini(&process->ring);
     ph_waitlist_fini(&process->log_waiters);
     pthread_mutex_destroy(&process->lock);
     ph_free(process);
 }
 
-/* ---- What is known ------------------------------------------------------------------------------
- */
+void ph_process_free(struct ph_process *process)
+{
+    ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_waitlist_wake(&process->log_waiters); /* its child is gone: who follows it can leave */
+    ph_process_release_any(process);
+}
+
+/* ---- What is known --------------------------------------------------------------------------- */
 
 /* The first line of a file of /proc/PID; "" when it is gone. */
 static void read_proc(int pid, const char *name, char *text, size_t size)

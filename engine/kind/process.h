@@ -48,8 +48,9 @@ struct ph_process {
     char notify_address[PH_NOTIFY_ADDRESS_BYTES];
     int log_fd;
     bool log_broken;
-    uid_t uid; /* that the program is started with */
-    bool up;   /* told */
+    uid_t uid;       /* that the program is started with */
+    bool said_ready; /* the datagram may be seen before the keeper's report of the start */
+    bool up;         /* told */
     uint64_t watchdog_ms;
     struct ph_alarm watchdog;
     char failed[128]; /* why it is being killed by us; "": it is not */
@@ -63,6 +64,7 @@ struct ph_process {
     struct ph_logring ring;
     char status[PH_NOTIFY_STATUS_MAX + 1];
     struct ph_waitlist log_waiters;
+    atomic_uint refs; /* the owner's, and one for each who follows its log */
 };
 
 /* Monitor's thread. `id` is moved, `spec` is a reference that is moved. */

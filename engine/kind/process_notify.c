@@ -80,7 +80,8 @@ static void take_datagram(struct ph_process *process, const struct ph_notify *no
 {
     if (notify->has_status)
         take_status(process, notify->status);
-    if (notify->ready && process->ward.state == PH_WARD_RUNS)
+    process->said_ready |= notify->ready;
+    if (process->said_ready && process->ward.state == PH_WARD_RUNS)
         ph_process_tell_up(process);
     if (notify->stopping)
         ph_process_note(process, "notify_stopping", "the program says that it is stopping");

@@ -12,8 +12,7 @@
 /* After the end of a process its pipe holds at most what a pipe can hold. */
 enum { DRAIN_READS = 64 };
 
-/* ---- The file -----------------------------------------------------------------------------------
- */
+/* ---- The file -------------------------------------------------------------------------------- */
 
 static void open_file(struct ph_process *process)
 {
@@ -48,8 +47,7 @@ static void write_file(struct ph_process *process, const char *bytes, size_t len
     }
 }
 
-/* ---- The pipes ----------------------------------------------------------------------------------
- */
+/* ---- The pipes ------------------------------------------------------------------------------- */
 
 static void take_output(struct ph_process *process, bool error, const char *bytes, size_t length)
 {
@@ -154,8 +152,7 @@ void ph_process_output_close(struct ph_process *process)
     ph_waitlist_wake(&process->log_waiters);
 }
 
-/* ---- Readers ------------------------------------------------------------------------------------
- */
+/* ---- Readers --------------------------------------------------------------------------------- */
 
 struct reading {
     char *bytes;

@@ -37,8 +37,7 @@ int ph_exec_failure(struct ph_exit *failure, int code, const char *format, ...)
     return code > 0 ? -code : code;
 }
 
-/* ---- The node's environment ---------------------------------------------------------------------
- */
+/* ---- The node's environment ------------------------------------------------------------------ */
 
 static bool is_passed_on(const char *text, size_t key_length)
 {
@@ -84,8 +83,7 @@ static const char *find_pair(const struct ph_pair *pairs, size_t count, const ch
     return NULL;
 }
 
-/* ---- Packets ------------------------------------------------------------------------------------
- */
+/* ---- Packets --------------------------------------------------------------------------------- */
 
 void ph_packet_init(struct ph_packet *packet)
 {
@@ -135,8 +133,7 @@ static void put_pair(struct ph_packet *packet, const char *key, const char *valu
     head_of(packet)->envc++;
 }
 
-/* ---- The user -----------------------------------------------------------------------------------
- */
+/* ---- The user -------------------------------------------------------------------------------- */
 
 struct user {
     struct passwd entry;
@@ -178,8 +175,7 @@ static void put_user(struct ph_packet *packet, const struct user *user)
     }
 }
 
-/* ---- The program's path -------------------------------------------------------------------------
- */
+/* ---- The program's path ---------------------------------------------------------------------- */
 
 static bool is_executable(const char *path)
 {
@@ -222,8 +218,7 @@ static int put_path(struct ph_packet *packet, const struct ph_program *program,
     return 0;
 }
 
-/* ---- The environment ----------------------------------------------------------------------------
- */
+/* ---- The environment ------------------------------------------------------------------------- */
 
 /* Ours go last and replace others of the same name. */
 static bool is_ours(const struct ph_program *program, const char *key)
@@ -302,8 +297,7 @@ static void put_environ(struct ph_packet *packet, const struct ph_program *progr
     put_ours(packet, program, mark);
 }
 
-/* ---- All together -------------------------------------------------------------------------------
- */
+/* ---- All together ---------------------------------------------------------------------------- */
 
 static int build(struct ph_packet *packet, const struct ph_program *program, uint64_t mark,
                  struct user *user, struct ph_exit *failure)

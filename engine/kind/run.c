@@ -19,13 +19,11 @@ struct ph_run {
     struct ph_source source; /* its standard output */
     struct ph_alarm timeout;
     char *path, *input;
-    size_t length;
-    uint64_t timeout_ms, began_ms;
+    struct ph_run_request request; /* its texts are the two above */
+    uint64_t began_ms;
     bool timed_out;
     char *output; /* OUTPUT_MAX, from the first byte on */
     size_t output_length;
-    void (*done)(void *arg, const struct ph_run_result *);
-    void *arg;
     struct ph_run *next; /* among the finished */
 };
 
@@ -34,8 +32,7 @@ static struct ph_run *of_ward(struct ph_ward *ward)
     return ph_container_of(ward, struct ph_run, ward);
 }
 
-/* ---- Output -------------------------------------------------------------------------------------
- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 static void keep_output(struct ph_run *run, const char *bytes, size_t length)
 {
@@ -65,16 +62,15 @@ static void output_ready(struct ph_source *source, uint32_t events)
     read_output(ph_container_of(source, struct ph_run, source));
 }
 
-/* ---- The keeper's calls -------------------------------------------------------------------------
- */
+/* ---- The keeper's calls ---------------------------------------------------------------------- */
 
 /* The input lies in memory, so the executable may read it late or never. */
 static int open_input(const struct ph_run *run)
 {
     int fd = memfd_create("prochub-hook", MFD_CLOEXEC);
     size_t written = 0;
-    while (fd >= 0 && written < run->length) {
-        ssize_t got = write(fd, run->input + written, run->length - written);
+    while (fd >= 0 && written < run->request.length) {
+        ssize_t got = write(fd, run->input + written, run->request.length - written);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
@@ -146,7 +142,7 @@ static void ended(struct ph_ward *ward, const struct ph_exit *exit)
         .output = run->output ? run->output : "",
         .output_length = run->output_length,
     };
-    run->done(run->arg, &result);
+    run->request.done(run->request.arg, &result);
     run->next = run->monitor->finished_runs;
     run->monitor->finished_runs = run;
 }
@@ -159,8 +155,7 @@ static const struct ph_ward_calls run_calls = {
     .ended = ended,
 };
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void time_is_over(struct ph_alarm *alarm)
 {
@@ -169,29 +164,24 @@ static void time_is_over(struct ph_alarm *alarm)
     ph_ward_kill(&run->monitor->keeper, &run->ward);
 }
 
-struct ph_run *ph_run_create(struct ph_monitor *monitor, const char *path, const char *input,
-                             size_t length, uint64_t timeout_ms,
-                             void (*done)(void *arg, const struct ph_run_result *), void *arg)
+struct ph_run *ph_run_create(struct ph_monitor *monitor, const struct ph_run_request *request)
 {
     struct ph_run *run = ph_alloc(sizeof *run);
     run->monitor = monitor;
     run->ward.calls = &run_calls;
     run->source = (struct ph_source){.fd = -1, .ready = output_ready};
     run->timeout.ring = time_is_over;
-    run->path = ph_copy_text(path, strlen(path));
-    run->input = ph_copy_text(input, length);
-    run->length = length;
-    run->timeout_ms = timeout_ms;
-    run->done = done;
-    run->arg = arg;
+    run->request = *request;
+    run->path = ph_copy_text(request->path, strlen(request->path));
+    run->input = ph_copy_text(request->input, request->length);
     return run;
 }
 
 void ph_run_start(struct ph_run *run)
 {
     run->began_ms = ph_now_ms();
-    if (run->timeout_ms < UINT64_MAX - run->began_ms)
-        ph_alarm_set(&run->monitor->loop, &run->timeout, run->began_ms + run->timeout_ms);
+    if (run->request.timeout_ms < UINT64_MAX - run->began_ms)
+        ph_alarm_set(&run->monitor->loop, &run->timeout, run->began_ms + run->request.timeout_ms);
     ph_ward_start(&run->monitor->keeper, &run->ward);
 }
 

@@ -1,0 +1,242 @@
+#include "tui/keys.h"
+
+#include <string.h>
+
+#include "engine/base.h"
+
+static const struct ph_binding bindings[] = {
+    {PH_ACTION_DOWN,
+     {'j', PH_KEY_DOWN},
+     "j Down",
+     "down",
+     "next row",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_LISTS},
+    {PH_ACTION_UP, {'k', PH_KEY_UP}, "k Up", "up", "row before", NULL, PH_GROUP_MOVE, PH_IN_LISTS},
+    {PH_ACTION_PAGE_DOWN,
+     {PH_KEY_PAGE_DOWN, PH_CTRL('d')},
+     "PgDn ^D",
+     "page down",
+     "next page",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_LISTS},
+    {PH_ACTION_PAGE_UP,
+     {PH_KEY_PAGE_UP, PH_CTRL('u')},
+     "PgUp ^U",
+     "page up",
+     "page before",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_LISTS},
+    {PH_ACTION_TOP,
+     {'g', PH_KEY_HOME},
+     "g Home",
+     "top",
+     "first row",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_LISTS},
+    {PH_ACTION_BOTTOM,
+     {'G', PH_KEY_END},
+     "G End",
+     "bottom",
+     "last row",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_LISTS},
+    {PH_ACTION_VIEW, {'1'}, "1", "view overview", "overview", NULL, PH_GROUP_MOVE, PH_IN_ALL},
+    {PH_ACTION_VIEW + 1, {'2'}, "2", "view children", "children", NULL, PH_GROUP_MOVE, PH_IN_ALL},
+    {PH_ACTION_VIEW + 2, {'3'}, "3", "view moves", "moves", NULL, PH_GROUP_MOVE, PH_IN_ALL},
+    {PH_ACTION_VIEW + 3, {'4'}, "4", "view events", "event stream", NULL, PH_GROUP_MOVE, PH_IN_ALL},
+    {PH_ACTION_VIEW + 4, {'5'}, "5", "view hooks", "hooks", NULL, PH_GROUP_MOVE, PH_IN_ALL},
+    {PH_ACTION_VIEW + 5,
+     {'6'},
+     "6",
+     "view logs",
+     "logs of the child",
+     NULL,
+     PH_GROUP_MOVE,
+     PH_IN_ALL},
+    {PH_ACTION_HELP,
+     {'?', PH_KEY_F1},
+     "? F1",
+     "help keys",
+     "this page",
+     "Help",
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_FILTER,
+     {'/'},
+     "/",
+     "filter EXPR",
+     "rows for which EXPR holds",
+     "Filter",
+     PH_GROUP_FIND,
+     PH_IN_CHILDREN | PH_IN_EVENTS},
+    {PH_ACTION_COMMAND,
+     {':'},
+     ":",
+     "command",
+     "a command line",
+     "Command",
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_OPEN,
+     {PH_KEY_ENTER, '\n'},
+     "Enter",
+     "child ID",
+     "all about the row",
+     "Open",
+     PH_GROUP_FIND,
+     PH_IN_CHILDREN | PH_IN_EVENTS},
+    {PH_ACTION_SORT,
+     {'s'},
+     "s",
+     "sort",
+     "sort by the next column",
+     "Sort",
+     PH_GROUP_FIND,
+     PH_IN_CHILDREN},
+    {PH_ACTION_REVERSE,
+     {'r'},
+     "r",
+     "reverse",
+     "the other way round",
+     NULL,
+     PH_GROUP_FIND,
+     PH_IN_CHILDREN},
+    {PH_ACTION_FOLLOW,
+     {'f'},
+     "f",
+     "follow",
+     "stay with the newest row",
+     "Follow",
+     PH_GROUP_FIND,
+     PH_IN_EVENTS | PH_IN_LOGS},
+    {PH_ACTION_LOGS,
+     {'l'},
+     "l",
+     "logs ID",
+     "logs of the row",
+     "Logs",
+     PH_GROUP_FIND,
+     PH_IN_CHILDREN},
+    {PH_ACTION_STOP,
+     {'K'},
+     "K",
+     "stop ID",
+     "stop and remove; asks",
+     "Stop",
+     PH_GROUP_ACT,
+     PH_IN_CHILDREN},
+    {PH_ACTION_RESTART,
+     {'R'},
+     "R",
+     "restart ID",
+     "restart; asks",
+     "Restart",
+     PH_GROUP_ACT,
+     PH_IN_CHILDREN},
+    {PH_ACTION_SIGNAL,
+     {'S'},
+     "S",
+     "signal ID SIG",
+     "send a signal; asks",
+     "Signal",
+     PH_GROUP_ACT,
+     PH_IN_CHILDREN},
+    {PH_ACTION_PAUSE, {'Z'}, "Z", "pause", "freeze the screen", "Pause", PH_GROUP_META, PH_IN_ALL},
+    {PH_ACTION_OUTPUT,
+     {'o'},
+     "o",
+     "output",
+     "output of the last command",
+     NULL,
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_BACK,
+     {PH_KEY_ESCAPE, 'q'},
+     "Esc q",
+     "back",
+     "close, or the view before",
+     NULL,
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_REDRAW,
+     {PH_CTRL('l')},
+     "^L",
+     "redraw",
+     "paint all anew",
+     NULL,
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_CANCEL,
+     {PH_CTRL('c')},
+     "^C",
+     "cancel",
+     "end the command; twice: quit",
+     NULL,
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_SUSPEND,
+     {PH_CTRL('z')},
+     "^Z",
+     "suspend",
+     "back to the shell",
+     NULL,
+     PH_GROUP_META,
+     PH_IN_ALL},
+    {PH_ACTION_QUIT,
+     {'Q', PH_KEY_F10},
+     "Q F10",
+     "quit",
+     "leave the console",
+     "Quit",
+     PH_GROUP_META,
+     PH_IN_ALL},
+};
+
+static bool has_key(const struct ph_binding *binding, int key)
+{
+    for (size_t i = 0; i < PH_KEYS_OF_ACTION && binding->keys[i]; i++) {
+        if (binding->keys[i] == key)
+            return true;
+    }
+    return false;
+}
+
+enum ph_action ph_keys_action(int key, unsigned view)
+{
+    for (size_t i = 0; i < PH_COUNT_OF(bindings); i++) {
+        if ((bindings[i].views & 1u << view) && has_key(&bindings[i], key))
+            return bindings[i].action;
+    }
+    return PH_ACTION_NONE;
+}
+
+enum ph_action ph_keys_command(const char *text, unsigned view)
+{
+    for (size_t i = 0; i < PH_COUNT_OF(bindings); i++) {
+        if ((bindings[i].views & 1u << view) && !strcmp(bindings[i].command, text))
+            return bindings[i].action;
+    }
+    return PH_ACTION_NONE;
+}
+
+const struct ph_binding *ph_keys_at(unsigned index)
+{
+    return index < PH_COUNT_OF(bindings) ? &bindings[index] : NULL;
+}
+
+const char *ph_keys_group(enum ph_key_group group)
+{
+    static const char *const names[PH_GROUPS] = {
+        [PH_GROUP_MOVE] = "MOVE",
+        [PH_GROUP_FIND] = "FIND",
+        [PH_GROUP_ACT] = "ACT ON THE ROW",
+        [PH_GROUP_META] = "CONSOLE",
+    };
+    return names[group];
+}
