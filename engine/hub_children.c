@@ -178,7 +178,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, si
 
 static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
 {
-    bool equal = ph_spec_equal(ph_child_spec_rcu(child), job->spec);
+    bool equal = ph_spec_equal(ph_spec_asked(ph_child_spec_rcu(child)), job->spec);
     enum ph_state state = ph_child_state(child);
     if (job->options.if_exists == PH_IF_EXISTS_FAIL) {
         ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EEXISTS, "already exists");

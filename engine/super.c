@@ -368,7 +368,8 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
 {
     (void)call;
     struct ph_care *care = child->care;
-    bool again = atomic_load_explicit(&child->instance, memory_order_relaxed) > 1;
+    uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
+    bool again = instance > 1;
     set_state(hub, child, PH_STATE_RUNNING);
     if (care && care->restarting) {
         atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
@@ -376,9 +377,8 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->restarting = false;
     }
     hub->picture.starts++;
-    child->cause =
-        ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id, child->cause,
-                      "instance %u", atomic_load_explicit(&child->instance, memory_order_relaxed));
+    child->cause = ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id,
+                                 child->cause, again ? "instance %u" : "", instance);
     fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
     fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);

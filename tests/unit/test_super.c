@@ -211,7 +211,7 @@ static void reason_tells_a_short_window_exactly(void **state)
     crash_times(fake, "c", 1);
     fake_down(fake, "c", PH_EXIT_CODE, 3);
     assert_string_equal(fake_last(fake, "child_failed", "c")->text,
-                        "gave up after 1 restarts in 500 ms: exited with code 3");
+                        "gave up after 1 restart in 500 ms: exited with code 3");
 }
 
 /* Restarts older than the window are forgotten: a child that fails now and then
