@@ -63,6 +63,11 @@ finish()
         kill -KILL "$pid" 2>/dev/null
     done
     wait
+    # A sanitizer's report of a program in the background fails the test, whatever the program did.
+    if grep -qsE "ThreadSanitizer:|AddressSanitizer:|LeakSanitizer:|runtime error:" "$DIR"/*.log; then
+        cat "$DIR"/*.log >&2
+        status=1
+    fi
     rm -rf "$DIR"
     exit $status
 }

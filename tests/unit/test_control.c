@@ -162,7 +162,7 @@ static void only_stale_sockets_are_replaced(void **state)
     struct ph_control *control;
     struct ph_error error = {0};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char endpoint[112], lock[112];
+    char endpoint[160], lock[160];
     snprintf(address.sun_path, sizeof address.sun_path, "%s/stale", fixture->dir);
     snprintf(endpoint, sizeof endpoint, "ipc://%s", address.sun_path);
     snprintf(lock, sizeof lock, "%s.lock", address.sun_path);
