@@ -231,9 +231,14 @@ void ph_hooks_fire(struct ph_hub *hub, enum ph_hook hook, const char *fields)
             call_handler(hub, handler, fields);
 }
 
+bool ph_hooks_wanted_custom(const struct ph_hub *hub)
+{
+    return hub->hooks.custom != 0;
+}
+
 void ph_hooks_fire_custom(struct ph_hub *hub, const char *event, const char *fields)
 {
-    if (hub->hooks.custom == 0)
+    if (!ph_hooks_wanted_custom(hub))
         return;
     for (struct ph_hook_handler *handler = hub->hooks.handlers; handler; handler = handler->next)
         if (handler->hook < 0 && !handler->removing && strcmp(handler->name, event) == 0)
@@ -242,12 +247,13 @@ void ph_hooks_fire_custom(struct ph_hub *hub, const char *event, const char *fie
 
 /* ---- Altering ------------------------------------------------------------------------------ */
 
-/* The next alter handler behind `handler` (NULL: the first of all). */
+/* The next alter handler behind `handler` (NULL: the first of all). One that is late is passed over
+ * until it answers: a stuck handler holds up no child. */
 static struct ph_hook_handler *next_alter(const struct ph_hub *hub,
                                           const struct ph_hook_handler *handler)
 {
     struct ph_hook_handler *next = handler ? handler->next : hub->hooks.handlers;
-    while (next && (next->hook != PH_HOOK_CHILD_DATA_ALTER || next->removing))
+    while (next && (next->hook != PH_HOOK_CHILD_DATA_ALTER || next->removing || next->late))
         next = next->next;
     return next;
 }
@@ -277,7 +283,7 @@ bool ph_hooks_alter(struct ph_hub *hub, struct ph_child *child)
         ph_hooks_wanted(hub, PH_HOOK_CHILD_DATA_ALTER) ? next_alter(hub, NULL) : NULL;
     if (!first)
         return false;
-    alter_with(hub, first, child, ph_spec_get(ph_child_spec_rcu(child)));
+    alter_with(hub, first, child, ph_spec_get(ph_spec_asked(ph_child_spec_rcu(child))));
     return true;
 }
 
@@ -290,7 +296,10 @@ static void pass_on(struct ph_hub *hub, struct ph_hook_handler *handler, struct 
         alter_with(hub, next, child, spec);
         return;
     }
-    bool unchanged = ph_spec_equal(spec, ph_child_spec_rcu(child));
+    struct ph_spec *present = ph_child_spec_rcu(child);
+    bool unchanged = ph_spec_equal(spec, present);
+    if (!unchanged && !spec->asked && spec != ph_spec_asked(present))
+        spec->asked = ph_spec_get(ph_spec_asked(present));
     struct ph_super_call call = {
         .event = PH_SUPER_ALTERED,
         .spec = unchanged ? NULL : spec,
@@ -371,6 +380,23 @@ void ph_hooks_on_done(struct ph_hub *hub, struct ph_event *event)
     end_call(hub, handler, altered);
 }
 
+/* The children whose alter calls wait behind a late one go on without it. */
+static void pass_waiting_on(struct ph_hub *hub, struct ph_hook_handler *handler)
+{
+    struct ph_hook_call_waiting *call = handler->first->next;
+    handler->first->next = NULL;
+    handler->last = &handler->first->next;
+    while (call) {
+        struct ph_hook_call_waiting *next = call->next;
+        handler->waiting--;
+        handler->dropped++;
+        hub->hooks.busy--;
+        pass_on(hub, handler, call->child, ph_spec_get(call->spec));
+        destroy_call(call);
+        call = next;
+    }
+}
+
 /* The running call takes too long: its child goes on without it, its answer is still awaited. */
 static void late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
@@ -380,8 +406,10 @@ static void late(struct ph_hub *hub, struct ph_hub_timer *timer)
     snprintf(why, sizeof why, "no answer within %llu ms", (unsigned long long)handler->timeout_ms);
     note_failure(hub, handler, why);
     handler->late = true;
-    if (call->child)
-        pass_on(hub, handler, call->child, ph_spec_get(call->spec));
+    if (!call->child)
+        return;
+    pass_on(hub, handler, call->child, ph_spec_get(call->spec));
+    pass_waiting_on(hub, handler);
 }
 
 void ph_hooks_on_remove(struct ph_hub *hub, struct ph_event *event)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -21,7 +22,8 @@ struct ph_job {
     struct ph_spec *spec; /* of a start */
     const struct ph_kind *kind;
     struct ph_start_options options;
-    struct ph_ids changed_ids; /* what to stop when a start is rolled back */
+    struct ph_ids changed_ids; /* of a start: what runs now */
+    struct ph_ids begun_ids;   /* what to stop when a start is rolled back */
     bool failed, rolling_back;
     int signal;
 };
@@ -41,6 +43,7 @@ static void destroy_job(struct ph_job *job)
 {
     ph_ids_fini(&job->ids);
     ph_ids_fini(&job->changed_ids);
+    ph_ids_fini(&job->begun_ids);
     ph_spec_put(job->spec);
     ph_free(job);
 }
@@ -93,8 +96,8 @@ static void fire_with_ids(struct ph_hub *hub, enum ph_hook hook, const struct ph
 static void roll_back(struct ph_job *job)
 {
     ph_ids_fini(&job->ids);
-    job->ids = job->changed_ids;
-    job->changed_ids = (struct ph_ids){0};
+    job->ids = job->begun_ids;
+    job->begun_ids = (struct ph_ids){0};
     job->verb = PH_EVENT_STOP;
     job->cursor = 0;
     job->walked = job->ids.count == 0;
@@ -150,12 +153,23 @@ void ph_job_settle(struct ph_hub *hub, struct ph_job *job, const char *id, enum 
 
 /* ---- One child ----------------------------------------------------------------------------- */
 
+/* Notes what a roll-back has to stop: also what fails now and would be started again. */
+static bool note_begun(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    if (!job->options.rollback || ph_ids_add(&job->begun_ids, id, length) == 0)
+        return true;
+    ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, -ENOMEM, "no memory to note it for a roll-back");
+    return false;
+}
+
 static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     if (hub->picture.children >= PH_CHILDREN_MAX) {
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, "the hub has too many children");
         return;
     }
+    if (!note_begun(hub, job, id, length))
+        return;
     struct ph_child *child = ph_child_create(hub, job->kind, id, length, job->spec);
     int rc = ph_registry_publish(hub->registry, child);
     ph_assert(rc == 0); /* it was looked up in this step, and only steps write */
@@ -164,7 +178,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, si
 
 static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
 {
-    bool equal = ph_spec_equal(ph_child_spec_rcu(child), job->spec);
+    bool equal = ph_spec_equal(ph_spec_asked(ph_child_spec_rcu(child)), job->spec);
     enum ph_state state = ph_child_state(child);
     if (job->options.if_exists == PH_IF_EXISTS_FAIL) {
         ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EEXISTS, "already exists");
@@ -178,7 +192,7 @@ static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_chi
     } else if (child->kind != job->kind) {
         ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EREFUSED,
                       "exists as another kind of child: stop it first");
-    } else {
+    } else if (note_begun(hub, job, child->id, child->id_length)) {
         struct ph_super_call call = {
             .event = PH_SUPER_START,
             .job = job,
@@ -318,7 +332,8 @@ void ph_hub_on_start(struct ph_hub *hub, struct ph_event *event)
     job->options = event->start.options;
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
-    job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu children", count);
+    job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu %s", count,
+                               count == 1 ? "child" : "children");
     fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, &job->ids);
     maybe_grow(hub, hub->picture.children + count);
     begin_job(hub, job);
@@ -334,7 +349,7 @@ void ph_hub_on_target(struct ph_hub *hub, struct ph_event *event)
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
     job->cause = ph_hub_record(hub, ph_event_name(event->type), count == 1 ? first : "", 0,
-                               "%zu children", count);
+                               "%zu %s", count, count == 1 ? "child" : "children");
     begin_job(hub, job);
 }
 

@@ -110,6 +110,11 @@ int ph_module_load(struct ph_node *node, const char *path, struct ph_error *erro
     return ph_modules_load(node->modules, path, error);
 }
 
+int ph_module_add(struct ph_node *node, const struct ph_module *module, struct ph_error *error)
+{
+    return ph_modules_add(node->modules, module, error);
+}
+
 /* ---- Hubs ---------------------------------------------------------------------------------- */
 
 static struct ph_host *find_locked(struct ph_node *node, const char *name)

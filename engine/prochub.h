@@ -117,6 +117,10 @@ void ph_thread_leave(void);
  * with PH_EABI when it was built for another ABI, PH_EEXISTS when its name is taken. */
 PH_MUST_CHECK int ph_module_load(struct ph_node *, const char *path, struct ph_error *error);
 
+/* The same for a module of the program itself; it must outlive the node. */
+struct ph_module;
+PH_MUST_CHECK int ph_module_add(struct ph_node *, const struct ph_module *, struct ph_error *error);
+
 /* ---- Hubs ---------------------------------------------------------------------------------- */
 
 /* Creates a hub. `options` are KEY=VALUE texts with the keys of the hub options (docs/commands.md),

@@ -70,7 +70,7 @@ int ph_sched_worker(void);
 
 struct ph_sched_stats {
     unsigned workers, spares; /* threads now */
-    uint64_t runs, wakes, parks, slow;
+    uint64_t runs, parks, slow;
 };
 void ph_sched_stats(const struct ph_sched *, struct ph_sched_stats *);
 

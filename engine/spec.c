@@ -62,6 +62,7 @@ static void destroy(struct ph_spec *spec)
     free_texts(spec->tags, spec->tag_count);
     free_pairs(spec->env, spec->env_count);
     free_pairs(spec->meta, spec->meta_count);
+    ph_spec_put(spec->asked);
     ph_free(spec);
 }
 

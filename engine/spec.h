@@ -53,7 +53,16 @@ struct ph_spec {
     struct ph_pair *meta; /* sorted by key */
     size_t meta_count;
     char *on; /* nodes joined by commas, or NULL */
+
+    struct ph_spec
+        *asked; /* what this was altered from by hooks; NULL: it is as it was asked for */
 };
+
+/* The spec as a request asked for it, before the alter hooks. */
+static inline struct ph_spec *ph_spec_asked(struct ph_spec *spec)
+{
+    return spec->asked ? spec->asked : spec;
+}
 
 /* Text of a key's effective value for people and rows: false when the spec has no such key. Keys:
  * module args restart max_restarts max_seconds backoff backoff_max shutdown stop_signal cwd user

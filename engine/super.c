@@ -1,5 +1,6 @@
 #include "engine/super.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -7,8 +8,8 @@
 #include "engine/spec.h"
 
 enum {
-    KILL_WAIT_MS = 5000,     /* after the kill: then the request that waits is told */
-    RATE_BURST_US = 1000000, /* restarts that may come at once: those of one second */
+    KILL_WAIT_MS = 5000, /* after the kill: then the request that waits is told */
+    SECOND_US = 1000000,
 };
 
 /* A job that wants to know how this child's change ends. */
@@ -173,13 +174,18 @@ static void retire(struct ph_hub *hub, struct ph_child *child)
 
 /* ---- Launching ----------------------------------------------------------------------------- */
 
-static void start_instance(struct ph_hub *hub, struct ph_child *child)
+static void use_next_spec(struct ph_child *child)
 {
     struct ph_care *care = child->care;
-    if (care && care->next_spec) {
-        ph_child_replace_spec(child, care->next_spec);
-        care->next_spec = NULL;
-    }
+    if (!care || !care->next_spec)
+        return;
+    ph_child_replace_spec(child, care->next_spec);
+    care->next_spec = NULL;
+}
+
+static void start_instance(struct ph_hub *hub, struct ph_child *child)
+{
+    use_next_spec(child);
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
     atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
@@ -190,6 +196,7 @@ static void launch(struct ph_hub *hub, struct ph_child *child)
 {
     clear_deadline(hub, child);
     set_state(hub, child, PH_STATE_STARTING);
+    use_next_spec(child); /* the alter hooks are to see the new one */
     if (ph_hooks_alter(hub, child))
         care_of(child)->altering = true;
     else
@@ -227,6 +234,8 @@ static void forget_old_restarts(const struct ph_hub *hub, struct ph_care *care, 
     uint32_t old = 0;
     while (old < care->restart_count && care->restarts[old] + window_ms <= hub->now_ms)
         old++;
+    if (old == 0)
+        return; /* also when there is no array yet */
     care->restart_count -= old;
     memmove(care->restarts, care->restarts + old, care->restart_count * sizeof *care->restarts);
 }
@@ -256,25 +265,25 @@ static uint64_t backoff_delay(struct ph_hub *hub, const struct ph_spec *spec, ui
 }
 
 /* The hub's restart rate, as a generic cell rate algorithm (ITU-T I.371): how long this one waits.
+ * The restarts of one second may come at once: a tolerance of all slots of a second but the first.
  */
 static uint64_t rate_delay(struct ph_hub *hub)
 {
     if (hub->options.restart_rate == 0)
         return 0;
     uint64_t now_us = hub->now_ms * 1000;
+    uint64_t spacing_us = SECOND_US / hub->options.restart_rate;
+    uint64_t burst_us = SECOND_US - spacing_us;
     uint64_t slot = hub->restart_slot_us > now_us ? hub->restart_slot_us : now_us;
-    hub->restart_slot_us = slot + 1000000 / hub->options.restart_rate;
-    return slot - now_us <= RATE_BURST_US ? 0 : (slot - now_us - RATE_BURST_US) / 1000 + 1;
+    hub->restart_slot_us = slot + spacing_us;
+    return slot - now_us <= burst_us ? 0 : (slot - now_us - burst_us + 999) / 1000;
 }
 
-static void give_up(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
+static void give_up(struct ph_hub *hub, struct ph_child *child, const struct ph_exit *exit,
                     uint64_t cause)
 {
-    const struct ph_spec *spec = ph_child_spec_rcu(child);
     struct ph_text why = PH_TEXT_INIT;
-    ph_text_printf(&why, "gave up after %u restarts in %llu s: ", spec->max_restarts,
-                   (unsigned long long)(spec->max_seconds_ms / 1000));
-    ph_exit_describe(exit, &why);
+    ph_exit_reason(exit, true, &why);
     set_state(hub, child, PH_STATE_FAILED);
     hub->picture.gave_up++;
     child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
@@ -299,11 +308,13 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
         launch(hub, child);
         return;
     }
+    struct ph_text window = PH_TEXT_INIT;
+    ph_text_duration(&window, spec->max_seconds_ms);
     set_state(hub, child, PH_STATE_BACKOFF);
-    child->cause = ph_hub_record(hub, "child_backoff", child->id, cause,
-                                 "starts again in %llu ms (restart %u of %u in %llu s)",
-                                 (unsigned long long)delay, care->restart_count, spec->max_restarts,
-                                 (unsigned long long)(spec->max_seconds_ms / 1000));
+    child->cause = ph_hub_record(
+        hub, "child_backoff", child->id, cause, "starts again in %llu ms (restart %u of %u in %s)",
+        (unsigned long long)delay, care->restart_count, spec->max_restarts, ph_text_str(&window));
+    ph_text_fini(&window);
     set_deadline(hub, child, delay);
 }
 
@@ -324,6 +335,8 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
         return;
     }
     struct ph_care *care = care_of(child);
+    exit->restarts = spec->max_restarts;
+    exit->window_ms = spec->max_seconds_ms;
     publish_exit(hub, child, exit);
     settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
     ph_text_fini(&why);
@@ -356,7 +369,8 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
 {
     (void)call;
     struct ph_care *care = child->care;
-    bool again = atomic_load_explicit(&child->instance, memory_order_relaxed) > 1;
+    uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
+    bool again = instance > 1;
     set_state(hub, child, PH_STATE_RUNNING);
     if (care && care->restarting) {
         atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
@@ -364,9 +378,11 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->restarting = false;
     }
     hub->picture.starts++;
-    child->cause =
-        ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id, child->cause,
-                      "instance %u", atomic_load_explicit(&child->instance, memory_order_relaxed));
+    char which[32] = "";
+    if (again)
+        snprintf(which, sizeof which, "instance %u", instance);
+    child->cause = ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id,
+                                 child->cause, "%s", which);
     fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
     fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
@@ -522,18 +538,30 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
     set_deadline(hub, child, KILL_WAIT_MS);
 }
 
+/* One more request waits for the end. If the kill's time is over it is killed once more: whoever
+ * waits is told in the end. */
+static void await_end(struct ph_hub *hub, struct ph_child *child, struct ph_job *job)
+{
+    struct ph_care *care = child->care;
+    await(child, job);
+    if (!care->killed || ph_wheel_is_armed(&care->deadline.timer))
+        return;
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
         settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     child->care->again = false;
-    await(child, call->job);
+    await_end(hub, child, call->job);
 }
 
 static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
-        await(child, call->job);
+        await_end(hub, child, call->job);
     else
         ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING,
                       "is being stopped");

@@ -167,6 +167,13 @@ static size_t sequence_length(unsigned char lead, uint32_t *smallest, uint32_t *
     return 0;
 }
 
+void ph_text_duration(struct ph_text *text, uint64_t ms)
+{
+    bool whole = ms % 1000 == 0;
+    ph_text_printf(text, "%llu %s", (unsigned long long)(ms / (whole ? 1000 : 1)),
+                   whole ? "s" : "ms");
+}
+
 size_t ph_utf8_next(const char *text, size_t length, uint32_t *rune)
 {
     if (length == 0)

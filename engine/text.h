@@ -44,6 +44,9 @@ void ph_text_printable(struct ph_text *, const char *text, size_t length);
 /* RFC 3339 in UTC with milliseconds, from milliseconds since 1970: 2026-11-22T19:12:00.123Z */
 void ph_text_time(struct ph_text *, int64_t wall_ms);
 
+/* "10 s", or "1500 ms" when it is no whole number of seconds. */
+void ph_text_duration(struct ph_text *, uint64_t ms);
+
 /* The UTF-8 sequence at `text`: its length in bytes (1..4) and, if `rune` is not NULL, its code
  * point; 0 when it is malformed, overlong, a surrogate or cut off by `length`. */
 size_t ph_utf8_next(const char *text, size_t length, uint32_t *rune);

@@ -27,11 +27,14 @@ const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
     {.key = "meta", .type = PH_COLUMN_MAP, .wide = true},
     {.key = "since", .type = PH_COLUMN_TIME, .wide = true},
     {.key = "module", .type = PH_COLUMN_TEXT, .wide = true},
+    {.key = "reason", .type = PH_COLUMN_TEXT},
 };
 
 void ph_child_row_fini(struct ph_child_row *row)
 {
     ph_text_fini(&row->module);
+    ph_text_fini(&row->reason);
+    ph_text_fini(&row->last_exit);
     ph_text_fini(&row->program);
     ph_text_fini(&row->tags);
     ph_text_fini(&row->meta);
@@ -65,45 +68,25 @@ static uint64_t uptime_of(const struct ph_child_info *info, uint64_t now_ms)
     return now_ms - info->since_ms;
 }
 
-void ph_exit_words(const struct ph_exit *exit, char *words, size_t size)
-{
-    const char *core = exit->core ? " (core dumped)" : "";
-    const char *text = exit->text;
-    switch (exit->how) {
-    case PH_EXIT_CODE:
-        snprintf(words, size, "exited with code %d%s%s", exit->value, *text ? ": " : "", text);
-        return;
-    case PH_EXIT_SIGNAL:
-        snprintf(words, size, "killed by SIG%s%s%s%s", ph_signal_name(exit->value), core,
-                 *text ? ": " : "", text);
-        return;
-    case PH_EXIT_FAILED:
-        snprintf(words, size, "failed: %s", *text ? text : ph_error_text(exit->value));
-        return;
-    case PH_EXIT_EXEC:
-        snprintf(words, size, "could not be started: %s",
-                 *text ? text : ph_error_text(exit->value > 0 ? -exit->value : exit->value));
-        return;
-    }
-}
-
 static void read_exit_rcu(struct ph_child_row *row, const struct ph_child *child)
 {
     /* Acquire: pairs with the hub's release when it publishes how the instance ended. */
     const struct ph_exit *exit = atomic_load_explicit(
         &((struct ph_child *)(uintptr_t)child)->last_exit, memory_order_acquire);
-    row->last_exit[0] = '\0';
     row->last_exit_ms = 0;
     if (!exit)
         return;
-    ph_exit_words(exit, row->last_exit, sizeof row->last_exit);
+    ph_exit_describe(exit, &row->last_exit);
     row->last_exit_ms = exit->now_ms;
+    if (row->info.state == PH_STATE_FAILED || row->info.state == PH_STATE_BACKOFF)
+        ph_exit_reason(exit, row->info.state == PH_STATE_FAILED, &row->reason);
 }
 
 void ph_child_row_read_rcu(struct ph_child_row *row, const struct ph_child *child)
 {
     const struct ph_spec *spec = ph_child_spec_rcu(child);
-    struct ph_text *texts[] = {&row->module, &row->program, &row->tags, &row->meta, &row->spec};
+    struct ph_text *texts[] = {&row->module, &row->program, &row->tags,     &row->meta,
+                               &row->spec,   &row->reason,  &row->last_exit};
     for (size_t i = 0; i < PH_COUNT_OF(texts); i++)
         ph_text_clear(texts[i]);
     ph_child_inspect_rcu(child, &row->info);
@@ -153,6 +136,7 @@ void ph_child_row_put(struct ph_rows *rows, const struct ph_child_row *row)
     ph_rows_text(rows, ph_text_str(&row->meta), row->meta.length);
     ph_rows_time(rows, ph_wall_ms() - (int64_t)ph_now_ms() + (int64_t)row->info.since_ms);
     put_or_null(rows, &row->module);
+    put_or_null(rows, &row->reason);
 }
 
 /* ---- The fields of EXPR -------------------------------------------------------------------- */

@@ -27,8 +27,9 @@ struct ph_child_row {
     char node[65];
     char epoch[96];
     struct ph_text module, program, tags, meta, spec;
-    uint64_t uptime_ms;  /* of the running instance; UINT64_MAX: none runs */
-    char last_exit[320]; /* in words, "" when it never ended */
+    struct ph_text reason;    /* why it failed or waits, "" otherwise */
+    struct ph_text last_exit; /* in words, "" when it never ended */
+    uint64_t uptime_ms;       /* of the running instance; 0: none runs */
     uint64_t last_exit_ms;
 };
 
@@ -41,12 +42,8 @@ void ph_child_row_read_rcu(struct ph_child_row *, const struct ph_child *);
 bool ph_child_row_find(struct ph_child_row *, struct ph_hub *, const char *id, size_t length);
 
 /* The columns that `children` and `child` begin with, and their values in that order. */
-enum { PH_CHILD_COLUMNS = 14 };
+enum { PH_CHILD_COLUMNS = 15 };
 extern const struct ph_column ph_child_columns[PH_CHILD_COLUMNS];
 void ph_child_row_put(struct ph_rows *, const struct ph_child_row *);
-
-/* How an instance ended, in words: "exited with code 3", "killed by SIGKILL". */
-struct ph_exit;
-void ph_exit_words(const struct ph_exit *, char *words, size_t size);
 
 #endif

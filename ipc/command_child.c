@@ -70,14 +70,14 @@ static void put_detail(struct ph_session *session, struct ph_rows *rows,
     read_process(session->hub, row->info.id, &process);
     put_placements(&placements, row);
     ph_history_json(session->hub, row->info.id, CHILD_HISTORY, &history);
-    if (row->last_exit[0])
+    if (row->last_exit.length)
         ph_text_time(&time, ph_wall_of(row->last_exit_ms));
     ph_rows_uint(rows, row->info.instance);
     put_str_or_null(rows, ph_text_str(&row->program));
     ph_rows_str(rows, ph_text_str(&row->spec));
     ph_rows_str(rows, placements.data);
     ph_rows_str(rows, "this is the only node");
-    put_str_or_null(rows, row->last_exit);
+    put_str_or_null(rows, ph_text_str(&row->last_exit));
     put_str_or_null(rows, ph_text_str(&time));
     put_str_or_null(rows, process.status);
     ph_rows_bool(rows, row->info.pid ? process.ready : row->info.state == PH_STATE_RUNNING);

@@ -125,7 +125,6 @@ static void put_scheduler(struct ph_text *out, const struct ph_sched *sched)
     json_number(out, "workers", stats.workers);
     json_number(out, "spares", stats.spares);
     json_number(out, "runs", stats.runs);
-    json_number(out, "wakes", stats.wakes);
     json_number(out, "parks", stats.parks);
     json_number(out, "slow", stats.slow);
     ph_text_put(out, "}");

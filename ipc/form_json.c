@@ -113,7 +113,7 @@ const struct ph_row_form ph_row_jsonl = {
 static void separate(struct ph_rows *rows)
 {
     if (!rows->single)
-        ph_text_put(&rows->out, rows->rows == 0 ? "[" : ",\n");
+        ph_text_put(&rows->out, rows->rows == 0 ? "[" : ",");
 }
 
 static void value_cell(struct ph_rows *rows, const struct ph_column *column,

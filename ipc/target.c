@@ -8,17 +8,9 @@
 #include "engine/host.h"
 #include "engine/node.h"
 #include "engine/spec.h"
-#include "engine/text.h"
 #include "ipc/child_row.h"
 
 enum { SECTION_IDS = 1024 }; /* named ids that one read section looks up */
-
-enum matcher_type { MATCH_ALL, MATCH_GLOB, MATCH_TAG };
-
-struct ph_matcher {
-    enum matcher_type type;
-    const char *text;
-};
 
 static size_t digits_at(const char *text, size_t *zeros)
 {
@@ -72,96 +64,47 @@ int ph_natural_compare(const char *a, const char *b)
     return strcmp(whole_a, whole_b); /* 07 and 7 are equal numbers, not equal texts */
 }
 
-static const char *skip_character(const char *text)
-{
-    size_t length = ph_utf8_next(text, strlen(text), NULL);
-    return text + (length ? length : 1);
-}
-
-bool ph_glob_matches(const char *glob, const char *text)
-{
-    const char *star = NULL, *resume = NULL;
-    while (*text) {
-        if (*glob == '*') {
-            star = ++glob;
-            resume = text;
-        } else if (*glob == '?') {
-            glob++;
-            text = skip_character(text);
-        } else if (*glob == *text) {
-            glob++;
-            text++;
-        } else if (star) {
-            glob = star; /* let the last star take one byte more */
-            text = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (*glob == '*')
-        glob++;
-    return !*glob;
-}
-
 /* ---- Reading the words ---------------------------------------------------------------------- */
 
-static int error_at(struct ph_script_error *error, const struct ph_word *word, int code)
-{
-    error->line = word->line;
-    error->column = word->column;
-    error->error.code = code;
-    return code;
-}
-
-static void add_matcher(struct ph_target *target, enum matcher_type type, const char *text)
-{
-    target->matchers[target->matcher_count++] = (struct ph_matcher){.type = type, .text = text};
-}
-
-static int add_node(struct ph_target *target, const struct ph_word *word,
-                    struct ph_script_error *error)
+static int check_node(const struct ph_target *target, const struct ph_word *word, const char *name,
+                      struct ph_script_error *error)
 {
     const char *self = ph_host_of(target->hub)->node->name;
-    if (strcmp(word->text + 5, self) != 0) {
-        ph_error_set(&error->error, PH_ENOTFOUND, "there is no node %s; the only node is %s",
-                     word->text + 5, self);
-        return error_at(error, word, PH_ENOTFOUND);
-    }
-    add_matcher(target, MATCH_ALL, NULL);
-    return 0;
+    if (strcmp(name, self) == 0)
+        return 0;
+    return ph_word_refuse(word, error, PH_ENOTFOUND, "there is no node %s; the only node is %s",
+                          ph_word_shown(word).text, self);
 }
 
-static int add_ids(struct ph_target *target, const struct ph_word *word,
+static int add_ids(struct ph_target *target, const struct ph_word *word, enum ph_target_form form,
                    struct ph_script_error *error)
 {
-    int rc;
-    if (word->quoted) {
-        rc = ph_ids_add(&target->ids, word->text, word->length);
-        if (rc < 0)
-            ph_error_set(&error->error, rc, "'%.64s' is no id: 1 to 255 bytes without spaces",
-                         word->text);
-    } else {
-        rc = ph_ids_add_range(&target->ids, word->text, &error->error);
-    }
-    return rc < 0 ? error_at(error, word, rc) : 0;
+    struct ph_error said = {0};
+    int rc = form == PH_TARGET_ID ? ph_ids_add(&target->ids, word->text, word->length)
+                                  : ph_ids_add_range(&target->ids, word->text, &said);
+    if (rc == 0)
+        return 0;
+    return ph_word_refuse(word, error, rc, "%s",
+                          said.text[0]      ? said.text
+                          : rc == PH_EUSAGE ? "an id is 1 to 255 bytes without spaces"
+                                            : ph_error_text(rc));
 }
 
 static int add_word(struct ph_target *target, const struct ph_word *word,
                     struct ph_script_error *error)
 {
-    if (word->quoted)
-        return add_ids(target, word, error);
-    if (strcmp(word->text, "all") == 0)
-        add_matcher(target, MATCH_ALL, NULL);
-    else if (strncmp(word->text, "tag:", 4) == 0)
-        add_matcher(target, MATCH_TAG, word->text + 4);
-    else if (strncmp(word->text, "node:", 5) == 0)
-        return add_node(target, word, error);
-    else if (strpbrk(word->text, "*?"))
-        add_matcher(target, MATCH_GLOB, word->text);
-    else
-        return add_ids(target, word, error);
-    return 0;
+    struct ph_target_word *matcher = &target->matchers[target->matcher_count];
+    int rc = ph_target_word_read(word, matcher, error);
+    if (rc < 0)
+        return rc;
+    if (matcher->form == PH_TARGET_ID || matcher->form == PH_TARGET_RANGE)
+        return add_ids(target, word, matcher->form, error);
+    if (matcher->form == PH_TARGET_NODE) {
+        rc = check_node(target, word, matcher->text, error);
+        matcher->form = PH_TARGET_ALL; /* all children are on the only node */
+    }
+    target->matcher_count += rc == 0;
+    return rc;
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -200,7 +143,7 @@ int ph_target_init(struct ph_target *target, struct ph_hub *hub, const struct ph
         }
     }
     if (count == 0)
-        add_matcher(target, MATCH_ALL, NULL);
+        target->matchers[target->matcher_count++].form = PH_TARGET_ALL;
     target->sorted = sort_ids(&target->ids, &target->ids.count);
     return 0;
 }
@@ -224,17 +167,11 @@ struct walk {
     bool stopped;
 };
 
-static bool matches(const struct ph_matcher *matcher, const struct ph_child *child)
+static bool matches(const struct ph_target_word *matcher, const struct ph_child *child)
 {
-    switch (matcher->type) {
-    case MATCH_ALL:
-        return true;
-    case MATCH_GLOB:
-        return ph_glob_matches(matcher->text, child->id);
-    case MATCH_TAG:
+    if (matcher->form == PH_TARGET_TAG)
         return ph_spec_has_tag(ph_child_spec_rcu(child), matcher->text);
-    }
-    return false;
+    return ph_target_word_matches(matcher, child->id, child->id_length);
 }
 
 static bool matches_any(const struct ph_target *target, const struct ph_child *child)

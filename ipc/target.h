@@ -15,13 +15,12 @@
 #include "engine/registry.h"
 #include "ipc/expr.h"
 #include "ipc/script.h"
-
-struct ph_matcher;
+#include "ipc/target_word.h"
 
 struct ph_target {
     struct ph_hub *hub;
     const struct ph_expr *where;
-    struct ph_matcher *matchers; /* of all words that are no ids */
+    struct ph_target_word *matchers; /* of all words that are no ids */
     size_t matcher_count;
     struct ph_ids ids; /* of the words that are: sorted, no duplicates */
     const char **sorted;
@@ -44,8 +43,5 @@ PH_MUST_CHECK int ph_target_ids(const struct ph_target *, struct ph_ids *ids);
 
 /* Order in which people count: w-2 < w-10. Total: equal only for equal texts. */
 int ph_natural_compare(const char *a, const char *b);
-
-/* Does `text` match the glob (`*` any bytes, `?` one character)? */
-bool ph_glob_matches(const char *glob, const char *text);
 
 #endif

@@ -59,6 +59,17 @@ void ph_kind_note(struct ph_child *child, const char *type, const char *text)
     ph_host_post_system(ph_host_of(child->hub), event);
 }
 
+void ph_exit_reason(const struct ph_exit *exit, bool gave_up, struct ph_text *out)
+{
+    if (gave_up) {
+        ph_text_printf(out, "gave up after %u restart%s in ", exit->restarts,
+                       exit->restarts == 1 ? "" : "s");
+        ph_text_duration(out, exit->window_ms);
+        ph_text_put(out, ": ");
+    }
+    ph_exit_describe(exit, out);
+}
+
 void ph_exit_describe(const struct ph_exit *exit, struct ph_text *out)
 {
     static const struct ph_exit fine = {.how = PH_EXIT_CODE};

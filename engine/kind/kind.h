@@ -33,7 +33,9 @@ struct ph_exit {
     enum ph_exit_how how;
     int value;
     bool core;
-    char text[200]; /* more for people: path and errno, the module's ph_fail text; may be "" */
+    uint32_t restarts;  /* set by the hub: how many restarts it grants … */
+    uint64_t window_ms; /* … in which time */
+    char text[200];     /* more for people: path and errno, the module's ph_fail text; may be "" */
 };
 
 /* A message on its way to a child. Allocated by ph_message_box_create, owned by whoever holds
@@ -80,6 +82,10 @@ extern const struct ph_kind ph_kind_module, ph_kind_process;
 /* "exited with code 3", "killed by SIGKILL", "handler failed (-5): why": for people. NULL: code 0.
  */
 void ph_exit_describe(const struct ph_exit *, struct ph_text *out);
+
+/* Why a child that failed or waits is where it is: the same, with the restarts when it was given
+ * up. */
+void ph_exit_reason(const struct ph_exit *, bool gave_up, struct ph_text *out);
 
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */
 void ph_kind_up(struct ph_child *, uint32_t instance);

@@ -25,6 +25,8 @@ struct ph_modules {
     size_t count; /* the first `count` entries are constant; read and grown under the lock */
 };
 
+static const char own_module[] = "a module of the program"; /* where errors have no path */
+
 static const struct ph_module *const built_in[] = {
     &ph_module_counter, &ph_module_kv, &ph_module_echo, &ph_module_crash, &ph_module_blob,
 };
@@ -93,11 +95,12 @@ static int check_module(const struct ph_module *module, const char *path, struct
 static int add_locked(struct ph_modules *modules, const struct ph_module *module, const char *path,
                       struct ph_error *error)
 {
+    const char *what = *path ? path : own_module;
     if (find_locked(modules, module->name))
-        return ph_error_set(error, PH_EEXISTS, "%s: a module named %s is known already", path,
+        return ph_error_set(error, PH_EEXISTS, "%s: a module named %s is known already", what,
                             module->name);
     if (modules->count == MODULES_MAX)
-        return ph_error_set(error, PH_ELIMIT, "%s: %d modules are loaded already", path,
+        return ph_error_set(error, PH_ELIMIT, "%s: %d modules are loaded already", what,
                             MODULES_MAX);
     modules->entries[modules->count++] = (struct entry){
         .module = module,
@@ -121,19 +124,33 @@ static int open_object(const char *path, void **object, const struct ph_module *
     return ph_error_set(error, PH_EABI, "%s: exports no `prochub_module`", path);
 }
 
+/* Checks it and adds it. `path` is "" for one of the program itself. */
+static int admit(struct ph_modules *modules, const struct ph_module *module, const char *path,
+                 struct ph_error *error)
+{
+    int rc = check_module(module, *path ? path : own_module, error);
+    if (rc)
+        return rc;
+    pthread_mutex_lock(&modules->lock);
+    rc = add_locked(modules, module, path, error);
+    pthread_mutex_unlock(&modules->lock);
+    return rc;
+}
+
+int ph_modules_add(struct ph_modules *modules, const struct ph_module *module,
+                   struct ph_error *error)
+{
+    return admit(modules, module, "", error);
+}
+
 int ph_modules_load(struct ph_modules *modules, const char *path, struct ph_error *error)
 {
-    void *object;
+    void *object = NULL;
     const struct ph_module *module;
     int rc = open_object(path, &object, &module, error);
     if (rc)
         return rc;
-    rc = check_module(module, path, error);
-    if (rc == 0) {
-        pthread_mutex_lock(&modules->lock);
-        rc = add_locked(modules, module, path, error);
-        pthread_mutex_unlock(&modules->lock);
-    }
+    rc = admit(modules, module, path, error);
     if (rc)
         dlclose(object); /* a loaded one stays: its code may run as long as the node */
     return rc;

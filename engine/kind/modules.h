@@ -21,8 +21,11 @@ void ph_modules_destroy(struct ph_modules *);
 PH_MUST_CHECK int ph_modules_find(struct ph_modules *, const char *name,
                                   const struct ph_module **module, struct ph_error *error);
 PH_MUST_CHECK int ph_modules_load(struct ph_modules *, const char *path, struct ph_error *error);
+/* One of the program itself; it must outlive the modules. */
+PH_MUST_CHECK int ph_modules_add(struct ph_modules *, const struct ph_module *,
+                                 struct ph_error *error);
 
-/* In order of loading. `path` is "" for built-in ones. */
+/* In order of loading. `path` is "" for built-in ones and those of the program. */
 void ph_modules_each(struct ph_modules *,
                      void (*fn)(void *arg, const struct ph_module *, const char *path), void *arg);
 

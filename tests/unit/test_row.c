@@ -91,7 +91,7 @@ static void json_is_one_array(void **state)
                 "[{\"t\":\"child\",\"id\":\"web-1\",\"restarts\":3,\"up\":true,"
                 "\"since\":\"1970-01-01T00:00:01.500Z\",\"uptime_ms\":80000,"
                 "\"state_bytes\":1572864,\"pid\":4711,\"tags\":[\"a\",\"b,c\"],"
-                "\"meta\":{\"k\":\"v\",\"l\":\"\"},\"raw\":{\"x\":[1,2]}},\n"
+                "\"meta\":{\"k\":\"v\",\"l\":\"\"},\"raw\":{\"x\":[1,2]}},"
                 "{\"t\":\"child\",\"id\":\"\xe6\xbc\xa2\\u0009\\\\\\u001b\",\"restarts\":12345,"
                 "\"up\":false,\"since\":\"1970-01-01T00:00:00.000Z\",\"uptime_ms\":250,"
                 "\"state_bytes\":100,\"pid\":null,\"tags\":[],\"meta\":{},\"raw\":null}]\n");
@@ -262,7 +262,7 @@ static void flushed_rows_are_seen(void **state)
                  "{\"t\":\"event\",\"seq\":22}\n"},
         {.form = PH_FORM_JSON,
          .flushed = "[{\"t\":\"event\",\"seq\":1}",
-         .text = "[{\"t\":\"event\",\"seq\":1},\n{\"t\":\"gap\",\"lost\":5},\n"
+         .text = "[{\"t\":\"event\",\"seq\":1},{\"t\":\"gap\",\"lost\":5},"
                  "{\"t\":\"event\",\"seq\":22}]\n"},
     };
     for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {
