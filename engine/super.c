@@ -1,5 +1,6 @@
 #include "engine/super.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -377,8 +378,11 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->restarting = false;
     }
     hub->picture.starts++;
+    char which[32] = "";
+    if (again)
+        snprintf(which, sizeof which, "instance %u", instance);
     child->cause = ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id,
-                                 child->cause, again ? "instance %u" : "", instance);
+                                 child->cause, "%s", which);
     fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
     fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);

@@ -12,7 +12,8 @@
 
 static int target_error(struct ph_session *session, const struct ph_script_error *error)
 {
-    ph_say_error(session->sink, session->form, session->script, error->line, error->column,
+    ph_say_error(session->sink, session->form,
+                 (struct ph_position){session->script, error->line, error->column},
                  error->error.code, error->error.text);
     return error->error.code;
 }

@@ -74,7 +74,7 @@ static uint64_t tag_of(const struct children *children, uint64_t offset)
     return children->generation << OFFSET_BITS | offset;
 }
 
-/* The slot's data, if it is what filter and order ask for now. */
+/* The slot's data, if filter and order are still what they were for it. */
 static const struct ph_data *fresh(const struct ph_model *model, const struct children *children,
                                    enum ph_slot slot)
 {

@@ -32,17 +32,35 @@ static int on_property(VTermProp property, VTermValue *value, void *arg)
     return 1;
 }
 
+/* The sanitizers' settings go on to the program. */
+static void pass_on(const char **environment, size_t count)
+{
+    static const char *const names[] = {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+                                        "UBSAN_OPTIONS"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && count + 1 < ARGUMENTS_MAX; i++) {
+        const char *value = getenv(names[i]);
+        char *word = NULL;
+        if (value && asprintf(&word, "%s=%s", names[i], value) > 0)
+            environment[count++] = word;
+    }
+}
+
 static void run_program(const char *const *environment, const char *const *arguments)
 {
     char path[512];
     const char *argv[ARGUMENTS_MAX] = {"prochub"};
     const char *build = getenv("PH_BUILD_DIR");
+    const char *passed[ARGUMENTS_MAX] = {NULL};
     const struct rlimit none = {0};
+    size_t count = 0;
+    for (; environment[count] && count + 1 < ARGUMENTS_MAX; count++)
+        passed[count] = environment[count];
+    pass_on(passed, count);
     snprintf(path, sizeof path, "%s/prochub", build ? build : "build");
     for (size_t i = 0; arguments[i] && i + 2 < ARGUMENTS_MAX; i++)
         argv[i + 1] = arguments[i];
     setrlimit(RLIMIT_CORE, &none);
-    execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)environment);
+    execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)passed);
     _exit(127);
 }
 
