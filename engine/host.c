@@ -28,6 +28,7 @@ static void free_pictures(struct rcu_head *head)
         ph_free(picture);
         picture = next;
     }
+    ph_rcu_callback_end();
 }
 
 static void free_retired(struct ph_host *host)

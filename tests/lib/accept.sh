@@ -35,6 +35,10 @@ fail()
         echo "--- ${file##*/} (its end)" >&2
         tail -c 3000 "$file" | cat -v >&2
     done
+    if [ -n "${PH_KEEP:-}" ]; then
+        echo "everything is kept as it is: $dir" >&2
+        trap - EXIT
+    fi
     exit 1
 }
 trap 'fail "a command ended with $?: $BASH_COMMAND"' ERR
