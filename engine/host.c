@@ -372,8 +372,12 @@ void ph_host_put(struct ph_host *host)
 
 void ph_host_post_system(struct ph_host *host, struct ph_event *event)
 {
+    /* Once it is queued the hub may handle the event, end and be freed by its worker: the section
+     * keeps the host until it was woken (its destruction waits for a grace period). */
+    ph_rcu_enter();
     ph_queue_push(&host->queue, &event->link);
     ph_sched_wake(host->node->sched, &host->actor);
+    ph_rcu_exit();
 }
 
 int ph_host_post(struct ph_host *host, struct ph_event *event)
