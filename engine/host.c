@@ -282,12 +282,12 @@ static bool run_host(struct ph_actor *actor)
         timed_submit(host, event, &now_ns);
         done++;
     }
-    if (done)
-        end_batch(host);
     if (host->hub.stopped && !host->gone) {
         host->gone = true;
-        ph_node_forget(host->node, host);
+        ph_node_forget(host->node, host); /* before its stop is answered: the name is free then */
     }
+    if (done)
+        end_batch(host);
     /* An alarm that fired is no longer set, whatever the deadline says. */
     if (host->alarm_ms <= now_ns / 1000000)
         host->alarm_ms = PH_NEVER;

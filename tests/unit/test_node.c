@@ -91,6 +91,23 @@ static void name_of_a_hub_is_taken_once(void **state)
     real_end(hub, node);
 }
 
+/* When the stop of a hub is done the hub is gone: its name is free. */
+static void name_is_free_when_the_stop_is_done(void **state)
+{
+    (void)state;
+    struct ph_node *node = real_node(1);
+    for (unsigned i = 0; i < 200; i++) {
+        struct ph_hub *hub = real_hub(node, "again", "");
+        struct ph_op *op;
+        struct ph_error error = {0};
+        assert_int_equal(ph_hub_stop(hub, &op, &error), 0);
+        assert_int_equal(real_finish(op), 0);
+        assert_null(ph_hub_get(node, "again"));
+        ph_hub_put(hub);
+    }
+    ph_node_destroy(node);
+}
+
 /* The number of hubs is bounded; a hub that ended makes room. */
 static void too_many_hubs_are_refused(void **state)
 {
@@ -358,6 +375,7 @@ int main(void)
         cmocka_unit_test(hubs_and_nodes_live_side_by_side),
         cmocka_unit_test(bad_names_are_refused),
         cmocka_unit_test(name_of_a_hub_is_taken_once),
+        cmocka_unit_test(name_is_free_when_the_stop_is_done),
         cmocka_unit_test(too_many_hubs_are_refused),
         cmocka_unit_test(errors_of_hub_options_name_the_key),
         cmocka_unit_test(node_ends_with_children_running),
