@@ -171,6 +171,25 @@ static void node_ends_with_children_running(void **state)
     assert_int_equal(errno, ESRCH);
 }
 
+/* Only NULL releases all locks: a name that cannot be one is refused. */
+static void unlock_of_a_bad_name_is_no_unlock_of_all(void **state)
+{
+    (void)state;
+    struct ph_node *node = real_node(1);
+    struct ph_hub *hub = real_hub(node, "h", "");
+    struct ph_op *op;
+    struct ph_status status;
+    const struct ph_lock_options lock = {.name = "mine"};
+    assert_int_equal(ph_lock(hub, &lock, &op), 0);
+    assert_int_equal(real_finish(op), 0);
+    assert_int_equal(ph_unlock(hub, "", &op), PH_EUSAGE);
+    assert_int_equal(ph_unlock(hub, "a b", &op), PH_EUSAGE);
+    ph_status(hub, &status);
+    assert_int_equal(status.locks, 1);
+    assert_int_equal(ph_unlock(hub, NULL, NULL), 0);
+    real_end(hub, node);
+}
+
 /* ---- A hub that is held up, handlers that block -------------------------------------------- */
 
 /* Blocks whoever comes in until it is let go. */
@@ -379,6 +398,7 @@ int main(void)
         cmocka_unit_test(too_many_hubs_are_refused),
         cmocka_unit_test(errors_of_hub_options_name_the_key),
         cmocka_unit_test(node_ends_with_children_running),
+        cmocka_unit_test(unlock_of_a_bad_name_is_no_unlock_of_all),
         cmocka_unit_test(readers_and_messages_go_on_while_a_hub_is_held_up),
         cmocka_unit_test(deadlines_and_calls_are_in_time_while_handlers_block),
         cmocka_unit_test(hubs_end_while_their_children_report),
