@@ -39,7 +39,7 @@ expect_code 5 attach 'start never ready=notify timeout=200ms -- /bin/sleep 1000'
 expect_code 0 attach 'assert child never state = starting' 'stop never'
 
 # Signals reach the main process.
-attach "start sig -- /bin/sh -c 'trap \"echo got\" USR1; while :; do sleep 0.05; done'" >/dev/null
+attach "start sig -- /bin/sh -c 'trap \"echo got\" USR1; while :; do /bin/sleep 0.05; done'" >/dev/null
 attach 'signal sig USR1' >/dev/null || fail "signal"
 eventually sh -c "\"$PROCHUB\" attach -e 'logs sig' | grep -q got"
 expect_code 2 attach 'signal sig NOSIGNAL'
