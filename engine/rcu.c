@@ -98,8 +98,8 @@ void ph_rcu_synchronize(void)
 }
 
 #ifdef PH_TSAN
-/* ThreadSanitizer does not see that the barrier comes after what callbacks did. One more callback, on
- * the same thread and behind them, says so. */
+/* ThreadSanitizer does not see that the barrier comes after what callbacks did. One more callback,
+ * on the same thread and behind them, says so. */
 static void mark(struct rcu_head *head)
 {
     PH_TSAN_RELEASE(head);
