@@ -224,7 +224,7 @@ void ph_sched_wake(struct ph_sched *sched, struct ph_actor *actor)
     /* acq_rel: what the caller did before is seen by the run that clears WOKEN. */
     unsigned before =
         atomic_fetch_or_explicit(&actor->state, ACTOR_BUSY | ACTOR_WOKEN, memory_order_acq_rel);
-    if (before & ACTOR_BUSY)
+    if (before & (ACTOR_BUSY | ACTOR_DEAD))
         return;
     enqueue(sched, actor);
 }

@@ -16,7 +16,8 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-enum { CONTROL_START = 1, CONTROL_STOP = 2 };
+/* START, STOP: what the hub asks for. LIVE: there is an instance whose end was not reported yet. */
+enum { CONTROL_START = 1, CONTROL_STOP = 2, CONTROL_LIVE = 4 };
 
 /* Timers of an instance that uses some. */
 struct timers {
@@ -72,8 +73,17 @@ static void drop_timers(struct module_child *self)
     self->timers = NULL;
 }
 
+/* The last word about an instance: its hub may be gone right afterwards. */
+static void report_down(struct module_child *self, const struct ph_exit *exit)
+{
+    /* Release: whoever still sees LIVE in a read section finds the hub there; see slow. */
+    atomic_fetch_and_explicit(&self->control, ~(unsigned)CONTROL_LIVE, memory_order_release);
+    ph_kind_down(self->child, instance_of(self), exit);
+}
+
 static void begin(struct module_child *self)
 {
+    atomic_fetch_or_explicit(&self->control, CONTROL_LIVE, memory_order_relaxed);
     struct ph_exit exit = {.how = PH_EXIT_EXEC};
     struct ph_context context = {.self = self};
     struct ph_error error = {0};
@@ -96,7 +106,7 @@ static void begin(struct module_child *self)
     exit.value = rc;
     if (rc) {
         drop_timers(self);
-        ph_kind_down(self->child, instance_of(self), &exit);
+        report_down(self, &exit);
         return;
     }
     self->module = module;
@@ -114,7 +124,7 @@ static void end(struct module_child *self, const struct ph_exit *exit)
     drop_timers(self); /* terminate may have set one */
     self->module = NULL;
     self->state = NULL;
-    ph_kind_down(self->child, instance_of(self), exit);
+    report_down(self, exit);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -194,7 +204,8 @@ static bool handle_timers(struct module_child *self)
 
 static void obey(struct module_child *self)
 {
-    unsigned control = atomic_exchange_explicit(&self->control, 0, memory_order_acq_rel);
+    unsigned control =
+        atomic_fetch_and_explicit(&self->control, (unsigned)CONTROL_LIVE, memory_order_acq_rel);
     switch (control & (CONTROL_START | CONTROL_STOP)) {
     case CONTROL_START:
         begin(self);
@@ -204,7 +215,7 @@ static void obey(struct module_child *self)
             end(self, NULL);
         break;
     case CONTROL_START | CONTROL_STOP:
-        ph_kind_down(self->child, instance_of(self), NULL);
+        report_down(self, NULL);
         break;
     default:
         break;
@@ -245,7 +256,11 @@ static void slow(struct ph_actor *actor, uint64_t ms)
     char text[96];
     snprintf(text, sizeof text, "a handler has been running for %llu ms; a spare worker stepped in",
              (unsigned long long)ms);
-    ph_kind_note(self->child, "handler_slow", text);
+    /* On the watchdog's thread: the hub lives as long as the instance, and as this section. */
+    ph_rcu_enter();
+    if (atomic_load_explicit(&self->control, memory_order_acquire) & CONTROL_LIVE)
+        ph_kind_note(self->child, "handler_slow", text);
+    ph_rcu_exit();
 }
 
 static const struct ph_actor_class actor_class = {

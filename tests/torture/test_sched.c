@@ -165,6 +165,23 @@ static void kill_frees_once(void **state)
     }
 }
 
+/* A wake that comes after the kill does nothing: it neither runs the actor nor frees it again. */
+static void wake_after_the_kill_does_nothing(void **state)
+{
+    (void)state;
+    struct arena *arena = create_arena(WORKERS);
+    for (unsigned i = 0; i < ACTORS; i++) {
+        ph_sched_kill(arena->sched, &arena->actors[i].actor);
+        ph_sched_wake(arena->sched, &arena->actors[i].actor);
+    }
+    ph_sched_destroy(arena->sched);
+    for (unsigned i = 0; i < ACTORS; i++) {
+        assert_int_equal(arena->actors[i].deaths, 1);
+        assert_int_equal(arena->actors[i].runs, 0);
+    }
+    test_free(arena);
+}
+
 /* ---- Slow handlers ------------------------------------------------------------------------- */
 
 /* An actor that stays in its run until it is let go. */
@@ -361,6 +378,7 @@ int main(void)
         cmocka_unit_test(no_wake_up_is_lost_and_no_actor_runs_twice),
         cmocka_unit_test(destroy_runs_what_is_queued),
         cmocka_unit_test(kill_frees_once),
+        cmocka_unit_test(wake_after_the_kill_does_nothing),
         cmocka_unit_test(others_go_on_while_all_workers_are_blocked),
         cmocka_unit_test(spare_threads_are_used_again),
         cmocka_unit_test(actor_with_endless_work_shares_its_worker),
