@@ -6,7 +6,7 @@ node n1
 node=$LAST
 
 # Output of both streams, escaped; follow shows what comes and ends with the child.
-attach 'start talk -- /bin/sh -c "echo one; echo two >&2; printf \"\\033[31mred\\n\"; exec sleep 1000"' >/dev/null
+attach 'start talk -- /bin/sh -c "echo one; echo two >&2; printf \"\\033[31mred\\n\"; exec /bin/sleep 1000"' >/dev/null
 eventually sh -c "\"$PROCHUB\" attach -e 'logs talk' | grep -q red"
 expect $'\\x1b[31mred\none\ntwo' sh -c "\"$PROCHUB\" attach -e 'logs talk' | LC_ALL=C sort"
 expect '\x1b[31mred' attach 'logs talk n=1'
