@@ -286,23 +286,22 @@ static void kind_fini(struct ph_child *child)
     ph_sched_kill(node_of(self)->sched, &self->actor);
 }
 
-static void control(struct ph_child *child, unsigned bit)
-{
-    struct module_child *self = ph_child_tail(child);
-    /* Release: the run that takes the bit sees the instance that the hub set before. */
-    atomic_fetch_or_explicit(&self->control, bit, memory_order_acq_rel);
-    wake(self);
-}
-
 static void kind_start(struct ph_child *child, uint32_t instance)
 {
+    struct module_child *self = ph_child_tail(child);
     (void)instance;
-    control(child, CONTROL_START);
+    /* A stop that crossed the end of the instance before is forgotten. Release: the run that takes
+     * the bit sees the instance that the hub set before. */
+    atomic_store_explicit(&self->control, CONTROL_START, memory_order_release);
+    wake(self);
 }
 
 static void kind_stop(struct ph_child *child)
 {
-    control(child, CONTROL_STOP);
+    struct module_child *self = ph_child_tail(child);
+    /* Pairs with the acquire in obey. */
+    atomic_fetch_or_explicit(&self->control, CONTROL_STOP, memory_order_acq_rel);
+    wake(self);
 }
 
 static int kind_signal(struct ph_child *child, int signal_number)

@@ -266,6 +266,30 @@ static void stop_may_cross_the_start(void **state)
     }
 }
 
+/* Stop and kill that cross the instance's own end do nothing: neither a second down, nor anything
+ * to the next instance. */
+static void stop_may_cross_the_end(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < tested->rounds; round++) {
+        struct contract_stage *stage = contract_open(tested, round + 1);
+        make(stage, round % 2 ? CONTRACT_FAILS : CONTRACT_ENDS);
+        contract_start(stage);
+        contract_wait_downs(stage, 1);
+        tested->kind->stop(stage->child);
+        tested->kind->kill(stage->child);
+        contract_start(stage);
+        contract_wait_downs(stage, 2);
+        contract_settle(stage);
+        struct contract_reports reports = contract_reports(stage);
+        assert_int_equal(reports.downs, 2);
+        assert_int_equal(reports.down_instance, 2);
+        assert_int_equal(reports.ups, 2); /* the stop was of the first one */
+        contract_free_child(stage);
+        contract_close(stage);
+    }
+}
+
 /* Stop and kill of a child without an instance do nothing. */
 static void stop_of_nothing_does_nothing(void **state)
 {
@@ -361,6 +385,7 @@ int contract_run(const struct contract_kind *kind)
         CONTRACT(own_failure_is_reported_with_its_reason),
         CONTRACT(instance_that_cannot_run_is_never_up),
         cmocka_unit_test(stop_may_cross_the_start),
+        cmocka_unit_test(stop_may_cross_the_end),
         CONTRACT(stop_of_nothing_does_nothing),
         CONTRACT(instances_follow_each_other),
         CONTRACT(what_a_kind_cannot_do_is_refused),
