@@ -174,11 +174,15 @@ static bool handle_timers(struct module_child *self)
 {
     if (!self->timers)
         return true;
-    /* Acquire: what was set with the timer is seen by its handler. */
-    unsigned fired = atomic_exchange_explicit(&self->timers->fired, 0, memory_order_acq_rel);
-    while (fired) {
-        int number = __builtin_ctz(fired);
-        fired &= fired - 1;
+    unsigned due = atomic_load_explicit(&self->timers->fired, memory_order_relaxed);
+    for (; due; due &= due - 1) {
+        int number = __builtin_ctz(due);
+        /* Acquire: what was set with the timer is seen by its handler. A handler before it may have
+         * disarmed this one. */
+        if (!(atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number),
+                                        memory_order_acq_rel) &
+              1u << number))
+            continue;
         struct ph_context context = {.self = self};
         const struct ph_message message = {
             .type = PH_MESSAGE_TIMER,
@@ -434,9 +438,10 @@ int ph_timer(struct ph_context *context, int number, uint64_t delay_ms)
     if (!self->timers)
         self->timers = make_timers(self);
     struct ph_timers_alarm *alarm = &self->timers->slots[number].alarm;
-    if (delay_ms == UINT64_MAX)
-        ph_timers_cancel(node_of(self)->timers, alarm);
-    else
+    ph_timers_cancel(node_of(self)->timers, alarm);
+    /* What fired before is void now; relaxed: nothing is read because of it. */
+    atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number), memory_order_relaxed);
+    if (delay_ms != UINT64_MAX)
         ph_timers_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
     return 0;
 }

@@ -98,7 +98,7 @@ static void settle(struct ph_node *node)
 static const struct contract_kind module_kind = {
     .kind = &ph_kind_module,
     .text_of_cannot = "module probe: init failed: no luck today",
-    .rounds = 200,
+    .rounds = 40,
     .create_node = create_node,
     .create_spec = create_spec,
     .run_until = run_until,
@@ -361,6 +361,40 @@ static void timers_die_with_their_instance(void **state)
     assert_string_equal(diary->text, "timer-5");
 }
 
+static int two_timers_init(struct probe *probe, struct ph_context *context)
+{
+    ((struct diary *)probe)->inits++;
+    return ph_timer(context, 0, 0) | ph_timer(context, 1, 0);
+}
+
+static int disarm_the_other(struct probe *probe, struct ph_context *context,
+                            const struct ph_message *message)
+{
+    diary_message(probe, context, message);
+    return ph_timer(context, 1 - message->timer, UINT64_MAX);
+}
+
+static bool is_woken_twice(void *arg)
+{
+    struct diary *diary = arg;
+    return ph_sched_seeded_wakes(diary->stage->node->sched) >= diary->wakes_before + 2;
+}
+
+/* A timer that was disarmed is not handled, also when it had fired already. */
+static void disarmed_timer_is_not_handled(void **state)
+{
+    struct diary *diary = *state;
+    diary->probe.init = two_timers_init;
+    diary->probe.handle = disarm_the_other;
+    contract_start(diary->stage);
+    diary->wakes_before = ph_sched_seeded_wakes(diary->stage->node->sched);
+    contract_wait_ups(diary->stage, 1);
+    diary->wakes_before++; /* the report of the up woke the recorder */
+    assert_true(eventually(is_woken_twice, diary, REAL_SOON_MS));
+    contract_settle(diary->stage);
+    assert_string_equal(diary->text, "timer-0");
+}
+
 static int bad_timer_init(struct probe *probe, struct ph_context *context)
 {
     (void)probe;
@@ -487,6 +521,7 @@ int main(void)
         MODULE(handler_may_end_its_child),
         MODULE(odd_code_of_init_is_a_failure),
         MODULE(timers_die_with_their_instance),
+        MODULE(disarmed_timer_is_not_handled),
         MODULE(timer_out_of_range_is_refused),
         MODULE(full_mailbox_refuses),
         cmocka_unit_test(same_seed_gives_the_same_order),
