@@ -107,7 +107,7 @@ struct ph_event {
             char *id, *type, *text;
         } note;
         struct {
-            int kind; /* enum ph_work */
+            unsigned kind; /* enum ph_work */
         } work;
         ph_inspect_fn inspect;
     };

@@ -8,26 +8,30 @@
 #include "engine/limits.h"
 #include "engine/rcu.h"
 
-enum { TEXT_MAX = 4000 };
+enum { TEXT_MAX = 4000, NAME_MAX_BYTES = 255 };
 
-/* One record as it lies in a chunk, followed by three texts with their NULs. */
+/* One record as it lies in a chunk, followed by three texts with their NULs. Its seq is its place
+ * in the chunk; 13 bytes and the texts, because a large hub writes one for every child that it
+ * starts. */
 struct entry {
-    uint64_t seq, cause, now_ms;
-    uint16_t type_length, id_length, text_length;
-    uint8_t priority;
+    uint32_t now_delta;   /* ms since the chunk's first record */
+    uint32_t cause_delta; /* how far back the cause is; 0: there is none */
+    uint16_t text_length;
+    uint8_t type_length, id_length, priority;
     char texts[];
 };
 
 struct chunk {
     _Atomic(struct chunk *) next; /* published once, when this chunk is full */
     uint64_t first_seq;           /* immutable once published */
+    uint64_t first_ms;            /* written with the first record, read after `committed` */
     atomic_size_t committed;      /* bytes that readers may read */
-    _Alignas(8) char bytes[];
+    _Alignas(4) char bytes[];
 };
 
 enum { CHUNK_CAPACITY = PH_HISTORY_CHUNK_BYTES - offsetof(struct chunk, bytes) };
 
-_Static_assert(sizeof(struct entry) + 3 * (TEXT_MAX + 1) + 8 <= CHUNK_CAPACITY,
+_Static_assert(sizeof(struct entry) + TEXT_MAX + 2 * NAME_MAX_BYTES + 8 <= CHUNK_CAPACITY,
                "every record fits an empty chunk");
 
 struct ph_history {
@@ -88,14 +92,14 @@ static void turn_over(struct ph_history *history)
     ph_rcu_free(oldest);
 }
 
-/* Length of a text as it is kept: at most TEXT_MAX bytes, not in the middle of a character. */
-static size_t kept_length(const char *text)
+/* Length of a text as it is kept: at most `most` bytes, not in the middle of a character. */
+static size_t kept_length(const char *text, size_t most)
 {
-    size_t length = text ? strnlen(text, TEXT_MAX + 1) : 0;
-    if (length <= TEXT_MAX)
+    size_t length = text ? strnlen(text, most + 1) : 0;
+    if (length <= most)
         return length;
-    length = TEXT_MAX;
-    while (length > TEXT_MAX - 4 && ((unsigned char)text[length] & 0xc0) == 0x80)
+    length = most;
+    while (length > most - 4 && ((unsigned char)text[length] & 0xc0) == 0x80)
         length--;
     return length;
 }
@@ -112,29 +116,43 @@ static size_t entry_bytes(const struct entry *lengths)
 {
     size_t bytes = offsetof(struct entry, texts) + lengths->type_length + lengths->id_length +
                    lengths->text_length + 3u;
-    return (bytes + 7) / 8 * 8;
+    return (bytes + 3) / 4 * 4;
+}
+
+/* The chunk for an entry of that size now: a new one when the newest is full or too old for a
+ * delta. */
+static struct chunk *chunk_for(struct ph_history *history, size_t bytes, uint64_t now_ms)
+{
+    struct chunk *chunk = history->newest;
+    size_t used = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
+    bool old = used && (now_ms < chunk->first_ms || now_ms - chunk->first_ms > UINT32_MAX);
+    if (bytes > CHUNK_CAPACITY - used || old) {
+        turn_over(history);
+        chunk = history->newest;
+        used = 0;
+    }
+    if (used == 0)
+        chunk->first_ms = now_ms;
+    return chunk;
 }
 
 uint64_t ph_history_append(struct ph_history *history, const struct ph_record *record)
 {
+    uint64_t seq = history->next_seq;
+    uint64_t back = record->cause && record->cause < seq ? seq - record->cause : 0;
     struct entry head = {
-        .seq = history->next_seq,
-        .cause = record->cause,
-        .now_ms = record->now_ms,
-        .type_length = (uint16_t)kept_length(record->type),
-        .id_length = (uint16_t)kept_length(record->id),
-        .text_length = (uint16_t)kept_length(record->text),
+        .cause_delta = back <= UINT32_MAX ? (uint32_t)back : 0,
+        .text_length = (uint16_t)kept_length(record->text, TEXT_MAX),
+        .type_length = (uint8_t)kept_length(record->type, NAME_MAX_BYTES),
+        .id_length = (uint8_t)kept_length(record->id, NAME_MAX_BYTES),
         .priority = record->priority,
     };
     size_t bytes = entry_bytes(&head);
-    size_t used = atomic_load_explicit(&history->newest->committed, memory_order_relaxed);
-    if (bytes > CHUNK_CAPACITY - used) {
-        turn_over(history);
-        used = 0;
-    }
-    struct chunk *chunk = history->newest;
+    struct chunk *chunk = chunk_for(history, bytes, record->now_ms);
+    size_t used = atomic_load_explicit(&chunk->committed, memory_order_relaxed);
     struct entry *entry = (void *)(chunk->bytes + used);
-    *entry = head;
+    head.now_delta = (uint32_t)(record->now_ms - chunk->first_ms);
+    memcpy(entry, &head, offsetof(struct entry, texts));
     char *at = put_text(entry->texts, record->type, head.type_length);
     at = put_text(at, record->id, head.id_length);
     put_text(at, record->text, head.text_length);
@@ -142,8 +160,8 @@ uint64_t ph_history_append(struct ph_history *history, const struct ph_record *r
     /* release: pairs with the acquire in each_of; the whole entry is visible with its bytes. */
     atomic_store_explicit(&chunk->committed, used + bytes, memory_order_release);
     /* release: pairs with ph_history_last; who sees the seq finds the record. */
-    atomic_store_explicit(&history->last, head.seq, memory_order_release);
-    return head.seq;
+    atomic_store_explicit(&history->last, seq, memory_order_release);
+    return seq;
 }
 
 uint64_t ph_history_last(const struct ph_history *history)
@@ -162,16 +180,17 @@ static bool each_of(const struct chunk *chunk, const struct visit *visit)
 {
     /* acquire: pairs with the release in ph_history_append. */
     size_t end = atomic_load_explicit(&chunk->committed, memory_order_acquire);
-    for (size_t at = 0; at < end;) {
+    uint64_t seq = chunk->first_seq;
+    for (size_t at = 0; at < end; seq++) {
         const struct entry *entry = (const void *)(chunk->bytes + at);
         at += entry_bytes(entry);
-        if (entry->seq <= visit->after)
+        if (seq <= visit->after)
             continue;
         const char *id = entry->texts + entry->type_length + 1;
         struct ph_record record = {
-            .seq = entry->seq,
-            .cause = entry->cause,
-            .now_ms = entry->now_ms,
+            .seq = seq,
+            .cause = entry->cause_delta ? seq - entry->cause_delta : 0,
+            .now_ms = chunk->first_ms + entry->now_delta,
             .priority = entry->priority,
             .type = entry->texts,
             .id = id,

@@ -20,8 +20,8 @@ struct ph_history;
 struct ph_history *ph_history_create(void);
 void ph_history_destroy(struct ph_history *); /* no reader, no writer left */
 
-/* Hub's actor: copies `record`, gives it the next seq and returns that. Texts over 4,000 bytes are
- * cut. */
+/* Hub's actor: copies `record`, gives it the next seq and returns that. A text over 4,000 bytes, a
+ * type or id over 255 is cut. A cause that lies in the future reads as none. */
 uint64_t ph_history_append(struct ph_history *, const struct ph_record *record);
 
 uint64_t ph_history_last(const struct ph_history *); /* any thread: newest seq, 0 if none */

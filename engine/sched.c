@@ -36,7 +36,6 @@ struct slot {
     _Alignas(PH_CACHE_LINE) struct ph_queue queue;
     atomic_flag consuming; /* held for one pop or one bite */
     _Atomic(struct worker *) owner;
-    atomic_uint parked; /* futex word: 1 while the owner sleeps */
     enum ph_lane lane;
     uint64_t seen_seq; /* the watchdog's last sample of the owner */
     unsigned seen_ticks;
@@ -51,7 +50,10 @@ struct worker {
     _Atomic uint64_t seq;  /* counts runs; the watchdog compares */
     atomic_bool inspected; /* the watchdog looks at `running`: stay in the run until it is done */
     _Atomic uint64_t parks;
-    atomic_uint hired; /* futex word of a spare: 1 when it got a slot */
+    /* Futex words of this thread alone: while one that lost its slot is still about to sleep on it,
+     * the new owner may do so too, and a wake must not find the wrong one. */
+    atomic_uint parked; /* 1 while it sleeps, owner of a slot without work */
+    atomic_uint hired;  /* of a spare: 1 when it got a slot */
     struct worker *next_spare;
 };
 
@@ -161,13 +163,18 @@ static bool has_work(struct ph_sched *sched, const struct slot *own)
 
 /* ---- Waking -------------------------------------------------------------------------------- */
 
+static bool unpark_worker(struct worker *worker)
+{
+    if (atomic_load_explicit(&worker->parked, memory_order_relaxed) == 0 ||
+        atomic_exchange_explicit(&worker->parked, 0, memory_order_acq_rel) == 0)
+        return false;
+    futex_wake(&worker->parked);
+    return true;
+}
+
 static bool unpark(struct slot *slot)
 {
-    if (atomic_load_explicit(&slot->parked, memory_order_relaxed) == 0 ||
-        atomic_exchange_explicit(&slot->parked, 0, memory_order_acq_rel) == 0)
-        return false;
-    futex_wake(&slot->parked);
-    return true;
+    return unpark_worker(atomic_load_explicit(&slot->owner, memory_order_acquire));
 }
 
 static void unpark_any(struct ph_sched *sched)
@@ -203,7 +210,8 @@ static void enqueue(struct ph_sched *sched, struct ph_actor *actor)
 {
     struct slot *slot = slot_for(sched, actor);
     bool was_empty = ph_queue_push(&slot->queue, &actor->link);
-    /* Pairs with the fence in park: either we see the worker parked, or it sees the actor. */
+    /* Pairs with the fence in park: either we see the worker parked, or it sees the actor. So does
+     * a worker that gets the slot after we looked who has it. */
     atomic_thread_fence(memory_order_seq_cst);
     if (unpark(slot) || slot->lane == PH_LANE_SYSTEM)
         return;
@@ -278,15 +286,16 @@ static void start_watchdog(struct ph_sched *sched)
 static void park(struct worker *worker, struct slot *slot)
 {
     struct ph_sched *sched = worker->sched;
-    atomic_store_explicit(&slot->parked, 1, memory_order_relaxed);
+    atomic_store_explicit(&worker->parked, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with enqueue */
-    if (has_work(sched, slot) || atomic_load_explicit(&sched->stopping, memory_order_acquire)) {
-        atomic_store_explicit(&slot->parked, 0, memory_order_relaxed);
+    if (has_work(sched, slot) || !is_own(slot, worker) ||
+        atomic_load_explicit(&sched->stopping, memory_order_acquire)) {
+        atomic_store_explicit(&worker->parked, 0, memory_order_relaxed);
         return;
     }
     atomic_fetch_add_explicit(&worker->parks, 1, memory_order_relaxed);
-    while (atomic_load_explicit(&slot->parked, memory_order_acquire) == 1)
-        futex_wait(&slot->parked, 1);
+    while (atomic_load_explicit(&worker->parked, memory_order_acquire) == 1)
+        futex_wait(&worker->parked, 1);
     if (slot->lane == PH_LANE_USER)
         start_watchdog(sched);
 }
@@ -390,17 +399,21 @@ static struct worker *take_spare(struct ph_sched *sched)
     return spare;
 }
 
-static void replace_owner(struct ph_sched *sched, struct slot *slot)
+static void replace_owner(struct ph_sched *sched, struct slot *slot, struct worker *slow)
 {
     struct worker *spare = take_spare(sched);
-    if (!spare) {
-        start_worker(sched, slot);
-        return;
+    if (spare) {
+        spare->slot = slot;
+        atomic_store_explicit(&slot->owner, spare, memory_order_release);
+        atomic_store_explicit(&spare->hired, 1, memory_order_release);
+        futex_wake(&spare->hired);
+    } else if (start_worker(sched, slot)) {
+        return; /* as many as there may be: the slot waits for its owner */
     }
-    spare->slot = slot;
-    atomic_store_explicit(&slot->owner, spare, memory_order_release);
-    atomic_store_explicit(&spare->hired, 1, memory_order_release);
-    futex_wake(&spare->hired);
+    /* If it came back meanwhile and parked, it must learn that it is a spare now. Pairs with park.
+     */
+    atomic_thread_fence(memory_order_seq_cst);
+    unpark_worker(slow);
 }
 
 static void report_slow(struct ph_sched *sched, struct worker *worker, uint64_t seq)
@@ -424,12 +437,12 @@ static bool sample(struct ph_sched *sched, struct slot *slot)
     if (!running || seq != slot->seen_seq) {
         slot->seen_seq = seq;
         slot->seen_ticks = 0;
-        return running || atomic_load_explicit(&slot->parked, memory_order_seq_cst) == 0;
+        return running || atomic_load_explicit(&worker->parked, memory_order_seq_cst) == 0;
     }
     if (++slot->seen_ticks * WATCH_TICK_MS >= PH_HANDLER_SLOW_MS) {
         slot->seen_ticks = 0;
         slot->seen_seq = 0;
-        replace_owner(sched, slot);
+        replace_owner(sched, slot, worker);
         report_slow(sched, worker, seq);
     }
     return true;
@@ -503,8 +516,9 @@ int ph_sched_create(unsigned workers, uint64_t seed, struct ph_sched **result)
 
 static void wake_all(struct ph_sched *sched)
 {
-    for (unsigned i = 0; i < sched->slot_count; i++)
-        unpark(&sched->slots[i]);
+    unsigned count = atomic_load_explicit(&sched->worker_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++)
+        unpark_worker(sched->workers[i]);
     struct worker *spare;
     while ((spare = take_spare(sched))) {
         atomic_store_explicit(&spare->hired, 1, memory_order_release);

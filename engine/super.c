@@ -1,5 +1,6 @@
 #include "engine/super.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -234,7 +235,7 @@ static void forget_old_restarts(const struct ph_hub *hub, struct ph_care *care, 
     while (old < care->restart_count && care->restarts[old] + window_ms <= hub->now_ms)
         old++;
     if (old == 0)
-        return;
+        return; /* also when there is no array yet */
     care->restart_count -= old;
     memmove(care->restarts, care->restarts + old, care->restart_count * sizeof *care->restarts);
 }
@@ -368,7 +369,8 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
 {
     (void)call;
     struct ph_care *care = child->care;
-    bool again = atomic_load_explicit(&child->instance, memory_order_relaxed) > 1;
+    uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
+    bool again = instance > 1;
     set_state(hub, child, PH_STATE_RUNNING);
     if (care && care->restarting) {
         atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
@@ -376,9 +378,11 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->restarting = false;
     }
     hub->picture.starts++;
-    child->cause =
-        ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id, child->cause,
-                      "instance %u", atomic_load_explicit(&child->instance, memory_order_relaxed));
+    char which[32] = "";
+    if (again)
+        snprintf(which, sizeof which, "instance %u", instance);
+    child->cause = ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id,
+                                 child->cause, "%s", which);
     fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
     fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);

@@ -366,8 +366,8 @@ const struct ph_command ph_commands[] = {
         .name = "let",
         .usage = "let NAME VALUE",
         .summary = "set a variable; $NAME is its value",
-        .flags = PH_COMMAND_CLIENT,
-        .min = 2,
+        .flags = PH_COMMAND_CLIENT | PH_COMMAND_TEXT,
+        .min = 1,
         .max = 2,
     },
     {

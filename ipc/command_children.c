@@ -265,7 +265,8 @@ static int target_ids(struct ph_session *session, const struct ph_args *args, si
                                 "all, or where EXPR");
     rc = ph_target_init(&target, *hub, args->words, count, args->expr, &error);
     if (rc < 0) {
-        ph_say_error(session->sink, session->form, session->script, error.line, error.column, rc,
+        ph_say_error(session->sink, session->form,
+                     (struct ph_position){session->script, error.line, error.column}, rc,
                      error.error.text);
         return rc;
     }

@@ -192,6 +192,8 @@ static int read_since(struct ph_session *session, const struct ph_args *args, ui
             *after = last > newest ? last - newest : 0;
         return 0;
     }
+    if (limited)
+        return ph_session_error(session, word, PH_EUSAGE, "since= or n=: one of the two");
     const char *since = ph_args_text(args, "since");
     uint64_t ago_ms;
     if (since[0] == '-' && ph_parse_duration(since + 1, &ago_ms)) {

@@ -124,7 +124,7 @@ static int say_lost(struct ph_sink *sink, enum ph_form form, const char *script,
                     const struct ph_statement *statement, int rc)
 {
     const struct ph_word *word = &statement->words[0];
-    ph_say_error(sink, form, script, word->line, word->column, rc,
+    ph_say_error(sink, form, (struct ph_position){script, word->line, word->column}, rc,
                  rc == PH_ECANCELED ? ph_error_text(rc) : "the connection to the node is lost");
     return rc;
 }
@@ -140,8 +140,10 @@ static int remote_run(struct ph_door *door, const char *script,
     int rc = fits ? begin(remote, &frame) : PH_ELIMIT;
     ph_text_fini(&frame);
     if (!fits) {
-        ph_say_error(sink, form, script, statement->words[0].line, statement->words[0].column, rc,
-                     "a command over a control socket takes at most 1 MiB");
+        ph_say_error(
+            sink, form,
+            (struct ph_position){script, statement->words[0].line, statement->words[0].column}, rc,
+            "a command over a control socket takes at most 1 MiB");
         return rc;
     }
     if (rc < 0)

@@ -124,7 +124,8 @@ static struct ph_run_place make_place(struct ph_run *run, const char *script, co
 static int say(struct ph_run *run, struct ph_run_place *place, int rc,
                const struct ph_script_error *error)
 {
-    ph_say_error(&place->sink, run->form, place->script, error->line, error->column, rc,
+    ph_say_error(&place->sink, run->form,
+                 (struct ph_position){place->script, error->line, error->column}, rc,
                  error->error.text);
     return ph_run_exit_code(rc);
 }

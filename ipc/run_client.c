@@ -26,7 +26,8 @@ static int say(struct ph_run *run, struct ph_run_place *place, const struct ph_w
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    ph_say_error(&place->sink, run->form, place->script, word->line, word->column, rc, text);
+    ph_say_error(&place->sink, run->form,
+                 (struct ph_position){place->script, word->line, word->column}, rc, text);
     return ph_run_exit_code(rc);
 }
 

@@ -26,15 +26,16 @@ static void say_line(struct ph_text *out, const char *text)
     }
 }
 
-void ph_say_error(struct ph_sink *sink, enum ph_form form, const char *script, uint32_t line,
-                  uint32_t column, int code, const char *message)
+void ph_say_error(struct ph_sink *sink, enum ph_form form, struct ph_position at, int code,
+                  const char *message)
 {
     struct ph_text out = PH_TEXT_INIT;
     if (form == PH_FORM_JSON || form == PH_FORM_JSONL) {
-        say_json(&out, line, column, code, message);
+        say_json(&out, at.line, at.column, code, message);
     } else {
-        say_line(&out, script);
-        ph_text_printf(&out, ":%u:%u: %s: ", line, column, ph_class_name(ph_error_class(code)));
+        say_line(&out, at.script);
+        ph_text_printf(&out, ":%u:%u: %s: ", at.line, at.column,
+                       ph_class_name(ph_error_class(code)));
         say_line(&out, message);
         ph_text_put(&out, "\n");
     }

@@ -60,7 +60,8 @@ int ph_session_run(struct ph_session *session, const char *script,
     struct ph_script_error error = {0};
     int rc = ph_command_read(statement, false, &args, &error);
     if (rc < 0)
-        ph_say_error(sink, form, script, error.line, error.column, rc, error.error.text);
+        ph_say_error(sink, form, (struct ph_position){script, error.line, error.column}, rc,
+                     error.error.text);
     else if (!args.command->run)
         rc = ph_session_error(session, NULL, PH_EUSAGE,
                               "`%s` runs where the script is, not on a node", args.command->name);
@@ -80,8 +81,10 @@ int ph_session_error(struct ph_session *session, const struct ph_word *word, int
     va_end(list);
     if (!word && session->statement && session->statement->count)
         word = &session->statement->words[0];
-    ph_say_error(session->sink, session->form, session->script, word ? word->line : 1,
-                 word ? word->column : 1, code, message);
+    ph_say_error(
+        session->sink, session->form,
+        (struct ph_position){session->script, word ? word->line : 1, word ? word->column : 1}, code,
+        message);
     return code;
 }
 

@@ -51,8 +51,14 @@ int ph_session_error(struct ph_session *, const struct ph_word *word, int code, 
 struct ph_door;
 void ph_door_local_place(struct ph_door *, const struct ph_session_place *);
 
+/* A place in a script. */
+struct ph_position {
+    const char *script;
+    uint32_t line, column; /* from 1; 0: not in a line */
+};
+
 /* The same without a session, for the parser and the program itself. */
-void ph_say_error(struct ph_sink *, enum ph_form, const char *script, uint32_t line,
-                  uint32_t column, int code, const char *message);
+void ph_say_error(struct ph_sink *, enum ph_form, struct ph_position at, int code,
+                  const char *message);
 
 #endif

@@ -139,6 +139,8 @@ static void take_data(struct console *console)
     }
     if (!any)
         return;
+    if (news && model->link == PH_LINK_LOST)
+        ph_runner_reopen(console->runner);
     update(console, news);
     draw_within(console, ph_source_busy(console->source) ? GATHER_MS : 0);
 }
@@ -377,7 +379,7 @@ static void run_screen(struct console *console, ph_console_open open_door, void 
     console->screen.command_at = command_name;
     console->screen.model.now_ms = ph_now_ms();
     console->tick_at_ms = console->resize_at_ms = UINT64_MAX;
-    console->draw_at_ms = 0;
+    console->draw_at_ms = ph_now_ms() + GATHER_MS; /* by then the first picture is there */
     console->source = ph_source_create(open_door, arg, console->event_fd, period_of(options));
     update(console, false);
     loop(console);

@@ -62,7 +62,7 @@ int ph_program_fail(struct ph_program *program, const struct ph_error *error)
     struct ph_text line = PH_TEXT_INIT;
     enum ph_form form = program->run.form;
     if (form == PH_FORM_JSON || form == PH_FORM_JSONL) {
-        ph_say_error(sink, form, "prochub", 0, 0, error->code, error->text);
+        ph_say_error(sink, form, (struct ph_position){"prochub", 0, 0}, error->code, error->text);
     } else {
         ph_text_printf(&line, "prochub: %s: ", ph_class_name(ph_error_class(error->code)));
         ph_text_printable(&line, error->text, strlen(error->text));
@@ -254,8 +254,10 @@ static int act(struct ph_program *program)
     if (code)
         return code;
     if (mode == PH_MODE_NODE) {
-        ph_program_serve(program);
-        return 0;
+        code = program->script_count ? run_scripts(program) : 0;
+        if (code == 0 || (program->options->keep_going && !program->run.exited))
+            ph_program_serve(program);
+        return signal_of(program) ? 0 : code;
     }
     if (!program->console)
         return run_scripts(program);

@@ -30,8 +30,10 @@ static int read_setup(struct ph_program *program)
     int rc = ph_setup_read(program->config, &program->options->settings,
                            &program->config_creates_hubs, &error);
     if (rc < 0)
-        ph_say_error(&program->output.sink, program->run.form, ph_script_name(program->config),
-                     error.line, error.column, rc, error.error.text);
+        ph_say_error(
+            &program->output.sink, program->run.form,
+            (struct ph_position){ph_script_name(program->config), error.line, error.column}, rc,
+            error.error.text);
     return ph_run_exit_code(rc);
 }
 

@@ -22,8 +22,9 @@ struct children {
     unsigned sort;        /* index into `columns` */
     bool reverse;
     char filter[FILTER_MAX];
-    char id[PH_ID_MAX + 1];       /* under the cursor; "" until its row is there */
-    uint64_t generation;          /* of filter and sort: rows of an older one are not shown */
+    char id[PH_ID_MAX + 1]; /* under the cursor; "" until its row is there */
+    uint64_t generation;    /* of filter and order: rows of an older one are not shown */
+    uint64_t filtered; /* the generation that began with the filter: since then the count holds */
     uint64_t wanted, wanted_rows; /* the window asked for */
 };
 
@@ -73,12 +74,13 @@ static uint64_t tag_of(const struct children *children, uint64_t offset)
     return children->generation << OFFSET_BITS | offset;
 }
 
-/* The slot's data, if it is what filter and sort ask for now. */
+/* The slot's data, if filter and order are still what they were for it. */
 static const struct ph_data *fresh(const struct ph_model *model, const struct children *children,
                                    enum ph_slot slot)
 {
     const struct ph_data *data = model->data[slot];
-    return data && data->tag >> OFFSET_BITS == children->generation ? data : NULL;
+    uint64_t least = slot == PH_SLOT_COUNT ? children->filtered : children->generation;
+    return data && data->tag >> OFFSET_BITS >= least ? data : NULL;
 }
 
 static bool count_of(const struct ph_model *model, const struct children *children, uint64_t *count)
@@ -245,6 +247,7 @@ static void children_filter(void *state, const char *text)
     struct children *children = state;
     snprintf(children->filter, sizeof children->filter, "%s", text);
     restart_list(children);
+    children->filtered = children->generation;
 }
 
 /* ---- Drawing ---- */

@@ -129,32 +129,43 @@ static void end(struct module_child *self, const struct ph_exit *exit)
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
+static void end_by(struct ph_context *context, int rc)
+{
+    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = rc};
+    if (rc == PH_HANDLER_STOP)
+        exit = (struct ph_exit){.how = PH_EXIT_CODE};
+    else if (context->why[0])
+        snprintf(exit.text, sizeof exit.text, "%s", context->why);
+    else if (rc < 0)
+        snprintf(exit.text, sizeof exit.text, "handler returned %d (%s)", rc, ph_error_text(rc));
+    else
+        snprintf(exit.text, sizeof exit.text, "handler returned %d, which is no code", rc);
+    end(context->self, &exit);
+}
+
 /* What a handler's return value means: true while the instance goes on. */
 static bool judge(struct ph_context *context, int rc)
 {
-    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = rc};
-    switch (rc) {
-    case PH_HANDLER_OK:
-        return true;
-    case PH_HANDLER_STOP:
-        exit = (struct ph_exit){.how = PH_EXIT_CODE};
-        break;
-    default:
-        if (context->why[0])
-            snprintf(exit.text, sizeof exit.text, "%s", context->why);
-        else if (rc < 0)
-            snprintf(exit.text, sizeof exit.text, "handler returned %d (%s)", rc,
-                     ph_error_text(rc));
-        else
-            snprintf(exit.text, sizeof exit.text, "handler returned %d, which is no code", rc);
-    }
-    end(context->self, &exit);
-    return false;
+    if (rc != PH_HANDLER_OK)
+        end_by(context, rc);
+    return rc == PH_HANDLER_OK;
+}
+
+/* Once per message, so `why` is not cleared as a whole. */
+static void init_context(struct ph_context *context, struct module_child *self,
+                         struct ph_message_box *call)
+{
+    context->self = self;
+    context->call = call;
+    context->replied = false;
+    context->why[0] = '\0';
+    context->saved = NULL;
 }
 
 static bool handle(struct module_child *self, struct ph_message_box *box)
 {
-    struct ph_context context = {.self = self, .call = box->op ? box : NULL};
+    struct ph_context context;
+    init_context(&context, self, box->op ? box : NULL);
     const struct ph_message message = {
         .type = box->type,
         .data = box->data,
@@ -354,10 +365,15 @@ const char *ph_self(const struct ph_context *context)
     return context->self->child->id;
 }
 
+static bool wants_answer(const struct ph_context *context)
+{
+    return context->call && !context->replied;
+}
+
 static void answer(struct ph_context *context, int code, const char *text, const void *data,
                    size_t length)
 {
-    if (!context->call || context->replied)
+    if (!wants_answer(context))
         return;
     struct ph_op *op = context->call->op;
     context->call->op = NULL;
@@ -373,6 +389,8 @@ void ph_reply(struct ph_context *context, const void *data, size_t length)
 
 void ph_replyf(struct ph_context *context, const char *format, ...)
 {
+    if (!wants_answer(context))
+        return; /* most messages are casts: do not even format it */
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -383,6 +401,8 @@ void ph_replyf(struct ph_context *context, const char *format, ...)
 
 void ph_reply_error(struct ph_context *context, const char *format, ...)
 {
+    if (!wants_answer(context))
+        return; /* most messages are casts: do not even format it */
     char text[1024];
     va_list args;
     va_start(args, format);

@@ -67,30 +67,35 @@ static void new_history_is_empty(void **state)
     ph_history_destroy(NULL);
 }
 
-/* What was appended is read, with its own seq. */
+/* What was appended is read, with its own seq; a cause lies in the past. */
 static void record_is_read_as_it_was_written(void **state)
 {
+    assert_int_equal(ph_history_append(*state, &(struct ph_record){.type = "x", .cause = 7}), 1);
+    assert_int_equal(ph_history_append(*state, &(struct ph_record){.type = "x"}), 2);
     struct ph_record record = {
         .seq = 99,
-        .cause = 7,
+        .cause = 1,
         .now_ms = 12345,
         .priority = 10,
         .type = "child_started",
         .id = "web-1",
         .text = "pid 4711",
     };
-    assert_int_equal(ph_history_append(*state, &record), 1);
+    assert_int_equal(ph_history_append(*state, &record), 3);
     struct seen seen = {0};
-    assert_int_equal(each(*state, 0, &seen), 1);
+    assert_int_equal(each(*state, 2, &seen), 1);
     assert_int_equal(seen.count, 1);
-    assert_int_equal(seen.record.seq, 1);
-    assert_int_equal(seen.record.cause, 7);
+    assert_int_equal(seen.record.seq, 3);
+    assert_int_equal(seen.record.cause, 1);
     assert_int_equal(seen.record.now_ms, 12345);
     assert_int_equal(seen.record.priority, 10);
     assert_string_equal(seen.type, "child_started");
     assert_string_equal(seen.id, "web-1");
     assert_string_equal(seen.text, "pid 4711");
-    assert_int_equal(ph_history_last(*state), 1);
+    assert_int_equal(ph_history_last(*state), 3);
+    struct seen first = {.stop_at = 1};
+    each(*state, 0, &first);
+    assert_int_equal(first.record.cause, 0);
 }
 
 /* Absent texts read as "". */
@@ -123,7 +128,7 @@ static void reader_goes_on_where_it_stopped(void **state)
     assert_int_equal(none.count, 0);
 }
 
-/* Texts over 4,000 bytes are cut, not in the middle of a character. */
+/* Texts over 4,000 bytes and names over 255 are cut, not in the middle of a character. */
 static void long_texts_are_cut(void **state)
 {
     static char text[5001];
@@ -133,8 +138,8 @@ static void long_texts_are_cut(void **state)
     struct seen seen = {0};
     ph_rcu_enter();
     ph_history_each_rcu(*state, 0, see, &seen);
-    assert_int_equal(strlen(seen.record.type), 3999);
-    assert_int_equal(strlen(seen.record.id), 3999);
+    assert_int_equal(strlen(seen.record.type), 255);
+    assert_int_equal(strlen(seen.record.id), 255);
     assert_int_equal(strlen(seen.record.text), 3999);
     ph_rcu_exit();
 }

@@ -58,7 +58,8 @@ static int fail_as_asked(const char *script, const struct ph_word *word, enum ph
     for (size_t i = 0; i < PH_COUNT_OF(codes); i++) {
         if (strcmp(word->text, codes[i].word) != 0)
             continue;
-        ph_say_error(sink, form, script, word->line, word->column, codes[i].code, word->text);
+        ph_say_error(sink, form, (struct ph_position){script, word->line, word->column},
+                     codes[i].code, word->text);
         return codes[i].code;
     }
     return 0;

@@ -174,24 +174,28 @@ static void check_view(const char *name, const char *keys, unsigned view)
     ph_text_fini(&text);
 }
 
+/* The node, its gate, its throughput, its locks and its last events, small screens less. */
 static void overview_looks_as_drawn(void **state)
 {
     (void)state;
     check_view("overview", "1", 0);
 }
 
+/* Columns go by priority when there is less room; the id stays. */
 static void children_look_as_drawn(void **state)
 {
     (void)state;
     check_view("children", "2", 1);
 }
 
+/* The newest event is first; the one under the cursor is explained. */
 static void events_look_as_drawn(void **state)
 {
     (void)state;
     check_view("events", "4jjjj", 3);
 }
 
+/* Every key of the view with its command. */
 static void help_looks_as_drawn(void **state)
 {
     (void)state;
