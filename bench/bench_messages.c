@@ -320,7 +320,8 @@ static void bare_sink(struct ph_bare_actors *actors, struct ph_bare_actor *self,
                       struct ph_bare_message *message)
 {
     ph_bare_message_put(actors, message);
-    actors->left--;
+    if (actors->left)
+        actors->left--;
     if (self->count++ % (SENDERS * BURST) != 0)
         return;
     for (unsigned i = 0; i < SENDERS; i++)

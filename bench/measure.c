@@ -32,7 +32,7 @@ static _Noreturn void answer_and_exit(ph_bench_fn fn, const struct ph_bench_setu
     _exit(written == (ssize_t)sizeof answer ? 0 : 1);
 }
 
-static int read_answer(int fd, pid_t pid, struct answer *answer)
+static void read_answer(int fd, pid_t pid, struct answer *answer)
 {
     size_t length = 0;
     ssize_t got;
@@ -46,13 +46,15 @@ static int read_answer(int fd, pid_t pid, struct answer *answer)
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (length == sizeof *answer)
-        return 0;
+    if (length == sizeof *answer && status == 0)
+        return;
     answer->code = PH_EFAILED;
     if (WIFSIGNALED(status))
-        return ph_error_set(&answer->error, PH_EFAILED, "the measuring process died of signal %d",
-                            WTERMSIG(status));
-    return ph_error_set(&answer->error, PH_EFAILED, "the measuring process ended too early");
+        ph_error_set(&answer->error, PH_EFAILED, "the measuring process died of signal %d",
+                     WTERMSIG(status));
+    else
+        ph_error_set(&answer->error, PH_EFAILED, "the measuring process ended with code %d",
+                     WEXITSTATUS(status));
 }
 
 static int run_apart(ph_bench_fn fn, const struct ph_bench_setup *setup, double *values,

@@ -208,6 +208,8 @@ int ph_lock(struct ph_hub *hub, const struct ph_lock_options *options, struct ph
 
 int ph_unlock(struct ph_hub *hub, const char *name, struct ph_op **op)
 {
+    if (name && !ph_name_is_valid(name))
+        return PH_EUSAGE; /* "" would be all of them */
     struct ph_event *event = ph_event_create(PH_EVENT_UNLOCK);
     copy_name(event->lock.name, name);
     return post(hub, event, op);
@@ -292,6 +294,8 @@ int ph_hook_add(struct ph_hub *hub, const struct ph_hook_options *options, struc
 
 int ph_hook_remove(struct ph_hub *hub, const char *id, struct ph_op **op)
 {
+    if (!ph_name_is_valid(id))
+        return PH_EUSAGE;
     struct ph_event *event = ph_event_create(PH_EVENT_HOOK_REMOVE);
     copy_name(event->hook.id, id);
     return post(hub, event, op);

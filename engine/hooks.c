@@ -231,9 +231,14 @@ void ph_hooks_fire(struct ph_hub *hub, enum ph_hook hook, const char *fields)
             call_handler(hub, handler, fields);
 }
 
+bool ph_hooks_wanted_custom(const struct ph_hub *hub)
+{
+    return hub->hooks.custom != 0;
+}
+
 void ph_hooks_fire_custom(struct ph_hub *hub, const char *event, const char *fields)
 {
-    if (hub->hooks.custom == 0)
+    if (!ph_hooks_wanted_custom(hub))
         return;
     for (struct ph_hook_handler *handler = hub->hooks.handlers; handler; handler = handler->next)
         if (handler->hook < 0 && !handler->removing && strcmp(handler->name, event) == 0)

@@ -96,6 +96,7 @@ void ph_hooks_on_done(struct ph_hub *, struct ph_event *);
 
 /* Is anybody interested? Ask before you build the fields. */
 bool ph_hooks_wanted(const struct ph_hub *, enum ph_hook);
+bool ph_hooks_wanted_custom(const struct ph_hub *); /* in any custom event */
 
 /* Calls the handlers; `fields` are JSON members without braces, copied. */
 void ph_hooks_fire(struct ph_hub *, enum ph_hook, const char *fields);

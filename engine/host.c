@@ -28,6 +28,7 @@ static void free_pictures(struct rcu_head *head)
         ph_free(picture);
         picture = next;
     }
+    ph_rcu_callback_end();
 }
 
 static void free_retired(struct ph_host *host)
@@ -281,12 +282,12 @@ static bool run_host(struct ph_actor *actor)
         timed_submit(host, event, &now_ns);
         done++;
     }
-    if (done)
-        end_batch(host);
     if (host->hub.stopped && !host->gone) {
         host->gone = true;
-        ph_node_forget(host->node, host);
+        ph_node_forget(host->node, host); /* before its stop is answered: the name is free then */
     }
+    if (done)
+        end_batch(host);
     /* An alarm that fired is no longer set, whatever the deadline says. */
     if (host->alarm_ms <= now_ns / 1000000)
         host->alarm_ms = PH_NEVER;
@@ -371,8 +372,12 @@ void ph_host_put(struct ph_host *host)
 
 void ph_host_post_system(struct ph_host *host, struct ph_event *event)
 {
+    /* Once it is queued the hub may handle the event, end and be freed by its worker: the section
+     * keeps the host until it was woken (its destruction waits for a grace period). */
+    ph_rcu_enter();
     ph_queue_push(&host->queue, &event->link);
     ph_sched_wake(host->node->sched, &host->actor);
+    ph_rcu_exit();
 }
 
 int ph_host_post(struct ph_host *host, struct ph_event *event)

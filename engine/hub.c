@@ -102,6 +102,20 @@ void ph_hub_complete_ops(struct ph_hub *hub)
 
 /* ---- What each event does ------------------------------------------------------------------ */
 
+static void tell_listeners(struct ph_hub *hub, const struct ph_event *event,
+                           const struct ph_record *record)
+{
+    if (!ph_hooks_wanted_custom(hub))
+        return;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_text_printf(&fields,
+                   "\"seq\":%llu,\"priority\":%u,\"payload\":", (unsigned long long)record->seq,
+                   record->priority);
+    ph_text_json(&fields, record->text, strlen(record->text));
+    ph_hooks_fire_custom(hub, event->dispatch.name, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
 static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
 {
     const char *payload = event->dispatch.payload ? event->dispatch.payload : "";
@@ -116,15 +130,8 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
     record.seq = ph_history_append(hub->history, &record);
     hub->picture.events = record.seq;
     hub->ports.trace->record(hub->ports.context, &record);
-    if (members != PH_MEMBERS_EXTERNAL) {
-        struct ph_text fields = PH_TEXT_INIT;
-        ph_text_printf(&fields,
-                       "\"seq\":%llu,\"priority\":%u,\"payload\":", (unsigned long long)record.seq,
-                       event->gated.priority);
-        ph_text_json(&fields, payload, strlen(payload));
-        ph_hooks_fire_custom(hub, event->dispatch.name, ph_text_str(&fields));
-        ph_text_fini(&fields);
-    }
+    if (members != PH_MEMBERS_EXTERNAL)
+        tell_listeners(hub, event, &record);
     if (members != PH_MEMBERS_LOCAL)
         hub->ports.link->dispatch(hub->ports.context, event->dispatch.name, payload,
                                   event->gated.priority, event->dispatch.nodes);

@@ -60,6 +60,11 @@ void ph_rcu_callback_begin(void)
     PH_TSAN_ACQUIRE(&grace_period);
 }
 
+void ph_rcu_callback_end(void)
+{
+    PH_TSAN_RELEASE(&grace_period);
+}
+
 struct deferred_free {
     struct rcu_head head;
     void *memory;
@@ -72,6 +77,7 @@ static void free_deferred(struct rcu_head *head)
     PH_TSAN_ACQUIRE(head);
     ph_free(deferred->memory);
     ph_free(deferred);
+    ph_rcu_callback_end();
 }
 
 void ph_rcu_free(void *memory)
@@ -92,8 +98,8 @@ void ph_rcu_synchronize(void)
 }
 
 #ifdef PH_TSAN
-/* ThreadSanitizer does not see that the barrier comes after what callbacks did. One more callback, on
- * the same thread and behind them, says so. */
+/* ThreadSanitizer does not see that the barrier comes after what callbacks did. One more callback,
+ * on the same thread and behind them, says so. */
 static void mark(struct rcu_head *head)
 {
     PH_TSAN_RELEASE(head);

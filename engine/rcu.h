@@ -23,9 +23,11 @@ void ph_rcu_exit(void);
 void ph_rcu_join_thread(void);
 void ph_rcu_leave_thread(void);
 
-/* Calls `fn` on liburcu's thread after a grace period. `fn` starts with ph_rcu_callback_begin(). */
+/* Calls `fn` on liburcu's thread after a grace period. `fn` starts with ph_rcu_callback_begin() and
+ * ends with ph_rcu_callback_end(), which is what ph_rcu_barrier waits for. */
 void ph_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *));
 void ph_rcu_callback_begin(void);
+void ph_rcu_callback_end(void);
 
 /* Frees `memory` (from ph_alloc) after a grace period. NULL is fine. Costs one small allocation. */
 void ph_rcu_free(void *memory);

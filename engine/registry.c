@@ -137,6 +137,7 @@ static void put_old_spec(struct rcu_head *head)
     PH_TSAN_ACQUIRE(head);
     ph_spec_put(old->spec);
     ph_free(old);
+    ph_rcu_callback_end();
 }
 
 void ph_child_replace_spec(struct ph_child *child, struct ph_spec *spec)
@@ -188,6 +189,7 @@ static void reclaim(struct rcu_head *head)
         child->kind->fini(child);
         child = next;
     }
+    ph_rcu_callback_end();
 }
 
 void ph_registry_reclaim(struct ph_registry *registry)

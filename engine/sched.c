@@ -55,7 +55,10 @@ struct worker {
     atomic_uint parked; /* 1 while it sleeps, owner of a slot without work */
     atomic_uint hired;  /* of a spare: 1 when it got a slot */
     struct worker *next_spare;
+    uint64_t owed; /* system lane's own: user slots to unpark after the run, a bit each */
 };
+
+_Static_assert(WORKERS_MAX <= 64, "`owed` has a bit for each user slot");
 
 struct ph_sched {
     unsigned slot_count; /* slot 0 is the system lane */
@@ -206,10 +209,34 @@ static struct slot *slot_for(struct ph_sched *sched, const struct ph_actor *acto
     return &sched->slots[1 + (mixed >> 32) % (sched->slot_count - 1)];
 }
 
+/* A hub that starts a thousand children would pay a thousand wake-ups, each dearer than the start:
+ * what it wakes runs when its batch is done, with one wake-up a slot. */
+static bool unpark_later(struct ph_sched *sched, const struct slot *slot)
+{
+    struct worker *worker = current_worker;
+    if (!worker || worker->sched != sched || !worker->slot ||
+        worker->slot->lane != PH_LANE_SYSTEM || slot->lane != PH_LANE_USER)
+        return false;
+    worker->owed |= UINT64_C(1) << (slot - sched->slots - 1);
+    return true;
+}
+
+static void unpark_owed(struct worker *worker)
+{
+    if (!worker->owed)
+        return;
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in park, see enqueue */
+    for (; worker->owed; worker->owed &= worker->owed - 1)
+        if (!unpark(&worker->sched->slots[1 + __builtin_ctzll(worker->owed)]))
+            unpark_any(worker->sched);
+}
+
 static void enqueue(struct ph_sched *sched, struct ph_actor *actor)
 {
     struct slot *slot = slot_for(sched, actor);
     bool was_empty = ph_queue_push(&slot->queue, &actor->link);
+    if (unpark_later(sched, slot))
+        return;
     /* Pairs with the fence in park: either we see the worker parked, or it sees the actor. So does
      * a worker that gets the slot after we looked who has it. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -224,7 +251,7 @@ void ph_sched_wake(struct ph_sched *sched, struct ph_actor *actor)
     /* acq_rel: what the caller did before is seen by the run that clears WOKEN. */
     unsigned before =
         atomic_fetch_or_explicit(&actor->state, ACTOR_BUSY | ACTOR_WOKEN, memory_order_acq_rel);
-    if (before & ACTOR_BUSY)
+    if (before & (ACTOR_BUSY | ACTOR_DEAD))
         return;
     enqueue(sched, actor);
 }
@@ -325,12 +352,14 @@ static bool serve_slot(struct worker *worker, struct slot *slot)
         struct ph_actor *actor = find_work(sched, slot);
         if (!actor)
             actor = search(worker, slot);
-        if (actor)
+        if (actor) {
             run_actor(worker, actor);
-        else if (atomic_load_explicit(&sched->stopping, memory_order_acquire))
+            unpark_owed(worker);
+        } else if (atomic_load_explicit(&sched->stopping, memory_order_acquire)) {
             return false;
-        else
+        } else {
             park(worker, slot);
+        }
     }
     return true;
 }

@@ -61,8 +61,8 @@ void ph_actor_init(struct ph_actor *, const struct ph_actor_class *class);
 /* Any thread. The actor must be alive: the caller is inside a read section, or owns it. */
 void ph_sched_wake(struct ph_sched *, struct ph_actor *);
 
-/* Once nobody can wake the actor any more: `dead` is called now if it is idle, else by the worker
- * that has it. */
+/* Ends the actor: `dead` is called now if it is idle, else by the worker that has it. A wake that
+ * crosses this does nothing, as long as the actor's memory outlives the waker's read section. */
 void ph_sched_kill(struct ph_sched *, struct ph_actor *);
 
 /* The number of the calling worker: 0 the system lane, 1.. the others; -1 on foreign threads. */

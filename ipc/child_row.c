@@ -100,7 +100,8 @@ void ph_child_row_read_rcu(struct ph_child_row *row, const struct ph_child *chil
         ph_text_put(&row->program, spec->argv[0]);
     put_tags(spec, &row->tags);
     put_meta(spec, &row->meta);
-    ph_spec_print(spec, &row->spec);
+    if (row->wants_spec)
+        ph_spec_print(spec, &row->spec);
     row->uptime_ms = uptime_of(&row->info, ph_now_ms());
     read_exit_rcu(row, child);
 }

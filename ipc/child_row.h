@@ -26,7 +26,9 @@ struct ph_child_row {
     const char *kind;
     char node[65];
     char epoch[96];
-    struct ph_text module, program, tags, meta, spec;
+    struct ph_text module, program, tags, meta;
+    struct ph_text spec; /* only when it is wanted */
+    bool wants_spec;
     struct ph_text reason;    /* why it failed or waits, "" otherwise */
     struct ph_text last_exit; /* in words, "" when it never ended */
     uint64_t uptime_ms;       /* of the running instance; 0: none runs */

@@ -10,7 +10,7 @@
 #include "engine/kind/monitor.h"
 #include "ipc/child_row.h"
 
-enum { CHILD_HISTORY = 10, LOG_LINES = 100, LOG_BATCH = 1000 };
+enum { CHILD_HISTORY = 10, LOG_LINES = 100, LOG_BATCH = 1000, LINES_BYTES = 32 * 1024 };
 
 /* ---- child ---------------------------------------------------------------------------------- */
 
@@ -96,7 +96,7 @@ int ph_command_child(struct ph_session *session, const struct ph_args *args)
     struct ph_column columns[PH_CHILD_COLUMNS + PH_COUNT_OF(detail_columns)];
     memcpy(columns, ph_child_columns, sizeof ph_child_columns);
     memcpy(columns + PH_CHILD_COLUMNS, detail_columns, sizeof detail_columns);
-    struct ph_child_row row = {0};
+    struct ph_child_row row = {.wants_spec = true};
     int rc = ph_session_child(session, args->words[0], &row);
     if (rc == 0) {
         struct ph_rows *rows =
@@ -121,9 +121,21 @@ static const struct ph_column log_columns[] = {
 struct log_reader {
     struct ph_session *session;
     struct ph_rows *rows; /* NULL: plain lines, for people and pipes */
+    struct ph_text lines; /* the plain lines of one look */
     const char *id;
     int rc; /* of the sink */
 };
+
+/* Hands on what has come together. */
+static void show(struct log_reader *reader)
+{
+    struct ph_sink *sink = reader->session->sink;
+    if (reader->rc == 0 && reader->rows)
+        reader->rc = ph_rows_flush(reader->rows);
+    else if (reader->rc == 0 && reader->lines.length)
+        reader->rc = sink->data(sink, reader->lines.data, reader->lines.length);
+    ph_text_clear(&reader->lines);
+}
 
 static void put_line(void *arg, const struct ph_log_line *line)
 {
@@ -131,7 +143,10 @@ static void put_line(void *arg, const struct ph_log_line *line)
     if (reader->rc < 0)
         return;
     if (!reader->rows) {
-        reader->rc = ph_session_line(reader->session, line->text, line->length);
+        ph_text_printable(&reader->lines, line->text, line->length);
+        ph_text_put(&reader->lines, "\n");
+        if (reader->lines.length >= LINES_BYTES)
+            show(reader);
         return;
     }
     ph_rows_str(reader->rows, reader->id);
@@ -166,8 +181,7 @@ static int follow(struct log_reader *reader, struct ph_process *process, uint64_
             ph_session_note(session, "%llu lines were too fast to show",
                             (unsigned long long)(last - seen - LOG_BATCH));
         seen = last;
-        if (reader->rows && reader->rc == 0)
-            reader->rc = ph_rows_flush(reader->rows);
+        show(reader);
         if (!is_current(session->hub, reader->id, process))
             break;
         if (reader->rc == 0)
@@ -215,7 +229,10 @@ int ph_command_logs(struct ph_session *session, const struct ph_args *args)
     uint64_t seen = info.log_seq;
     if (limit)
         seen = ph_process_log_any(process, 0, (size_t)limit, put_line, &reader);
+    if (!reader.rows)
+        show(&reader);
     rc = ph_args_flag(args, "follow") ? follow(&reader, process, seen) : 0;
+    ph_text_fini(&reader.lines);
     int finished = reader.rows ? ph_rows_finish(reader.rows) : 0;
     ph_process_release_any(process);
     return rc < 0 ? rc : reader.rc < 0 ? reader.rc : finished;

@@ -35,16 +35,24 @@ static int read_target(struct ph_session *session, const struct ph_args *args,
 
 typedef void (*put_row_fn)(struct ph_rows *, const struct ph_child_row *);
 
+struct listing {
+    const char *type;
+    const struct ph_column *columns;
+    size_t count;
+    put_row_fn put;
+    bool wants_spec;
+};
+
 static int write_picked(struct ph_session *session, const struct ph_pick *pick, size_t offset,
-                        struct ph_rows *rows, put_row_fn put)
+                        struct ph_rows *rows, const struct listing *listing)
 {
-    struct ph_child_row row = {0};
+    struct ph_child_row row = {.wants_spec = listing->wants_spec};
     int rc = 0;
     for (size_t i = offset; i < pick->count && rc == 0; i++) {
         const char *id = pick->entries[i].id;
         if (!ph_child_row_find(&row, session->hub, id, strlen(id)))
             continue;
-        put(rows, &row);
+        listing->put(rows, &row);
         rc = ph_rows_end_row(rows);
     }
     ph_child_row_fini(&row);
@@ -65,13 +73,6 @@ static int check_sort(struct ph_session *session, const struct ph_args *args, co
     return 0;
 }
 
-struct listing {
-    const char *type;
-    const struct ph_column *columns;
-    size_t count;
-    put_row_fn put;
-};
-
 static int list(struct ph_session *session, const struct ph_args *args,
                 const struct listing *listing)
 {
@@ -91,7 +92,7 @@ static int list(struct ph_session *session, const struct ph_args *args,
         ph_pick_run(&pick, &target, field, descending, offset, limit);
     struct ph_rows *rows =
         ph_session_rows(session, listing->type, listing->columns, listing->count, false);
-    rc = write_picked(session, &pick, (size_t)offset, rows, listing->put);
+    rc = write_picked(session, &pick, (size_t)offset, rows, listing);
     int finished = ph_rows_finish(rows);
     ph_pick_fini(&pick);
     ph_target_fini(&target);
@@ -135,6 +136,7 @@ int ph_command_registry(struct ph_session *session, const struct ph_args *args)
         .columns = registry_columns,
         .count = PH_COUNT_OF(registry_columns),
         .put = put_registry,
+        .wants_spec = true,
     };
     return list(session, args, &listing);
 }

@@ -216,45 +216,50 @@ void ph_grid_rule(struct ph_grid *grid, int row, uint16_t style, const char *hea
     }
 }
 
-void ph_grid_box(struct ph_grid *grid, int row, int col, int rows, int cols, uint16_t style,
-                 const char *heading)
+static void draw_edges(struct ph_grid *grid, uint16_t style)
 {
-    if (rows < 2 || cols < 2)
+    int bottom = grid->rows - 1, right = grid->cols - 1;
+    for (int x = 0; x <= right; x++) {
+        ph_grid_rune(grid, 0, x, style, 0x2500, '-');
+        ph_grid_rune(grid, bottom, x, style, 0x2500, '-');
+    }
+    for (int y = 0; y <= bottom; y++) {
+        ph_grid_rune(grid, y, 0, style, 0x2502, '|');
+        ph_grid_rune(grid, y, right, style, 0x2502, '|');
+    }
+    ph_grid_rune(grid, 0, 0, style, 0x250c, '+');
+    ph_grid_rune(grid, 0, right, style, 0x2510, '+');
+    ph_grid_rune(grid, bottom, 0, style, 0x2514, '+');
+    ph_grid_rune(grid, bottom, right, style, 0x2518, '+');
+}
+
+void ph_grid_box(struct ph_grid *grid, uint16_t style, const char *heading)
+{
+    if (grid->rows < 2 || grid->cols < 2)
         return;
-    ph_grid_fill(grid, row, col, rows, cols, style);
-    for (int x = col; x < col + cols; x++) {
-        ph_grid_rune(grid, row, x, style, 0x2500, '-');
-        ph_grid_rune(grid, row + rows - 1, x, style, 0x2500, '-');
-    }
-    for (int y = row; y < row + rows; y++) {
-        ph_grid_rune(grid, y, col, style, 0x2502, '|');
-        ph_grid_rune(grid, y, col + cols - 1, style, 0x2502, '|');
-    }
-    ph_grid_rune(grid, row, col, style, 0x250c, '+');
-    ph_grid_rune(grid, row, col + cols - 1, style, 0x2510, '+');
-    ph_grid_rune(grid, row + rows - 1, col, style, 0x2514, '+');
-    ph_grid_rune(grid, row + rows - 1, col + cols - 1, style, 0x2518, '+');
+    ph_grid_fill(grid, 0, 0, grid->rows, grid->cols, style);
+    draw_edges(grid, style);
     if (heading && *heading)
-        ph_grid_printf(grid, row, col + 2, cols - 4, style, " %s ", heading);
+        ph_grid_printf(grid, 0, 2, grid->cols - 4, style, " %s ", heading);
 }
 
 /* part / whole of `steps`, without overflow; something is at least one step. */
-static int scaled(uint64_t part, uint64_t whole, int steps)
+static int scaled(struct ph_share share, int steps)
 {
-    if (!whole || !part || steps <= 0)
+    if (!share.whole || !share.part || steps <= 0)
         return 0;
-    if (part >= whole)
+    if (share.part >= share.whole)
         return steps;
-    int filled = (int)((double)part / (double)whole * steps + 0.5);
+    int filled = (int)((double)share.part / (double)share.whole * steps + 0.5);
     return filled ? filled : 1;
 }
 
-void ph_grid_bar(struct ph_grid *grid, int row, int col, int width, uint16_t style, uint64_t part,
-                 uint64_t whole)
+void ph_grid_bar(struct ph_grid *grid, int row, int col, int width, uint16_t style,
+                 struct ph_share share)
 {
     if (width < 3)
         return;
-    int filled = scaled(part, whole, width - 2);
+    int filled = scaled(share, width - 2);
     ph_grid_rune(grid, row, col, style, '[', '[');
     for (int x = 0; x < width - 2; x++)
         ph_grid_rune(grid, row, col + 1 + x, style, x < filled ? 0x2588 : 0xb7,
@@ -262,16 +267,14 @@ void ph_grid_bar(struct ph_grid *grid, int row, int col, int width, uint16_t sty
     ph_grid_rune(grid, row, col + width - 1, style, ']', ']');
 }
 
-void ph_grid_column(struct ph_grid *grid, int bottom, int col, int rows, uint16_t style,
-                    uint64_t part, uint64_t whole)
+void ph_grid_column(struct ph_grid *grid, int col, uint16_t style, struct ph_share share)
 {
     static const char dots[] = " .:";
     int levels = grid->ascii ? 2 : 8;
-    int filled = scaled(part, whole, rows * levels);
-    for (int y = 0; y < rows && filled > 0; y++, filled -= levels) {
+    int filled = scaled(share, grid->rows * levels);
+    for (int y = grid->rows - 1; y >= 0 && filled > 0; y--, filled -= levels) {
         int level = filled < levels ? filled : levels;
-        ph_grid_rune(grid, bottom - y, col, style, (uint32_t)(0x2580 + level),
-                     dots[level > 2 ? 2 : level]);
+        ph_grid_rune(grid, y, col, style, (uint32_t)(0x2580 + level), dots[level > 2 ? 2 : level]);
     }
 }
 

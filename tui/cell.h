@@ -56,15 +56,16 @@ void ph_grid_mark(struct ph_grid *, int row, int col, int cols, uint16_t flags);
 
 /* A line across the grid with a heading in it: "-- LOCKS 2 -----". */
 void ph_grid_rule(struct ph_grid *, int row, uint16_t style, const char *heading);
-/* A frame with a heading; its inside is blanked. */
-void ph_grid_box(struct ph_grid *, int row, int col, int rows, int cols, uint16_t style,
-                 const char *heading);
-/* [####....] of `width` columns; `part` of `whole` is filled. */
-void ph_grid_bar(struct ph_grid *, int row, int col, int width, uint16_t style, uint64_t part,
-                 uint64_t whole);
-/* One column of a graph, `rows` high and ending in row `bottom`. */
-void ph_grid_column(struct ph_grid *, int bottom, int col, int rows, uint16_t style, uint64_t part,
-                    uint64_t whole);
+/* A frame along the grid's edges with a heading in it; the inside is blanked. */
+void ph_grid_box(struct ph_grid *, uint16_t style, const char *heading);
+
+struct ph_share {
+    uint64_t part, whole;
+};
+/* [####....] of `width` columns. */
+void ph_grid_bar(struct ph_grid *, int row, int col, int width, uint16_t style, struct ph_share);
+/* One column of a graph as high as the grid. */
+void ph_grid_column(struct ph_grid *, int col, uint16_t style, struct ph_share);
 
 /* Appends the grid as text, a line a row, without the blanks at the end of lines. */
 void ph_grid_dump(const struct ph_grid *, struct ph_text *out);

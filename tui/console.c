@@ -139,6 +139,8 @@ static void take_data(struct console *console)
     }
     if (!any)
         return;
+    if (news && model->link == PH_LINK_LOST)
+        ph_runner_reopen(console->runner);
     update(console, news);
     draw_within(console, ph_source_busy(console->source) ? GATHER_MS : 0);
 }

@@ -254,8 +254,10 @@ static int act(struct ph_program *program)
     if (code)
         return code;
     if (mode == PH_MODE_NODE) {
-        ph_program_serve(program);
-        return 0;
+        code = program->script_count ? run_scripts(program) : 0;
+        if (code == 0 || (program->options->keep_going && !program->run.exited))
+            ph_program_serve(program);
+        return signal_of(program) ? 0 : code;
     }
     if (!program->console)
         return run_scripts(program);

@@ -22,7 +22,7 @@ struct ph_runner {
     pthread_mutex_t lock; /* around all below */
     pthread_cond_t changed;
     char *text; /* to run; NULL: nothing */
-    bool stopping;
+    bool stopping, stale;
     struct ph_run *run; /* while it runs */
     struct ph_text output;
     struct ph_runner_result result;
@@ -57,6 +57,12 @@ static int collect(struct ph_sink *sink, const char *bytes, size_t length)
 static int prepare(struct ph_runner *runner, struct ph_run *run)
 {
     struct ph_error error = {0};
+    pthread_mutex_lock(&runner->lock);
+    bool stale = runner->stale;
+    runner->stale = false;
+    pthread_mutex_unlock(&runner->lock);
+    if (stale)
+        ph_door_link_close(&runner->link);
     if (runner->link.door)
         return 0;
     int rc = ph_door_link_open(&runner->link, &error);
@@ -140,6 +146,13 @@ void ph_runner_cancel(struct ph_runner *runner)
     pthread_mutex_lock(&runner->lock);
     if (runner->run)
         ph_run_cancel(runner->run);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+void ph_runner_reopen(struct ph_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->stale = true;
     pthread_mutex_unlock(&runner->lock);
 }
 

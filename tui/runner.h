@@ -26,6 +26,8 @@ void ph_runner_destroy(struct ph_runner *);
 /* The text is copied. Nothing may be running. */
 void ph_runner_start(struct ph_runner *, const char *text);
 void ph_runner_cancel(struct ph_runner *);
+/* The node was lost: the next command opens a new door. */
+void ph_runner_reopen(struct ph_runner *);
 
 struct ph_runner_result {
     bool done; /* it ended, and this is said once */

@@ -36,7 +36,7 @@ static void draw_detail(const struct ph_screen *screen, struct ph_grid *grid)
     char heading[PH_ID_MAX + 16];
     const struct ph_data *data = screen->model.data[PH_SLOT_DETAIL];
     snprintf(heading, sizeof heading, "child %s", screen->detail_id);
-    ph_grid_box(grid, 0, 0, grid->rows, grid->cols, PH_STYLE_TEXT, heading);
+    ph_grid_box(grid, PH_STYLE_TEXT, heading);
     struct ph_grid part = ph_grid_part(grid, 1, 1, grid->rows - 2, grid->cols - 2);
     if (!data || data->code || !data->count) {
         ph_grid_put(&part, 0, 1, part.cols - 2, data ? PH_STYLE_BAD : PH_STYLE_DIM,
@@ -72,7 +72,7 @@ static void draw_confirm(const struct ph_screen *screen, struct ph_grid *grid)
     int cols = grid->cols < 64 ? grid->cols : 64, rows = grid->rows < 7 ? grid->rows : 7;
     struct ph_grid part =
         ph_grid_part(grid, (grid->rows - rows) / 2, (grid->cols - cols) / 2, rows, cols);
-    ph_grid_box(&part, 0, 0, rows, cols, PH_STYLE_TEXT, "Run this command?");
+    ph_grid_box(&part, PH_STYLE_TEXT, "Run this command?");
     ph_grid_put(&part, 1, 2, cols - 4, PH_STYLE_HEAD, ph_text_str(&screen->command));
     ph_grid_printf(&part, 3, 2, cols - 4, PH_STYLE_WARN, "It works on %llu %s.",
                    (unsigned long long)screen->children,

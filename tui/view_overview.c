@@ -109,7 +109,8 @@ static void draw_gate(struct ph_grid *grid, int row, const struct ph_model *mode
         return;
     }
     int width = grid->cols / 3;
-    ph_grid_bar(grid, row + 1, 1, width, PH_STYLE_WARN, left, model->lock_whole_ms);
+    ph_grid_bar(grid, row + 1, 1, width, PH_STYLE_WARN,
+                (struct ph_share){left, model->lock_whole_ms});
     ph_grid_printf(grid, row + 1, width + 2, grid->cols - width - 2, PH_STYLE_TEXT,
                    "opens in %s of %s", ph_human_duration(left, number),
                    ph_human_duration(model->lock_whole_ms, whole));
@@ -167,9 +168,10 @@ static void draw_graph(struct ph_grid *grid, const struct ph_model *model)
                      y + 1 < height ? '|' : '+');
     ph_grid_put_right(grid, 1, 0, 5, PH_STYLE_DIM, ph_human_short(scale, now));
     ph_grid_put_right(grid, height, 0, 5, PH_STYLE_DIM, "0");
+    struct ph_grid plot = ph_grid_part(grid, 1, grid->cols - 1 - columns, height, columns);
     for (int i = 0; i < columns; i++)
-        ph_grid_column(grid, height, grid->cols - 2 - i, height, PH_STYLE_GOOD,
-                       ph_model_rate(model, (unsigned)i), scale);
+        ph_grid_column(&plot, columns - 1 - i, PH_STYLE_GOOD,
+                       (struct ph_share){ph_model_rate(model, (unsigned)i), scale});
     draw_axis(grid, columns);
 }
 

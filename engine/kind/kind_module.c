@@ -16,7 +16,8 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-enum { CONTROL_START = 1, CONTROL_STOP = 2 };
+/* START, STOP: what the hub asks for. LIVE: there is an instance whose end was not reported yet. */
+enum { CONTROL_START = 1, CONTROL_STOP = 2, CONTROL_LIVE = 4 };
 
 /* Timers of an instance that uses some. */
 struct timers {
@@ -72,8 +73,17 @@ static void drop_timers(struct module_child *self)
     self->timers = NULL;
 }
 
+/* The last word about an instance: its hub may be gone right afterwards. */
+static void report_down(struct module_child *self, const struct ph_exit *exit)
+{
+    /* Release: whoever still sees LIVE in a read section finds the hub there; see slow. */
+    atomic_fetch_and_explicit(&self->control, ~(unsigned)CONTROL_LIVE, memory_order_release);
+    ph_kind_down(self->child, instance_of(self), exit);
+}
+
 static void begin(struct module_child *self)
 {
+    atomic_fetch_or_explicit(&self->control, CONTROL_LIVE, memory_order_relaxed);
     struct ph_exit exit = {.how = PH_EXIT_EXEC};
     struct ph_context context = {.self = self};
     struct ph_error error = {0};
@@ -96,7 +106,7 @@ static void begin(struct module_child *self)
     exit.value = rc;
     if (rc) {
         drop_timers(self);
-        ph_kind_down(self->child, instance_of(self), &exit);
+        report_down(self, &exit);
         return;
     }
     self->module = module;
@@ -114,37 +124,48 @@ static void end(struct module_child *self, const struct ph_exit *exit)
     drop_timers(self); /* terminate may have set one */
     self->module = NULL;
     self->state = NULL;
-    ph_kind_down(self->child, instance_of(self), exit);
+    report_down(self, exit);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
+static void end_by(struct ph_context *context, int rc)
+{
+    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = rc};
+    if (rc == PH_HANDLER_STOP)
+        exit = (struct ph_exit){.how = PH_EXIT_CODE};
+    else if (context->why[0])
+        snprintf(exit.text, sizeof exit.text, "%s", context->why);
+    else if (rc < 0)
+        snprintf(exit.text, sizeof exit.text, "handler returned %d (%s)", rc, ph_error_text(rc));
+    else
+        snprintf(exit.text, sizeof exit.text, "handler returned %d, which is no code", rc);
+    end(context->self, &exit);
+}
+
 /* What a handler's return value means: true while the instance goes on. */
 static bool judge(struct ph_context *context, int rc)
 {
-    struct ph_exit exit = {.how = PH_EXIT_FAILED, .value = rc};
-    switch (rc) {
-    case PH_HANDLER_OK:
-        return true;
-    case PH_HANDLER_STOP:
-        exit = (struct ph_exit){.how = PH_EXIT_CODE};
-        break;
-    default:
-        if (context->why[0])
-            snprintf(exit.text, sizeof exit.text, "%s", context->why);
-        else if (rc < 0)
-            snprintf(exit.text, sizeof exit.text, "handler returned %d (%s)", rc,
-                     ph_error_text(rc));
-        else
-            snprintf(exit.text, sizeof exit.text, "handler returned %d, which is no code", rc);
-    }
-    end(context->self, &exit);
-    return false;
+    if (rc != PH_HANDLER_OK)
+        end_by(context, rc);
+    return rc == PH_HANDLER_OK;
+}
+
+/* Once per message, so `why` is not cleared as a whole. */
+static void init_context(struct ph_context *context, struct module_child *self,
+                         struct ph_message_box *call)
+{
+    context->self = self;
+    context->call = call;
+    context->replied = false;
+    context->why[0] = '\0';
+    context->saved = NULL;
 }
 
 static bool handle(struct module_child *self, struct ph_message_box *box)
 {
-    struct ph_context context = {.self = self, .call = box->op ? box : NULL};
+    struct ph_context context;
+    init_context(&context, self, box->op ? box : NULL);
     const struct ph_message message = {
         .type = box->type,
         .data = box->data,
@@ -164,11 +185,15 @@ static bool handle_timers(struct module_child *self)
 {
     if (!self->timers)
         return true;
-    /* Acquire: what was set with the timer is seen by its handler. */
-    unsigned fired = atomic_exchange_explicit(&self->timers->fired, 0, memory_order_acq_rel);
-    while (fired) {
-        int number = __builtin_ctz(fired);
-        fired &= fired - 1;
+    unsigned due = atomic_load_explicit(&self->timers->fired, memory_order_relaxed);
+    for (; due; due &= due - 1) {
+        int number = __builtin_ctz(due);
+        /* Acquire: what was set with the timer is seen by its handler. A handler before it may have
+         * disarmed this one. */
+        if (!(atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number),
+                                        memory_order_acq_rel) &
+              1u << number))
+            continue;
         struct ph_context context = {.self = self};
         const struct ph_message message = {
             .type = PH_MESSAGE_TIMER,
@@ -183,7 +208,8 @@ static bool handle_timers(struct module_child *self)
 
 static void obey(struct module_child *self)
 {
-    unsigned control = atomic_exchange_explicit(&self->control, 0, memory_order_acq_rel);
+    unsigned control =
+        atomic_fetch_and_explicit(&self->control, (unsigned)CONTROL_LIVE, memory_order_acq_rel);
     switch (control & (CONTROL_START | CONTROL_STOP)) {
     case CONTROL_START:
         begin(self);
@@ -193,7 +219,7 @@ static void obey(struct module_child *self)
             end(self, NULL);
         break;
     case CONTROL_START | CONTROL_STOP:
-        ph_kind_down(self->child, instance_of(self), NULL);
+        report_down(self, NULL);
         break;
     default:
         break;
@@ -234,7 +260,11 @@ static void slow(struct ph_actor *actor, uint64_t ms)
     char text[96];
     snprintf(text, sizeof text, "a handler has been running for %llu ms; a spare worker stepped in",
              (unsigned long long)ms);
-    ph_kind_note(self->child, "handler_slow", text);
+    /* On the watchdog's thread: the hub lives as long as the instance, and as this section. */
+    ph_rcu_enter();
+    if (atomic_load_explicit(&self->control, memory_order_acquire) & CONTROL_LIVE)
+        ph_kind_note(self->child, "handler_slow", text);
+    ph_rcu_exit();
 }
 
 static const struct ph_actor_class actor_class = {
@@ -271,23 +301,22 @@ static void kind_fini(struct ph_child *child)
     ph_sched_kill(node_of(self)->sched, &self->actor);
 }
 
-static void control(struct ph_child *child, unsigned bit)
-{
-    struct module_child *self = ph_child_tail(child);
-    /* Release: the run that takes the bit sees the instance that the hub set before. */
-    atomic_fetch_or_explicit(&self->control, bit, memory_order_acq_rel);
-    wake(self);
-}
-
 static void kind_start(struct ph_child *child, uint32_t instance)
 {
+    struct module_child *self = ph_child_tail(child);
     (void)instance;
-    control(child, CONTROL_START);
+    /* A stop that crossed the end of the instance before is forgotten. Release: the run that takes
+     * the bit sees the instance that the hub set before. */
+    atomic_store_explicit(&self->control, CONTROL_START, memory_order_release);
+    wake(self);
 }
 
 static void kind_stop(struct ph_child *child)
 {
-    control(child, CONTROL_STOP);
+    struct module_child *self = ph_child_tail(child);
+    /* Pairs with the acquire in obey. */
+    atomic_fetch_or_explicit(&self->control, CONTROL_STOP, memory_order_acq_rel);
+    wake(self);
 }
 
 static int kind_signal(struct ph_child *child, int signal_number)
@@ -336,10 +365,15 @@ const char *ph_self(const struct ph_context *context)
     return context->self->child->id;
 }
 
+static bool wants_answer(const struct ph_context *context)
+{
+    return context->call && !context->replied;
+}
+
 static void answer(struct ph_context *context, int code, const char *text, const void *data,
                    size_t length)
 {
-    if (!context->call || context->replied)
+    if (!wants_answer(context))
         return;
     struct ph_op *op = context->call->op;
     context->call->op = NULL;
@@ -355,6 +389,8 @@ void ph_reply(struct ph_context *context, const void *data, size_t length)
 
 void ph_replyf(struct ph_context *context, const char *format, ...)
 {
+    if (!wants_answer(context))
+        return; /* most messages are casts: do not even format it */
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -365,6 +401,8 @@ void ph_replyf(struct ph_context *context, const char *format, ...)
 
 void ph_reply_error(struct ph_context *context, const char *format, ...)
 {
+    if (!wants_answer(context))
+        return; /* most messages are casts: do not even format it */
     char text[1024];
     va_list args;
     va_start(args, format);
@@ -420,9 +458,10 @@ int ph_timer(struct ph_context *context, int number, uint64_t delay_ms)
     if (!self->timers)
         self->timers = make_timers(self);
     struct ph_timers_alarm *alarm = &self->timers->slots[number].alarm;
-    if (delay_ms == UINT64_MAX)
-        ph_timers_cancel(node_of(self)->timers, alarm);
-    else
+    ph_timers_cancel(node_of(self)->timers, alarm);
+    /* What fired before is void now; relaxed: nothing is read because of it. */
+    atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number), memory_order_relaxed);
+    if (delay_ms != UINT64_MAX)
         ph_timers_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
     return 0;
 }

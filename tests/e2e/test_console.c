@@ -2,18 +2,23 @@
  */
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine/base.h"
 #include "engine/waiter.h"
+#include "tests/lib/eventually.h"
 #include "tests/lib/vt.h"
 
 static const char *const usual[] = {"TERM=xterm-256color", "LANG=C.UTF-8", "HOME=/nonexistent",
@@ -26,6 +31,13 @@ static int set_up(void **state)
     vt_start(vt, 24, 80, usual, embedded);
     vt_await(vt, "LIVE");
     *state = vt;
+    return 0;
+}
+
+/* A terminal in which the test starts the program itself. */
+static int set_up_closed(void **state)
+{
+    *state = calloc(1, sizeof(struct vt));
     return 0;
 }
 
@@ -243,63 +255,59 @@ static void fail_a_child(struct vt *vt)
 /* NO_COLOR and terminals without colours: the same words, no colours. */
 static void monochrome_needs_no_colours(void **state)
 {
-    (void)state;
+    struct vt *vt = *state;
     static const char *const cases[][2] = {{"TERM=xterm-256color", "NO_COLOR=1"},
                                            {"TERM=vt100", "X=1"}};
     for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {
-        struct vt vt;
-        open_with(&vt, cases[i][0], "LANG=C.UTF-8", cases[i][1]);
-        vt_await(&vt, "LIVE");
-        fail_a_child(&vt);
-        vt_send(&vt, "2");
-        vt_await(&vt, "1 of 1");
-        assert_false(raw_has_colour(&vt));
-        vt_send(&vt, "Q");
-        assert_int_equal(vt_await_end(&vt), 0);
-        vt_assert_restored(&vt);
-        vt_stop(&vt);
+        open_with(vt, cases[i][0], "LANG=C.UTF-8", cases[i][1]);
+        vt_await(vt, "LIVE");
+        fail_a_child(vt);
+        vt_send(vt, "2");
+        vt_await(vt, "1 of 1");
+        assert_false(raw_has_colour(vt));
+        vt_send(vt, "Q");
+        assert_int_equal(vt_await_end(vt), 0);
+        vt_assert_restored(vt);
+        vt_stop(vt);
     }
-    struct vt vt;
-    open_with(&vt, "TERM=xterm-256color", "LANG=C.UTF-8", NULL);
-    vt_await(&vt, "LIVE");
-    fail_a_child(&vt);
-    vt_send(&vt, "2");
-    vt_await(&vt, "1 of 1");
-    assert_true(raw_has_colour(&vt));
-    vt_stop(&vt);
+    open_with(vt, "TERM=xterm-256color", "LANG=C.UTF-8", NULL);
+    vt_await(vt, "LIVE");
+    fail_a_child(vt);
+    vt_send(vt, "2");
+    vt_await(vt, "1 of 1");
+    assert_true(raw_has_colour(vt));
+    vt_stop(vt);
 }
 
 /* Without UTF-8 every byte is ASCII. */
 static void other_locales_get_ascii(void **state)
 {
-    (void)state;
-    struct vt vt;
-    open_with(&vt, "TERM=xterm", "LANG=C", NULL);
-    vt_await(&vt, "LIVE");
-    fail_a_child(&vt);
-    vt_send(&vt, "2?");
-    vt_await(&vt, "HELP");
-    for (size_t i = 0; i < vt.raw_length; i++)
-        assert_true((unsigned char)vt.raw[i] < 0x80);
-    vt_stop(&vt);
+    struct vt *vt = *state;
+    open_with(vt, "TERM=xterm", "LANG=C", NULL);
+    vt_await(vt, "LIVE");
+    fail_a_child(vt);
+    vt_send(vt, "2?");
+    vt_await(vt, "HELP");
+    for (size_t i = 0; i < vt->raw_length; i++)
+        assert_true((unsigned char)vt->raw[i] < 0x80);
+    vt_stop(vt);
 }
 
 /* A terminal that cannot move its cursor gets lines. */
 static void a_dumb_terminal_gets_lines(void **state)
 {
-    (void)state;
-    struct vt vt;
-    open_with(&vt, "TERM=dumb", "LANG=C.UTF-8", NULL);
-    vt_await(&vt, "prochub>");
-    vt_send(&vt, "start x module=echo\n");
-    vt_await(&vt, "changed");
-    vt_send(&vt, "count\n");
-    vt_await(&vt, "\n1\n");
-    vt_send(&vt, "exit 3\n");
-    int status = vt_await_end(&vt);
+    struct vt *vt = *state;
+    open_with(vt, "TERM=dumb", "LANG=C.UTF-8", NULL);
+    vt_await(vt, "prochub>");
+    vt_send(vt, "start x module=echo\n");
+    vt_await(vt, "changed");
+    vt_send(vt, "count\n");
+    vt_await(vt, "\n1\n");
+    vt_send(vt, "exit 3\n");
+    int status = vt_await_end(vt);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
-    assert_null(memchr(vt.raw, '\x1b', vt.raw_length));
-    vt_stop(&vt);
+    assert_null(memchr(vt->raw, '\x1b', vt->raw_length));
+    vt_stop(vt);
 }
 
 /* ---- What stays ---- */
@@ -307,22 +315,21 @@ static void a_dumb_terminal_gets_lines(void **state)
 /* However it ends, the terminal is as before. */
 static void every_end_restores_the_terminal(void **state)
 {
-    (void)state;
+    struct vt *vt = *state;
     static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS,  SIGFPE, SIGILL,
                                   SIGTERM, SIGHUP,  SIGQUIT, SIGINT};
     for (size_t i = 0; i < PH_COUNT_OF(numbers); i++) {
-        struct vt vt;
-        vt_start(&vt, 24, 80, usual, embedded);
-        vt_await(&vt, "LIVE");
-        assert_true(vt.alternate && !vt.cursor);
-        kill(vt.pid, numbers[i]);
-        int status = vt_await_end(&vt);
+        vt_start(vt, 24, 80, usual, embedded);
+        vt_await(vt, "LIVE");
+        assert_true(vt->alternate && !vt->cursor);
+        kill(vt->pid, numbers[i]);
+        int status = vt_await_end(vt);
         if (WIFSIGNALED(status))
             assert_int_equal(WTERMSIG(status), numbers[i]);
         else
             assert_int_not_equal(WEXITSTATUS(status), 0);
-        vt_assert_restored(&vt);
-        vt_stop(&vt);
+        vt_assert_restored(vt);
+        vt_stop(vt);
     }
 }
 
@@ -355,6 +362,96 @@ static void control_c_ends_what_runs(void **state)
     vt_assert_restored(vt);
 }
 
+/* ---- Another process's node ---- */
+
+struct far {
+    struct vt vt;
+    pid_t pid;
+    char dir[32], path[64], endpoint[80];
+};
+
+static void start_node(struct far *far)
+{
+    char path[512];
+    const char *build = getenv("PH_BUILD_DIR");
+    const char *argv[] = {"prochub", "node", "--name", "far", "--control", far->endpoint, NULL};
+    snprintf(path, sizeof path, "%s/prochub", build ? build : "build");
+    assert_int_equal(
+        posix_spawn(&far->pid, path, NULL, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+}
+
+static void end_node(struct far *far)
+{
+    if (far->pid <= 0)
+        return;
+    kill(far->pid, SIGKILL);
+    waitpid(far->pid, NULL, 0);
+    far->pid = 0;
+}
+
+static bool answers(void *arg)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", ((struct far *)arg)->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool connected = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    return connected;
+}
+
+static int set_up_far(void **state)
+{
+    struct far *far = calloc(1, sizeof *far);
+    *state = far;
+    snprintf(far->dir, sizeof far->dir, "/tmp/console-XXXXXX");
+    if (!mkdtemp(far->dir))
+        return -1;
+    snprintf(far->path, sizeof far->path, "%s/far.sock", far->dir);
+    snprintf(far->endpoint, sizeof far->endpoint, "ipc://%s", far->path);
+    return 0;
+}
+
+static int tear_down_far(void **state)
+{
+    char lock[80];
+    struct far *far = *state;
+    vt_stop(&far->vt);
+    end_node(far);
+    snprintf(lock, sizeof lock, "%s.lock", far->path);
+    unlink(far->path);
+    unlink(lock);
+    rmdir(far->dir);
+    free(far);
+    return 0;
+}
+
+/* A node that dies is said to be gone, what was known stays, and a new one is found by itself. */
+static void a_lost_node_is_found_again(void **state)
+{
+    struct far *far = *state;
+    struct vt *vt = &far->vt;
+    const char *const arguments[] = {"attach", far->endpoint, NULL};
+    start_node(far);
+    assert_true(eventually(answers, far, 20000));
+    vt_start(vt, 24, 80, usual, arguments);
+    vt_await(vt, "far/default");
+    vt_await(vt, "LIVE");
+    vt_send(vt, ":start w-[1..7] module=echo\r");
+    vt_await(vt, "Children 7 ");
+    end_node(far);
+    vt_await(vt, "DISCONNECTED");
+    assert_true(vt_shows(vt, "Children 7 "));
+    start_node(far);
+    vt_await(vt, "LIVE");
+    vt_await(vt, "Children 0 ");
+    vt_send(vt, ":start x module=echo\r2");
+    vt_await(vt, "> x ");
+    vt_send(vt, "Q");
+    assert_int_equal(vt_await_end(vt), 0);
+    vt_assert_restored(vt);
+}
+
+#define IN_TERMINAL(test) cmocka_unit_test_setup_teardown(test, set_up_closed, tear_down)
 #define IN_CONSOLE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -370,12 +467,13 @@ int main(void)
         IN_CONSOLE(an_idle_console_is_silent),
         IN_CONSOLE(a_burst_of_sizes_is_few_frames),
         IN_CONSOLE(every_size_is_survived),
-        cmocka_unit_test(monochrome_needs_no_colours),
-        cmocka_unit_test(other_locales_get_ascii),
-        cmocka_unit_test(a_dumb_terminal_gets_lines),
-        cmocka_unit_test(every_end_restores_the_terminal),
+        IN_TERMINAL(monochrome_needs_no_colours),
+        IN_TERMINAL(other_locales_get_ascii),
+        IN_TERMINAL(a_dumb_terminal_gets_lines),
+        IN_TERMINAL(every_end_restores_the_terminal),
         IN_CONSOLE(suspending_comes_back_whole),
         IN_CONSOLE(control_c_ends_what_runs),
+        cmocka_unit_test_setup_teardown(a_lost_node_is_found_again, set_up_far, tear_down_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,7 +64,7 @@ wait "$node"
 # kill -9 of a node leaves no child, and its name can be used again at once.
 node n3
 node=$LAST
-attach 'start s-[1..5] -- /bin/sh -c "sleep 1000 & sleep 1000"' >/dev/null || fail "start"
+attach 'start s-[1..5] -- /bin/sh -c "/bin/sleep 1000 & /bin/sleep 1000"' >/dev/null || fail "start"
 pids=$(for i in 1 2 3 4 5; do attach "pids s-$i" | cut -f3; done)
 kill -KILL "$node"
 wait "$node" 2>/dev/null

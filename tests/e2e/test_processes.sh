@@ -6,7 +6,7 @@ node n1
 node=$LAST
 
 # Output of both streams, escaped; follow shows what comes and ends with the child.
-attach 'start talk -- /bin/sh -c "echo one; echo two >&2; printf \"\\033[31mred\\n\"; exec sleep 1000"' >/dev/null
+attach 'start talk -- /bin/sh -c "echo one; echo two >&2; printf \"\\033[31mred\\n\"; exec /bin/sleep 1000"' >/dev/null
 eventually sh -c "\"$PROCHUB\" attach -e 'logs talk' | grep -q red"
 expect $'\\x1b[31mred\none\ntwo' sh -c "\"$PROCHUB\" attach -e 'logs talk' | LC_ALL=C sort"
 expect '\x1b[31mred' attach 'logs talk n=1'
@@ -39,7 +39,7 @@ expect_code 5 attach 'start never ready=notify timeout=200ms -- /bin/sleep 1000'
 expect_code 0 attach 'assert child never state = starting' 'stop never'
 
 # Signals reach the main process.
-attach "start sig -- /bin/sh -c 'trap \"echo got\" USR1; while :; do sleep 0.05; done'" >/dev/null
+attach "start sig -- /bin/sh -c 'trap \"echo got\" USR1; while :; do /bin/sleep 0.05; done'" >/dev/null
 attach 'signal sig USR1' >/dev/null || fail "signal"
 eventually sh -c "\"$PROCHUB\" attach -e 'logs sig' | grep -q got"
 expect_code 2 attach 'signal sig NOSIGNAL'

@@ -100,6 +100,8 @@ void vt_start(struct vt *vt, int rows, int cols, const char *const *environment,
 
 void vt_stop(struct vt *vt)
 {
+    if (!vt->raw)
+        return;
     if (vt->pid > 0) {
         kill(vt->pid, SIGKILL);
         waitpid(vt->pid, &vt->status, 0);
@@ -107,6 +109,7 @@ void vt_stop(struct vt *vt)
     close(vt->fd);
     vterm_free(vt->vterm);
     free(vt->raw);
+    vt->raw = NULL;
 }
 
 static size_t take(struct vt *vt)

@@ -35,7 +35,7 @@ struct vt {
  * environment; `arguments` begin with argv[1]. */
 void vt_start(struct vt *, int rows, int cols, const char *const *environment,
               const char *const *arguments);
-/* Ends the program if it still runs, and frees. */
+/* Ends the program if it still runs, and frees. Nothing for one that was not started (all zero). */
 void vt_stop(struct vt *);
 
 void vt_send(struct vt *, const char *keys);

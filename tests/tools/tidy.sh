@@ -241,7 +241,7 @@ check_test_list()
             grep -qP "^\s*ph_test\(\s*$kind\s+$name\b" tests/CMakeLists.txt ||
                 echo "$file:1: test: not in tests/CMakeLists.txt: ph_test($kind $name ...)"
         else
-            grep -qF "/${file##*/}" tests/CMakeLists.txt ||
+            grep -qP "/${file##*/}|^\s*ph_(e2e|accept)\(${name#accept_}\b" tests/CMakeLists.txt ||
                 echo "$file:1: test: not in tests/CMakeLists.txt: ph_test_command($kind $name ...)"
         fi
     done < <(find tests -mindepth 2 -maxdepth 2 -name 'test_*.c' -o -name 'test_*.sh' | sort)

@@ -71,8 +71,9 @@ static void ascii_grids_hold_ascii_only(void **state)
     struct ph_grid grid;
     ph_grid_init(&grid, 4, 20, true);
     ph_grid_put(&grid, 0, 0, 20, 0, "caf\xc3\xa9 \xe4\xb8\xad");
-    ph_grid_box(&grid, 1, 0, 3, 20, 0, "h\xc3\xa9");
-    ph_grid_bar(&grid, 2, 2, 12, 0, 5, 10);
+    struct ph_grid part = ph_grid_part(&grid, 1, 0, 3, 20);
+    ph_grid_box(&part, 0, "h\xc3\xa9");
+    ph_grid_bar(&grid, 2, 2, 12, 0, (struct ph_share){5, 10});
     expect(&grid, "caf? ?\n+- h? -------------+\n| [#####.....]     |\n+------------------+\n");
     ph_grid_fini(&grid);
 }
@@ -106,9 +107,10 @@ static void drawing_anywhere_is_safe(void **state)
         ph_grid_init(&grid, n[0], n[1], next_random(&seed) % 2);
         ph_grid_put(&grid, n[2], n[3], n[0], 1, "\xe4\xb8\xad\xe6\x96\x87 text \x01");
         ph_grid_put_right(&grid, n[3], n[2], n[1], 1, "12345\xe4\xb8\xad");
-        ph_grid_box(&grid, n[2], n[3], n[1], n[0], 2, "box");
-        ph_grid_bar(&grid, n[1], n[0], n[2], 3, 3, 7);
-        ph_grid_column(&grid, n[2], n[3], n[1], 4, UINT64_MAX / 2, UINT64_MAX);
+        struct ph_grid part = ph_grid_part(&grid, n[2], n[3], n[1], n[0]);
+        ph_grid_box(&part, 2, "box");
+        ph_grid_bar(&grid, n[1], n[0], n[2], 3, (struct ph_share){3, 7});
+        ph_grid_column(&part, n[3], 4, (struct ph_share){UINT64_MAX / 2, UINT64_MAX});
         ph_grid_rule(&grid, n[3], 5, "heading");
         ph_grid_mark(&grid, n[0], n[1], n[2], PH_CURSOR);
         ph_grid_fini(&grid);

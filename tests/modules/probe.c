@@ -1,0 +1,38 @@
+#include "tests/lib/probe.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+static int init(struct ph_context *context, const char *args, void **state)
+{
+    struct probe *probe = (struct probe *)(uintptr_t)strtoull(
+        args, NULL,
+        0); /* NOLINT(performance-no-int-to-ptr): the test passes its own address as text */
+    *state = probe;
+    return probe && probe->init ? probe->init(probe, context) : 0;
+}
+
+static int handle(struct ph_context *context, void *state, const struct ph_message *message)
+{
+    struct probe *probe = state;
+    return probe && probe->handle ? probe->handle(probe, context, message) : 0;
+}
+
+static void terminate(struct ph_context *context, void *state)
+{
+    struct probe *probe = state;
+    if (probe && probe->terminate)
+        probe->terminate(probe, context);
+}
+
+extern const struct ph_module prochub_module;
+
+const struct ph_module prochub_module = {
+    .abi = PH_MODULE_ABI,
+    .size = sizeof(struct ph_module),
+    .name = "probe",
+    .summary = "hands everything to the test",
+    .init = init,
+    .handle = handle,
+    .terminate = terminate,
+};
