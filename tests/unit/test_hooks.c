@@ -378,6 +378,28 @@ static void alterations_do_not_pile_up_over_restarts(void **state)
     assert_string_equal(spec_of(fake, "c")->args, "asked");
 }
 
+/* A child that is restarted while its handler looks at it asks that handler again: one call at a
+ * time, and every answer belongs to the call that runs. */
+static void restart_of_an_altering_child_asks_once_more(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "h", 0, 0);
+    fake_start(fake, "a b", "args=0");
+    uint64_t number = assert_called(fake, "h");
+    fake_restart(fake, "a");
+    fake_hook_done(fake, number, 0, fake_spec("args=old"));
+    const struct fake_call *call = fake_take_verb(fake, FAKE_HOOK);
+    assert_non_null(strstr(call->text, "\"id\":\"b\""));
+    assert_no_call(fake);
+    fake_hook_done(fake, number, 0, fake_spec("args=b"));
+    call = fake_take_verb(fake, FAKE_HOOK);
+    assert_non_null(strstr(call->text, "\"id\":\"a\""));
+    fake_hook_done(fake, number, 0, fake_spec("args=a"));
+    assert_no_call(fake);
+    assert_string_equal(spec_of(fake, "a")->args, "a");
+    assert_string_equal(spec_of(fake, "b")->args, "b");
+}
+
 /* A start compares with what was asked for before, not with what the hooks made of it. */
 static void start_of_an_altered_child_stays_idempotent(void **state)
 {
@@ -416,6 +438,7 @@ int main(void)
         NARRATIVE(failing_alter_handler_changes_nothing),
         NARRATIVE(stuck_alter_handler_holds_up_no_child),
         NARRATIVE(alterations_do_not_pile_up_over_restarts),
+        NARRATIVE(restart_of_an_altering_child_asks_once_more),
         NARRATIVE(start_of_an_altered_child_stays_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
