@@ -91,6 +91,27 @@ static void answer_all(struct fake_hub *fake)
         fake_hook_done(fake, call->number, 0, NULL);
 }
 
+/* What is inserted is removed: a child that never ran is neither, and the first instance that runs
+ * is the one that is inserted. */
+static void only_what_ran_is_inserted_and_removed(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "registry_pid_insert", "insert", 0, 0);
+    fake_hook_add(fake, "registry_pid_remove", "remove", 0, 0);
+    fake_start(fake, "never", "");
+    fake_down(fake, "never", PH_EXIT_EXEC, -2);
+    assert_no_call(fake);
+    fake_start(fake, "late", "");
+    fake_down(fake, "late", PH_EXIT_FAILED, -5);
+    assert_no_call(fake);
+    fake_up(fake, "late");
+    fake_hook_done(fake, assert_called(fake, "insert"), 0, NULL);
+    fake_stop(fake, "late");
+    fake_down(fake, "late", PH_EXIT_CODE, 0);
+    fake_hook_done(fake, assert_called(fake, "remove"), 0, NULL);
+    assert_no_call(fake);
+}
+
 /* A life tells its hooks in this order. */
 static void life_of_a_child_fires_its_hooks(void **state)
 {
@@ -421,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NARRATIVE(handlers_are_called_by_priority_then_registration),
         NARRATIVE(calls_of_one_handler_come_one_at_a_time),
+        NARRATIVE(only_what_ran_is_inserted_and_removed),
         NARRATIVE(life_of_a_child_fires_its_hooks),
         NARRATIVE(failing_handler_harms_nothing),
         NARRATIVE(late_handler_harms_nothing),
