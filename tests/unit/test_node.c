@@ -141,6 +141,9 @@ static void errors_of_hub_options_name_the_key(void **state)
         {"lock.timeout", "hub option 'lock.timeout': use KEY=VALUE", PH_EUSAGE},
         {"distribution=guided", "distribution=guided needs a hub of several nodes", PH_EREFUSED},
         {"distribution=best", "distribution=best: use hash or one of guided", PH_EUSAGE},
+        {"distribution=", "distribution=: use hash or one of guided", PH_EUSAGE},
+        {"partition=dyn", "partition=dyn: use diverge or one of static", PH_EUSAGE},
+        {"sync.interval=15s", "sync.interval needs a hub of several nodes", PH_EREFUSED},
         {"=5", "unknown hub option ''", PH_EUSAGE},
     };
     struct ph_node *node = real_node(1);
