@@ -342,6 +342,8 @@ static void end_call(struct ph_hub *hub, struct ph_hook_handler *handler, struct
         pass_on(hub, handler, call->child, ph_spec_get(altered ? altered : call->spec));
     handler->late = false;
     destroy_call(call);
+    if (handler->running)
+        return; /* the child was launched anew and asked this handler again */
     if (handler->first)
         run_first(hub, handler);
     else if (handler->removing)

@@ -259,12 +259,14 @@ static void alarm_fired(struct ph_timers_alarm *alarm)
 }
 
 /* Everything that waits for the end of a batch, in the order that lets a caller read its own
- * writes. */
-static void end_batch(struct ph_host *host)
+ * writes. Who only looked (a console does all the time) wakes nobody who waits for changes. */
+static void end_batch(struct ph_host *host, bool changed)
 {
-    publish(host);
+    if (changed)
+        publish(host);
     ph_hub_complete_ops(&host->hub);
-    ph_waitlist_wake(&host->changes);
+    if (changed)
+        ph_waitlist_wake(&host->changes);
 }
 
 static bool run_host(struct ph_actor *actor)
@@ -272,13 +274,17 @@ static bool run_host(struct ph_actor *actor)
     struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
     uint64_t now_ns = ph_now_ns();
     unsigned done = 0;
+    bool changed = false;
     /* Held events that may pass come before new ones; jobs take turns with the queue. */
     while (ph_hub_has_work(&host->hub, now_ns / 1000000) && done < PH_HUB_BATCH) {
         timed_work(host, &now_ns);
         done += PH_JOB_SLICE;
+        changed = true;
     }
     struct ph_event *event;
-    while (done < 2 * PH_HUB_BATCH && (event = next_event(host))) {
+    while (done < 2 * PH_HUB_BATCH && !ph_gate_releasing(&host->hub.gate) &&
+           (event = next_event(host))) {
+        changed |= event->type != PH_EVENT_INSPECT;
         timed_submit(host, event, &now_ns);
         done++;
     }
@@ -287,7 +293,7 @@ static bool run_host(struct ph_actor *actor)
         ph_node_forget(host->node, host); /* before its stop is answered: the name is free then */
     }
     if (done)
-        end_batch(host);
+        end_batch(host, changed);
     /* An alarm that fired is no longer set, whatever the deadline says. */
     if (host->alarm_ms <= now_ns / 1000000)
         host->alarm_ms = PH_NEVER;

@@ -249,7 +249,8 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
 
 static void check_stopped(struct ph_hub *hub)
 {
-    if (!hub->stopping || hub->stopped || hub->picture.children || hub->hooks.busy || hub->jobs)
+    if (!hub->stopping || hub->stopped || hub->picture.children || hub->hooks.busy ||
+        ph_hub_jobs_active(hub))
         return;
     hub->stopped = true;
     ph_wheel_cancel(&hub->wheel, &hub->shutdown_timer.timer);

@@ -56,7 +56,8 @@ struct ph_hub {
     struct ph_gate gate;
     struct ph_hooks hooks;
     struct ph_wheel wheel;            /* deadlines of children and hook calls */
-    struct ph_job *jobs, **jobs_last; /* runnable or waiting for results, oldest first */
+    struct ph_job *jobs, **jobs_last; /* runnable ones, oldest first */
+    struct ph_job *parked_jobs;       /* those that wait for results */
     struct ph_op *done, **done_last;  /* to complete once the picture is out */
     struct ph_status picture;         /* the counters; ph_hub_picture adds the rest */
     uint64_t last_epoch;

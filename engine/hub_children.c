@@ -10,7 +10,8 @@
 /* One request for many children. It is walked in slices; `under_way` children have not reported
  * yet. */
 struct ph_job {
-    struct ph_job *next;
+    struct ph_job *next, **link; /* in the hub's list of runnable or of parked jobs */
+    bool parked;
     enum ph_event_type verb;
     struct ph_op *op;
     struct ph_ids ids;
@@ -28,14 +29,50 @@ struct ph_job {
     int signal;
 };
 
+static bool is_runnable(const struct ph_job *job)
+{
+    return !job->walked && job->under_way < PH_JOB_WINDOW;
+}
+
+/* Into the list where it belongs: thousands may wait for results, and none of them is looked at
+ * until it is their turn. */
+static void link_job(struct ph_hub *hub, struct ph_job *job)
+{
+    job->parked = !is_runnable(job);
+    job->link = job->parked ? &hub->parked_jobs : hub->jobs_last;
+    job->next = *job->link;
+    *job->link = job;
+    if (job->next)
+        job->next->link = &job->next;
+    if (!job->parked)
+        hub->jobs_last = &job->next;
+}
+
+static void unlink_job(struct ph_hub *hub, struct ph_job *job)
+{
+    *job->link = job->next;
+    if (job->next)
+        job->next->link = job->link;
+    else if (!job->parked)
+        hub->jobs_last = job->link;
+}
+
+/* After a change of `walked` or `under_way`. */
+static void relink_job(struct ph_hub *hub, struct ph_job *job)
+{
+    if (job->parked == !is_runnable(job))
+        return;
+    unlink_job(hub, job);
+    link_job(hub, job);
+}
+
 static struct ph_job *create_job(struct ph_hub *hub, enum ph_event_type verb, struct ph_ids *ids)
 {
     struct ph_job *job = ph_alloc(sizeof *job);
     job->verb = verb;
     job->ids = *ids;
     *ids = (struct ph_ids){0};
-    *hub->jobs_last = job;
-    hub->jobs_last = &job->next;
+    link_job(hub, job);
     return job;
 }
 
@@ -48,20 +85,10 @@ static void destroy_job(struct ph_job *job)
     ph_free(job);
 }
 
-static void unlink_job(struct ph_hub *hub, struct ph_job *job)
-{
-    struct ph_job **link = &hub->jobs;
-    while (*link != job)
-        link = &(*link)->next;
-    *link = job->next;
-    if (!*link)
-        hub->jobs_last = link;
-}
-
 void ph_hub_jobs_fini(struct ph_hub *hub)
 {
-    while (hub->jobs) {
-        struct ph_job *job = hub->jobs;
+    struct ph_job *job;
+    while ((job = hub->jobs ? hub->jobs : hub->parked_jobs)) {
         unlink_job(hub, job);
         ph_hub_finish_op(hub, job->op, PH_ESTOPPING, "the hub is ending");
         destroy_job(job);
@@ -110,6 +137,7 @@ static void finish_job(struct ph_hub *hub, struct ph_job *job)
         fire_with_ids(hub, PH_HOOK_POST_CHILDREN_START, &job->changed_ids);
     if (job->verb == PH_EVENT_START && job->failed && job->options.rollback) {
         roll_back(job);
+        relink_job(hub, job);
         if (!job->walked)
             return;
     }
@@ -149,6 +177,8 @@ void ph_job_settle(struct ph_hub *hub, struct ph_job *job, const char *id, enum 
     job->under_way--;
     if (job->walked && job->under_way == 0)
         finish_job(hub, job);
+    else
+        relink_job(hub, job);
 }
 
 /* ---- One child ----------------------------------------------------------------------------- */
@@ -247,22 +277,14 @@ static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, s
 
 /* ---- Slices -------------------------------------------------------------------------------- */
 
-static bool is_runnable(const struct ph_job *job)
-{
-    return !job->walked && job->under_way < PH_JOB_WINDOW;
-}
-
 bool ph_hub_jobs_runnable(const struct ph_hub *hub)
 {
-    for (const struct ph_job *job = hub->jobs; job; job = job->next)
-        if (is_runnable(job))
-            return true;
-    return false;
+    return hub->jobs != NULL;
 }
 
 bool ph_hub_jobs_active(const struct ph_hub *hub)
 {
-    return hub->jobs != NULL;
+    return hub->jobs || hub->parked_jobs;
 }
 
 static void maybe_grow(struct ph_hub *hub, size_t children)
@@ -285,6 +307,7 @@ static void run_slice(struct ph_hub *hub, struct ph_job *job)
             break;
         bool last = job->walked;
         job->under_way++;
+        relink_job(hub, job);
         if (job->verb == PH_EVENT_START)
             start_one(hub, job, id, length);
         else
@@ -297,15 +320,11 @@ static void run_slice(struct ph_hub *hub, struct ph_job *job)
 void ph_hub_jobs_run(struct ph_hub *hub)
 {
     struct ph_job *job = hub->jobs;
-    while (job && !is_runnable(job))
-        job = job->next;
     if (!job)
         return;
     /* To the end of the list, so that jobs take turns. */
     unlink_job(hub, job);
-    job->next = NULL;
-    *hub->jobs_last = job;
-    hub->jobs_last = &job->next;
+    link_job(hub, job);
     run_slice(hub, job);
     maybe_grow(hub, hub->picture.children);
 }

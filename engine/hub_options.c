@@ -58,9 +58,9 @@ static uint64_t *field(struct ph_hub_options *target, const struct option *optio
 static bool is_among(const char *words, const char *word)
 {
     size_t length = strlen(word);
-    for (const char *at = words; (at = strstr(at, word)); at += length)
-        if (at[-1] == ' ' && at[length] == ' ')
-            return length > 0;
+    for (const char *at = words + 1; *at; at = strchr(at, ' ') + 1)
+        if (strncmp(at, word, length) == 0 && at[length] == ' ')
+            return true;
     return false;
 }
 
@@ -106,8 +106,33 @@ static const struct option *find(const char *text, size_t length)
     return NULL;
 }
 
+/* Keys of the language that mean nothing to a hub of one node. */
+static bool is_of_several_nodes(const char *text, size_t length)
+{
+    static const char *const keys[] = {
+        "balancer.history",       "balancer.decay",    "balancer.push_interval",
+        "replica.factor",         "replica.model",     "replica.signal",
+        "hot.handover",           "hot.confirm",       "hot.retention",
+        "hot.state_timeout",      "hot.child_timeout", "move.rate",
+        "move.in_flight",         "sync.interval",     "gossip.recipients",
+        "gossip.restricted_init", "static.size",       "static.startup_confirm",
+        "dynamic.percent",        "dynamic.window",    "majority.initial_size",
+        "majority.track_max",     "discover.interval", "migrate.timeout",
+        "replica.stream",
+    };
+    for (size_t i = 0; i < PH_COUNT_OF(keys); i++)
+        if (strlen(keys[i]) == length && memcmp(keys[i], text, length) == 0)
+            return true;
+    return false;
+}
+
 static int unknown_key(const char *text, size_t length, struct ph_error *error)
 {
+    if (is_of_several_nodes(text, length))
+        return ph_error_set(
+            error, PH_EREFUSED,
+            "%.*s needs a hub of several nodes; this build supervises one: leave it out",
+            (int)length, text);
     struct ph_text known = PH_TEXT_INIT;
     for (size_t i = 0; i < PH_COUNT_OF(options); i++)
         ph_text_printf(&known, "%s%s", i ? ", " : "", options[i].key);

@@ -81,18 +81,6 @@ struct range {
     int width; /* digits, with leading zeros; 1: without */
 };
 
-/* Reads the digits between `from` and `to`. */
-static bool read_number(const char *from, const char *to, uint64_t *number)
-{
-    char digits[21];
-    size_t length = (size_t)(to - from);
-    if (length == 0 || length >= sizeof digits)
-        return false;
-    memcpy(digits, from, length);
-    digits[length] = '\0';
-    return ph_parse_uint(digits, UINT64_MAX, number);
-}
-
 static int refuse(const char *pattern, int code, const char *why, struct ph_error *error)
 {
     struct ph_text text = PH_TEXT_INIT;
@@ -111,8 +99,9 @@ static int parse_range(const char *pattern, struct range *range, struct ph_error
     if (strpbrk(open + 1, "[") || strpbrk(close + 1, "]"))
         return refuse(pattern, PH_EUSAGE, "use one range, not several", error);
     const char *dots = strstr(open, "..");
-    if (!dots || dots > close || !read_number(open + 1, dots, &range->first) ||
-        !read_number(dots + 2, close, &range->last))
+    if (!dots || dots > close ||
+        !ph_parse_digits(open + 1, (size_t)(dots - (open + 1)), &range->first) ||
+        !ph_parse_digits(dots + 2, (size_t)(close - (dots + 2)), &range->last))
         return refuse(pattern, PH_EUSAGE, form, error);
     if (range->first > range->last)
         return refuse(pattern, PH_EUSAGE, "the first number is greater than the last one", error);

@@ -52,6 +52,7 @@ struct ph_child {
         struct {
             struct ph_care *care; /* what only troubled or changing children have (super.c) */
             uint64_t cause;       /* seq of the event that led to the present state */
+            bool announced;       /* registry_pid_insert was fired; it ran at least once */
         };
         struct {
             struct rcu_head rcu;

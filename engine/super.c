@@ -164,7 +164,8 @@ static void publish_exit(struct ph_hub *hub, struct ph_child *child, struct ph_e
 static void retire(struct ph_hub *hub, struct ph_child *child)
 {
     clear_deadline(hub, child);
-    fire_child_hook(hub, PH_HOOK_REGISTRY_PID_REMOVE, child, NULL);
+    if (child->announced)
+        fire_child_hook(hub, PH_HOOK_REGISTRY_PID_REMOVE, child, NULL);
     hub->picture.by_state[ph_child_state(child)]--;
     hub->picture.children--;
     if (child->care)
@@ -384,7 +385,9 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
     child->cause = ph_hub_record(hub, again ? "child_restarted" : "child_started", child->id,
                                  child->cause, "%s", which);
     fire_child_hook(hub, PH_HOOK_PROCESS_STARTUPS, child, NULL);
-    fire_child_hook(hub, again ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child, NULL);
+    fire_child_hook(hub, child->announced ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child,
+                    NULL);
+    child->announced = true;
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
     maybe_drop_care(child);
 }

@@ -195,6 +195,20 @@ size_t ph_utf8_next(const char *text, size_t length, uint32_t *rune)
     return bytes;
 }
 
+size_t ph_utf8_put(char bytes[4], uint32_t rune)
+{
+    if (rune < 0x80) {
+        bytes[0] = (char)rune;
+        return 1;
+    }
+    size_t length = rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = length - 1; i > 0; i--, rune >>= 6)
+        bytes[i] = (char)(0x80 | (rune & 0x3f));
+    bytes[0] = (char)(first[length] | rune);
+    return length;
+}
+
 /* Reads digits at `*text` and moves it behind them: false without any, or above `max`. */
 static bool read_digits(const char **text, uint64_t max, uint64_t *value)
 {
@@ -261,4 +275,14 @@ bool ph_parse_uint(const char *text, uint64_t max, uint64_t *value)
         return false;
     *value = number;
     return true;
+}
+
+bool ph_parse_digits(const char *text, size_t length, uint64_t *value)
+{
+    char digits[21];
+    if (length == 0 || length >= sizeof digits)
+        return false;
+    memcpy(digits, text, length);
+    digits[length] = '\0';
+    return ph_parse_uint(digits, UINT64_MAX, value);
 }

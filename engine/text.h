@@ -51,6 +51,9 @@ void ph_text_duration(struct ph_text *, uint64_t ms);
  * point; 0 when it is malformed, overlong, a surrogate or cut off by `length`. */
 size_t ph_utf8_next(const char *text, size_t length, uint32_t *rune);
 
+/* The UTF-8 bytes of a code point (up to 0x10ffff): how many. */
+size_t ph_utf8_put(char bytes[4], uint32_t rune);
+
 /* Reads a duration ("250ms", "5s", "2m", "1h" or a bare number of ms): false if malformed or more
  * than 10 years. */
 bool ph_parse_duration(const char *text, uint64_t *ms);
@@ -60,5 +63,8 @@ bool ph_parse_size(const char *text, uint64_t *bytes);
 
 /* Reads an unsigned decimal number of at most `max`. No sign, no space, no empty text. */
 bool ph_parse_uint(const char *text, uint64_t max, uint64_t *value);
+
+/* The same of `length` bytes, which need not end in a NUL. */
+bool ph_parse_digits(const char *text, size_t length, uint64_t *value);
 
 #endif

@@ -72,28 +72,13 @@ static void put_bytes(struct ph_text *out, uint64_t bytes)
         ph_text_printf(out, "%llu%c", (unsigned long long)whole, units[unit]);
 }
 
-static void put_parts(struct ph_text *out, const struct ph_cell *cell, bool map)
-{
-    const char *at = cell->text, *end = at + cell->length, *part;
-    size_t length;
-    for (size_t i = 0; ph_row_part(&at, end, &part, &length); i++) {
-        ph_text_put(out, i ? "," : "");
-        ph_text_printable(out, part, length);
-        if (!map)
-            continue;
-        ph_text_put(out, "=");
-        if (ph_row_part(&at, end, &part, &length))
-            ph_text_printable(out, part, length);
-    }
-}
-
 static void put_text(struct ph_text *out, enum ph_column_type type, const struct ph_cell *cell)
 {
     bool parts = type == PH_COLUMN_LIST || type == PH_COLUMN_MAP;
     if (parts && cell->length == 0)
         ph_text_put(out, "-");
     else if (parts)
-        put_parts(out, cell, type == PH_COLUMN_MAP);
+        ph_row_put_parts(out, cell, type == PH_COLUMN_MAP, ph_text_printable);
     else if (type == PH_COLUMN_JSON)
         ph_row_put_json(out, cell->text, cell->length);
     else

@@ -21,21 +21,6 @@ static void put_text(struct ph_text *out, const char *text, size_t length)
     }
 }
 
-static void put_parts(struct ph_text *out, const struct ph_cell *cell, bool map)
-{
-    const char *at = cell->text, *end = at + cell->length, *part;
-    size_t length;
-    for (size_t i = 0; ph_row_part(&at, end, &part, &length); i++) {
-        ph_text_put(out, i ? "," : "");
-        put_text(out, part, length);
-        if (!map)
-            continue;
-        ph_text_put(out, "=");
-        if (ph_row_part(&at, end, &part, &length))
-            put_text(out, part, length);
-    }
-}
-
 static void put_value(struct ph_text *out, enum ph_column_type type, const struct ph_cell *cell)
 {
     switch (cell->type) {
@@ -43,7 +28,7 @@ static void put_value(struct ph_text *out, enum ph_column_type type, const struc
         break;
     case PH_CELL_TEXT:
         if (type == PH_COLUMN_LIST || type == PH_COLUMN_MAP)
-            put_parts(out, cell, type == PH_COLUMN_MAP);
+            ph_row_put_parts(out, cell, type == PH_COLUMN_MAP, put_text);
         else if (type == PH_COLUMN_JSON)
             ph_row_put_json(out, cell->text, cell->length);
         else

@@ -165,22 +165,7 @@ static int read_raw(struct ph_lexer *lexer)
 static void put_rune(struct ph_lexer *lexer, uint32_t rune)
 {
     char bytes[4];
-    size_t length = 0;
-    if (rune < 0x80) {
-        bytes[length++] = (char)rune;
-    } else if (rune < 0x800) {
-        bytes[length++] = (char)(0xc0 | rune >> 6);
-        bytes[length++] = (char)(0x80 | (rune & 0x3f));
-    } else if (rune < 0x10000) {
-        bytes[length++] = (char)(0xe0 | rune >> 12);
-        bytes[length++] = (char)(0x80 | (rune >> 6 & 0x3f));
-        bytes[length++] = (char)(0x80 | (rune & 0x3f));
-    } else {
-        bytes[length++] = (char)(0xf0 | rune >> 18);
-        bytes[length++] = (char)(0x80 | (rune >> 12 & 0x3f));
-        bytes[length++] = (char)(0x80 | (rune >> 6 & 0x3f));
-        bytes[length++] = (char)(0x80 | (rune & 0x3f));
-    }
+    size_t length = ph_utf8_put(bytes, rune);
     put(lexer, bytes, length);
 }
 

@@ -39,6 +39,22 @@ bool ph_row_part(const char **at, const char *end, const char **part, size_t *le
     return true;
 }
 
+void ph_row_put_parts(struct ph_text *out, const struct ph_cell *cell, bool map,
+                      void (*put)(struct ph_text *, const char *text, size_t length))
+{
+    const char *at = cell->text, *end = at + cell->length, *part;
+    size_t length;
+    for (size_t i = 0; ph_row_part(&at, end, &part, &length); i++) {
+        ph_text_put(out, i ? "," : "");
+        put(out, part, length);
+        if (!map)
+            continue;
+        ph_text_put(out, "=");
+        if (ph_row_part(&at, end, &part, &length))
+            put(out, part, length);
+    }
+}
+
 void ph_row_put_json(struct ph_text *out, const char *text, size_t length)
 {
     for (size_t at = 0; at < length;) {

@@ -55,6 +55,10 @@ extern const struct ph_row_form ph_row_json, ph_row_jsonl, ph_row_table, ph_row_
 /* Splits text joined by '\x1f' in place of strtok: moves *at, false at the end. */
 bool ph_row_part(const char **at, const char *end, const char **part, size_t *length);
 
+/* A list "a,b" or a map "k=v,l=w", each part through `put`. */
+void ph_row_put_parts(struct ph_text *, const struct ph_cell *, bool map,
+                      void (*put)(struct ph_text *, const char *text, size_t length));
+
 /* JSON text with its control bytes, which valid JSON has none of, made spaces. */
 void ph_row_put_json(struct ph_text *, const char *text, size_t length);
 

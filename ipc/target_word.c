@@ -10,17 +10,6 @@ static int refuse(const struct ph_word *word, struct ph_script_error *error, con
     return ph_word_refuse(word, error, PH_EUSAGE, "%s: %s", ph_word_shown(word).text, why);
 }
 
-static bool read_digits(const char *from, const char *to, uint64_t *number)
-{
-    char digits[21];
-    size_t length = (size_t)(to - from);
-    if (length == 0 || length >= sizeof digits)
-        return false;
-    memcpy(digits, from, length);
-    digits[length] = '\0';
-    return ph_parse_uint(digits, UINT64_MAX, number);
-}
-
 static int read_range(const struct ph_word *word, struct ph_target_word *target,
                       struct ph_script_error *error)
 {
@@ -28,8 +17,9 @@ static int read_range(const struct ph_word *word, struct ph_target_word *target,
         "a range is written PREFIX[FIRST..LAST], as in w-[1..1000] (an id with [ is quoted)";
     const char *open = strchr(word->text, '['), *close = strchr(open, ']');
     const char *dots = strstr(open, "..");
-    if (!close || !dots || dots > close || !read_digits(open + 1, dots, &target->first) ||
-        !read_digits(dots + 2, close, &target->last))
+    if (!close || !dots || dots > close ||
+        !ph_parse_digits(open + 1, (size_t)(dots - (open + 1)), &target->first) ||
+        !ph_parse_digits(dots + 2, (size_t)(close - (dots + 2)), &target->last))
         return refuse(word, error, form);
     if (strchr(open + 1, '[') || strchr(close + 1, ']'))
         return refuse(word, error, "use one range, not several");
@@ -90,7 +80,7 @@ static bool range_matches(const struct ph_target_word *target, const char *id, s
     const char *digits = id + target->prefix_length;
     size_t count = length - ends;
     uint64_t number;
-    if (!read_digits(digits, digits + count, &number))
+    if (!ph_parse_digits(digits, (size_t)(digits + count - (digits)), &number))
         return false;
     bool spelled = target->width ? count == target->width : count == 1 || digits[0] != '0';
     return spelled && number >= target->first && number <= target->last;

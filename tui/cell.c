@@ -281,22 +281,7 @@ void ph_grid_column(struct ph_grid *grid, int col, uint16_t style, struct ph_sha
 static void dump_rune(uint32_t rune, struct ph_text *out)
 {
     char bytes[4];
-    size_t count = 0;
-    if (rune < 0x80) {
-        bytes[count++] = (char)rune;
-    } else if (rune < 0x800) {
-        bytes[count++] = (char)(0xc0 | rune >> 6);
-        bytes[count++] = (char)(0x80 | (rune & 0x3f));
-    } else if (rune < 0x10000) {
-        bytes[count++] = (char)(0xe0 | rune >> 12);
-        bytes[count++] = (char)(0x80 | (rune >> 6 & 0x3f));
-        bytes[count++] = (char)(0x80 | (rune & 0x3f));
-    } else {
-        bytes[count++] = (char)(0xf0 | rune >> 18);
-        bytes[count++] = (char)(0x80 | (rune >> 12 & 0x3f));
-        bytes[count++] = (char)(0x80 | (rune >> 6 & 0x3f));
-        bytes[count++] = (char)(0x80 | (rune & 0x3f));
-    }
+    size_t count = ph_utf8_put(bytes, rune);
     ph_text_append(out, bytes, count);
 }
 

@@ -57,21 +57,8 @@ static void append_rune(struct ph_text *out, uint32_t rune)
 {
     if (!rune || (rune >= 0xd800 && rune < 0xe000))
         rune = 0xfffd;
-    unsigned char bytes[4] = {
-        (unsigned char)(0xf0 | rune >> 18), (unsigned char)(0x80 | (rune >> 12 & 0x3f)),
-        (unsigned char)(0x80 | (rune >> 6 & 0x3f)), (unsigned char)(0x80 | (rune & 0x3f))};
-    if (rune < 0x80) {
-        bytes[3] = (unsigned char)rune;
-        ph_text_append(out, bytes + 3, 1);
-    } else if (rune < 0x800) {
-        bytes[2] = (unsigned char)(0xc0 | rune >> 6);
-        ph_text_append(out, bytes + 2, 2);
-    } else if (rune < 0x10000) {
-        bytes[1] = (unsigned char)(0xe0 | rune >> 12);
-        ph_text_append(out, bytes + 1, 3);
-    } else {
-        ph_text_append(out, bytes, 4);
-    }
+    char bytes[4];
+    ph_text_append(out, bytes, ph_utf8_put(bytes, rune));
 }
 
 static int read_unicode(struct reader *reader, struct ph_text *out)

@@ -92,11 +92,11 @@ bool ph_door_link_join(struct ph_door_link *link, pthread_t thread)
     for (int i = 0; i < JOIN_STEPS; i++) {
         struct timespec until;
         ph_door_link_cancel(link);
-        clock_gettime(CLOCK_MONOTONIC, &until);
+        clock_gettime(CLOCK_REALTIME, &until); /* ThreadSanitizer knows no pthread_clockjoin_np */
         until.tv_nsec += JOIN_STEP_MS * 1000000L;
         until.tv_sec += until.tv_nsec / 1000000000L;
         until.tv_nsec %= 1000000000L;
-        if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        if (pthread_timedjoin_np(thread, NULL, &until) == 0)
             return true;
     }
     pthread_detach(thread);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,18 +33,28 @@ static int write_all(int fd, const char *bytes, size_t length)
     return 0;
 }
 
-static int output_data(struct ph_sink *sink, const char *bytes, size_t length)
-{
-    struct ph_output_sink *output = ph_container_of(sink, struct ph_output_sink, sink);
-    int rc = write_all(STDOUT_FILENO, bytes, length);
-    output->gone |= rc == -EPIPE;
-    return rc;
-}
-
 static int output_note(struct ph_sink *sink, const char *bytes, size_t length)
 {
     (void)sink;
     return write_all(STDERR_FILENO, bytes, length);
+}
+
+static void say_broken(struct ph_output_sink *output, int rc)
+{
+    char line[128];
+    int length = snprintf(line, sizeof line, "prochub: failed: cannot write standard output: %s\n",
+                          strerror(-rc));
+    output->broken = true;
+    (void)output_note(&output->sink, line, (size_t)length);
+}
+
+static int output_data(struct ph_sink *sink, const char *bytes, size_t length)
+{
+    struct ph_output_sink *output = ph_container_of(sink, struct ph_output_sink, sink);
+    int rc = write_all(STDOUT_FILENO, bytes, length);
+    if (rc < 0 && rc != -EPIPE && !output->broken)
+        say_broken(output, rc);
+    return rc;
 }
 
 void ph_output_init(struct ph_output_sink *output)

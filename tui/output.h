@@ -1,7 +1,7 @@
 /*
  * The program's sink: standard output and standard error, without a buffer of its own.
  *
- * When nobody reads any more, `gone` stays set and the program ends quietly.
+ * When nobody reads any more, the program ends quietly; why else nothing can be written is said once.
  */
 #ifndef PH_TUI_OUTPUT_H
 #define PH_TUI_OUTPUT_H
@@ -12,7 +12,7 @@
 
 struct ph_output_sink {
     struct ph_sink sink;
-    bool gone;
+    bool broken; /* it was said */
 };
 
 void ph_output_init(struct ph_output_sink *);

@@ -185,11 +185,15 @@ static bool handle_timers(struct module_child *self)
 {
     if (!self->timers)
         return true;
-    /* Acquire: what was set with the timer is seen by its handler. */
-    unsigned fired = atomic_exchange_explicit(&self->timers->fired, 0, memory_order_acq_rel);
-    while (fired) {
-        int number = __builtin_ctz(fired);
-        fired &= fired - 1;
+    unsigned due = atomic_load_explicit(&self->timers->fired, memory_order_relaxed);
+    for (; due; due &= due - 1) {
+        int number = __builtin_ctz(due);
+        /* Acquire: what was set with the timer is seen by its handler. A handler before it may have
+         * disarmed this one. */
+        if (!(atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number),
+                                        memory_order_acq_rel) &
+              1u << number))
+            continue;
         struct ph_context context = {.self = self};
         const struct ph_message message = {
             .type = PH_MESSAGE_TIMER,
@@ -297,23 +301,22 @@ static void kind_fini(struct ph_child *child)
     ph_sched_kill(node_of(self)->sched, &self->actor);
 }
 
-static void control(struct ph_child *child, unsigned bit)
-{
-    struct module_child *self = ph_child_tail(child);
-    /* Release: the run that takes the bit sees the instance that the hub set before. */
-    atomic_fetch_or_explicit(&self->control, bit, memory_order_acq_rel);
-    wake(self);
-}
-
 static void kind_start(struct ph_child *child, uint32_t instance)
 {
+    struct module_child *self = ph_child_tail(child);
     (void)instance;
-    control(child, CONTROL_START);
+    /* A stop that crossed the end of the instance before is forgotten. Release: the run that takes
+     * the bit sees the instance that the hub set before. */
+    atomic_store_explicit(&self->control, CONTROL_START, memory_order_release);
+    wake(self);
 }
 
 static void kind_stop(struct ph_child *child)
 {
-    control(child, CONTROL_STOP);
+    struct module_child *self = ph_child_tail(child);
+    /* Pairs with the acquire in obey. */
+    atomic_fetch_or_explicit(&self->control, CONTROL_STOP, memory_order_acq_rel);
+    wake(self);
 }
 
 static int kind_signal(struct ph_child *child, int signal_number)
@@ -455,9 +458,10 @@ int ph_timer(struct ph_context *context, int number, uint64_t delay_ms)
     if (!self->timers)
         self->timers = make_timers(self);
     struct ph_timers_alarm *alarm = &self->timers->slots[number].alarm;
-    if (delay_ms == UINT64_MAX)
-        ph_timers_cancel(node_of(self)->timers, alarm);
-    else
+    ph_timers_cancel(node_of(self)->timers, alarm);
+    /* What fired before is void now; relaxed: nothing is read because of it. */
+    atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number), memory_order_relaxed);
+    if (delay_ms != UINT64_MAX)
         ph_timers_set(node_of(self)->timers, alarm, ph_now_ms() + delay_ms);
     return 0;
 }

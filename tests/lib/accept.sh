@@ -47,7 +47,7 @@ trap 'fail "a command ended with $?: $BASH_COMMAND"' ERR
 rule()
 {
     ran_rule=$1
-    echo "rule: $1"
+    printf "%3d s  %s\n" "$SECONDS" "$1"
 }
 
 report()

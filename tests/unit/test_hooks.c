@@ -91,6 +91,27 @@ static void answer_all(struct fake_hub *fake)
         fake_hook_done(fake, call->number, 0, NULL);
 }
 
+/* What is inserted is removed: a child that never ran is neither, and the first instance that runs
+ * is the one that is inserted. */
+static void only_what_ran_is_inserted_and_removed(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "registry_pid_insert", "insert", 0, 0);
+    fake_hook_add(fake, "registry_pid_remove", "remove", 0, 0);
+    fake_start(fake, "never", "");
+    fake_down(fake, "never", PH_EXIT_EXEC, -2);
+    assert_no_call(fake);
+    fake_start(fake, "late", "");
+    fake_down(fake, "late", PH_EXIT_FAILED, -5);
+    assert_no_call(fake);
+    fake_up(fake, "late");
+    fake_hook_done(fake, assert_called(fake, "insert"), 0, NULL);
+    fake_stop(fake, "late");
+    fake_down(fake, "late", PH_EXIT_CODE, 0);
+    fake_hook_done(fake, assert_called(fake, "remove"), 0, NULL);
+    assert_no_call(fake);
+}
+
 /* A life tells its hooks in this order. */
 static void life_of_a_child_fires_its_hooks(void **state)
 {
@@ -378,6 +399,28 @@ static void alterations_do_not_pile_up_over_restarts(void **state)
     assert_string_equal(spec_of(fake, "c")->args, "asked");
 }
 
+/* A child that is restarted while its handler looks at it asks that handler again: one call at a
+ * time, and every answer belongs to the call that runs. */
+static void restart_of_an_altering_child_asks_once_more(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "h", 0, 0);
+    fake_start(fake, "a b", "args=0");
+    uint64_t number = assert_called(fake, "h");
+    fake_restart(fake, "a");
+    fake_hook_done(fake, number, 0, fake_spec("args=old"));
+    const struct fake_call *call = fake_take_verb(fake, FAKE_HOOK);
+    assert_non_null(strstr(call->text, "\"id\":\"b\""));
+    assert_no_call(fake);
+    fake_hook_done(fake, number, 0, fake_spec("args=b"));
+    call = fake_take_verb(fake, FAKE_HOOK);
+    assert_non_null(strstr(call->text, "\"id\":\"a\""));
+    fake_hook_done(fake, number, 0, fake_spec("args=a"));
+    assert_no_call(fake);
+    assert_string_equal(spec_of(fake, "a")->args, "a");
+    assert_string_equal(spec_of(fake, "b")->args, "b");
+}
+
 /* A start compares with what was asked for before, not with what the hooks made of it. */
 static void start_of_an_altered_child_stays_idempotent(void **state)
 {
@@ -399,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NARRATIVE(handlers_are_called_by_priority_then_registration),
         NARRATIVE(calls_of_one_handler_come_one_at_a_time),
+        NARRATIVE(only_what_ran_is_inserted_and_removed),
         NARRATIVE(life_of_a_child_fires_its_hooks),
         NARRATIVE(failing_handler_harms_nothing),
         NARRATIVE(late_handler_harms_nothing),
@@ -416,6 +460,7 @@ int main(void)
         NARRATIVE(failing_alter_handler_changes_nothing),
         NARRATIVE(stuck_alter_handler_holds_up_no_child),
         NARRATIVE(alterations_do_not_pile_up_over_restarts),
+        NARRATIVE(restart_of_an_altering_child_asks_once_more),
         NARRATIVE(start_of_an_altered_child_stays_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
