@@ -112,6 +112,19 @@ static void only_what_ran_is_inserted_and_removed(void **state)
     assert_no_call(fake);
 }
 
+/* The hooks of a start are told how many children it is about, and the ids of the first ones. */
+static void hooks_of_a_large_start_count_all_children(void **state)
+{
+    static const char begin[] = "\"count\":150,\"ids\":[\"w-1\",\"w-2\"";
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "pre_children_start", "pre", 0, 0);
+    fake_hook_add(fake, "post_children_start", "post", 0, 0);
+    fake_start(fake, "w-[1..150]", "");
+    assert_int_equal(strncmp(fake_take_verb(fake, FAKE_HOOK)->text, begin, strlen(begin)), 0);
+    fake_up_all(fake);
+    assert_int_equal(strncmp(fake_take_verb(fake, FAKE_HOOK)->text, begin, strlen(begin)), 0);
+}
+
 /* A life tells its hooks in this order. */
 static void life_of_a_child_fires_its_hooks(void **state)
 {
@@ -443,6 +456,7 @@ int main(void)
         NARRATIVE(handlers_are_called_by_priority_then_registration),
         NARRATIVE(calls_of_one_handler_come_one_at_a_time),
         NARRATIVE(only_what_ran_is_inserted_and_removed),
+        NARRATIVE(hooks_of_a_large_start_count_all_children),
         NARRATIVE(life_of_a_child_fires_its_hooks),
         NARRATIVE(failing_handler_harms_nothing),
         NARRATIVE(late_handler_harms_nothing),
