@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -206,7 +207,9 @@ static bool note_begun(struct ph_hub *hub, struct ph_job *job, const char *id, s
 static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     if (hub->picture.children >= PH_CHILDREN_MAX) {
-        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, "the hub has too many children");
+        char full[64];
+        snprintf(full, sizeof full, "the hub has %d children already", PH_CHILDREN_MAX);
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
     if (!note_begun(hub, job, id, length))
