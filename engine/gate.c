@@ -29,10 +29,13 @@ void ph_gate_fini(struct ph_gate *gate)
 
 static void hold(struct ph_gate *gate, struct ph_gated *event, uint64_t now_ms)
 {
+    bool passed_all = gate->cursor == gate->held_last;
     event->next = NULL;
     event->since_ms = now_ms;
     *gate->held_last = event;
     gate->held_last = &event->next;
+    if (passed_all)
+        gate->cursor = gate->held_last; /* it is below the level, too */
     gate->held_count++;
     gate->held_total++;
 }

@@ -382,7 +382,7 @@ void ph_hooks_on_done(struct ph_hub *hub, struct ph_event *event)
     end_call(hub, handler, altered);
 }
 
-/* The children whose alter calls wait behind a late one go on without it. */
+/* The children whose alter calls wait behind a late one, or the last one, go on without it. */
 static void pass_waiting_on(struct ph_hub *hub, struct ph_hook_handler *handler)
 {
     struct ph_hook_call_waiting *call = handler->first->next;
@@ -428,4 +428,6 @@ void ph_hooks_on_remove(struct ph_hub *hub, struct ph_event *event)
     event->op = NULL;
     if (!handler->running)
         remove_now(hub, handler);
+    else if (handler->hook == PH_HOOK_CHILD_DATA_ALTER)
+        pass_waiting_on(hub, handler);
 }

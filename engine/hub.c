@@ -6,6 +6,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/error.h"
 #include "engine/spec.h"
 #include "engine/super.h"
 
@@ -135,10 +136,11 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
     if (members != PH_MEMBERS_LOCAL)
         hub->ports.link->dispatch(hub->ports.context, event->dispatch.name, payload,
                                   event->gated.priority, event->dispatch.nodes);
-    if (event->dispatch.lock)
-        ph_hub_on_lock(hub, event->dispatch.lock);
+    const struct ph_lock *lock = NULL;
+    struct ph_error error = {0};
+    int rc = event->dispatch.lock ? ph_hub_take_lock(hub, event->dispatch.lock, &lock, &error) : 0;
     ph_op_set_reply(event->op, "passed", 6);
-    ph_hub_finish_op(hub, event->op, 0, NULL);
+    ph_hub_finish_op(hub, event->op, rc, rc ? error.text : NULL);
     event->op = NULL;
 }
 
@@ -311,6 +313,7 @@ void ph_hub_submit(struct ph_hub *hub, struct ph_event *event, uint64_t now_ms)
     while (release_one(hub, now_ms)) {
     }
     event->now_ms = now_ms;
+    char full[96];
     switch (ph_gate_admit(&hub->gate, &event->gated, now_ms)) {
     case PH_GATE_PASS:
         ph_hub_step(hub, event);
@@ -323,7 +326,9 @@ void ph_hub_submit(struct ph_hub *hub, struct ph_event *event, uint64_t now_ms)
         answer_verdict(hub, event, "discarded", PH_EREFUSED, "discarded by a lock of the gate");
         break;
     case PH_GATE_REFUSED:
-        answer_verdict(hub, event, "refused", PH_ELIMIT, "too many events wait behind the gate");
+        snprintf(full, sizeof full, "%d events wait behind the gate already: release its locks",
+                 PH_GATE_HELD_MAX);
+        answer_verdict(hub, event, "refused", PH_ELIMIT, full);
         break;
     }
     ph_event_destroy(event);

@@ -138,6 +138,9 @@ void ph_job_settle(struct ph_hub *, struct ph_job *, const char *id, enum ph_out
                    const char *text);
 
 /* hub_locks.c */
+/* What a lock event asks for; `*taken` is borrowed until the gate changes. */
+PH_MUST_CHECK int ph_hub_take_lock(struct ph_hub *, const struct ph_event *,
+                                   const struct ph_lock **taken, struct ph_error *error);
 void ph_hub_on_lock(struct ph_hub *, struct ph_event *);
 void ph_hub_on_unlock(struct ph_hub *, struct ph_event *);
 void ph_hub_expire_locks(struct ph_hub *);

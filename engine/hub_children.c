@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -6,6 +7,8 @@
 #include "engine/hub.h"
 #include "engine/spec.h"
 #include "engine/super.h"
+
+enum { IDS_LISTED = 100 }; /* ids that a hook is told */
 
 /* One request for many children. It is walked in slices; `under_way` children have not reported
  * yet. */
@@ -23,7 +26,8 @@ struct ph_job {
     struct ph_spec *spec; /* of a start */
     const struct ph_kind *kind;
     struct ph_start_options options;
-    struct ph_ids changed_ids; /* of a start: what runs now */
+    struct ph_ids changed_ids; /* of a start: the first IDS_LISTED of what runs now */
+    size_t changed_count;      /* … and how many there are */
     struct ph_ids begun_ids;   /* what to stop when a start is rolled back */
     bool failed, rolling_back;
     int signal;
@@ -98,13 +102,13 @@ void ph_hub_jobs_fini(struct ph_hub *hub)
 /* ---- Hooks of a start ---------------------------------------------------------------------- */
 
 /* "count":N,"ids":[…] with the first ids: a hook's input stays small however many there are. */
-static void fire_with_ids(struct ph_hub *hub, enum ph_hook hook, const struct ph_ids *ids)
+static void fire_with_ids(struct ph_hub *hub, enum ph_hook hook, size_t count,
+                          const struct ph_ids *ids)
 {
-    enum { IDS_LISTED = 100 };
     if (!ph_hooks_wanted(hub, hook))
         return;
     struct ph_text fields = PH_TEXT_INIT;
-    ph_text_printf(&fields, "\"count\":%zu,\"ids\":[", ids->count);
+    ph_text_printf(&fields, "\"count\":%zu,\"ids\":[", count);
     size_t cursor = 0, length, listed = 0;
     const char *id;
     while (listed < IDS_LISTED && (id = ph_ids_next(ids, &cursor, &length))) {
@@ -134,7 +138,7 @@ static void roll_back(struct ph_job *job)
 static void finish_job(struct ph_hub *hub, struct ph_job *job)
 {
     if (job->verb == PH_EVENT_START)
-        fire_with_ids(hub, PH_HOOK_POST_CHILDREN_START, &job->changed_ids);
+        fire_with_ids(hub, PH_HOOK_POST_CHILDREN_START, job->changed_count, &job->changed_ids);
     if (job->verb == PH_EVENT_START && job->failed && job->options.rollback) {
         roll_back(job);
         relink_job(hub, job);
@@ -148,6 +152,14 @@ static void finish_job(struct ph_hub *hub, struct ph_job *job)
     destroy_job(job);
 }
 
+/* Also when nobody listens now: a hook may be added before the last child runs. */
+static void note_changed(struct ph_job *job, const char *id)
+{
+    job->changed_count++;
+    if (job->changed_ids.count < IDS_LISTED && ph_ids_add(&job->changed_ids, id, strlen(id)))
+        job->failed = true;
+}
+
 static void count_outcome(struct ph_job *job, const char *id, enum ph_outcome outcome, int code,
                           const char *text)
 {
@@ -156,8 +168,8 @@ static void count_outcome(struct ph_job *job, const char *id, enum ph_outcome ou
     switch (outcome) {
     case PH_OUTCOME_CHANGED:
         ph_op_changed(job->op);
-        if (job->verb == PH_EVENT_START && ph_ids_add(&job->changed_ids, id, strlen(id)))
-            job->failed = true;
+        if (job->verb == PH_EVENT_START)
+            note_changed(job, id);
         break;
     case PH_OUTCOME_SAME:
         ph_op_same(job->op);
@@ -195,7 +207,9 @@ static bool note_begun(struct ph_hub *hub, struct ph_job *job, const char *id, s
 static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     if (hub->picture.children >= PH_CHILDREN_MAX) {
-        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, "the hub has too many children");
+        char full[64];
+        snprintf(full, sizeof full, "the hub has %d children already", PH_CHILDREN_MAX);
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
     if (!note_begun(hub, job, id, length))
@@ -353,7 +367,7 @@ void ph_hub_on_start(struct ph_hub *hub, struct ph_event *event)
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
     job->cause = ph_hub_record(hub, "start", count == 1 ? first : "", 0, "%zu %s", count,
                                count == 1 ? "child" : "children");
-    fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, &job->ids);
+    fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, count, &job->ids);
     maybe_grow(hub, hub->picture.children + count);
     begin_job(hub, job);
 }

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "engine/error.h"
 #include "engine/hub.h"
 
 /* Tells people and hooks that the gate's level went from `before` to what it is now. */
@@ -16,7 +17,8 @@ static void report_level(struct ph_hub *hub, uint8_t before, uint64_t cause)
     ph_text_fini(&fields);
 }
 
-void ph_hub_on_lock(struct ph_hub *hub, struct ph_event *event)
+int ph_hub_take_lock(struct ph_hub *hub, const struct ph_event *event, const struct ph_lock **taken,
+                     struct ph_error *error)
 {
     uint8_t before = hub->gate.level;
     uint8_t level = event->lock.level ? event->lock.level : PH_PRIORITY_LOCKED;
@@ -29,20 +31,27 @@ void ph_hub_on_lock(struct ph_hub *hub, struct ph_event *event)
         .user = true,
         .deadline_ms = length > PH_NEVER - hub->now_ms ? PH_NEVER : hub->now_ms + length,
     };
-    const struct ph_lock *lock = NULL;
-    int rc = ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock);
-    if (rc) {
-        ph_hub_finish_op(hub, event->op, rc,
-                         rc == PH_EEXISTS ? "a lock of that name is held" : "too many locks");
-        event->op = NULL;
-        return;
-    }
+    int rc = ph_gate_lock(&hub->gate, &request, hub->now_ms, taken);
+    if (rc == PH_EEXISTS)
+        return ph_error_set(error, rc, "a lock of that name is held");
+    if (rc)
+        return ph_error_set(error, rc, "%d locks are held already: release one", PH_LOCKS_MAX);
+    const struct ph_lock *lock = *taken;
     uint64_t seq =
         ph_hub_record(hub, "gate_locked", "", 0, "%s at %u for %llu ms%s%s", lock->name, level,
                       (unsigned long long)length, lock->reason[0] ? ": " : "", lock->reason);
     report_level(hub, before, seq);
-    ph_op_set_reply(event->op, lock->name, strlen(lock->name));
-    ph_hub_finish_op(hub, event->op, 0, NULL);
+    return 0;
+}
+
+void ph_hub_on_lock(struct ph_hub *hub, struct ph_event *event)
+{
+    const struct ph_lock *lock = NULL;
+    struct ph_error error = {0};
+    int rc = ph_hub_take_lock(hub, event, &lock, &error);
+    if (rc == 0)
+        ph_op_set_reply(event->op, lock->name, strlen(lock->name));
+    ph_hub_finish_op(hub, event->op, rc, rc ? error.text : NULL);
     event->op = NULL;
 }
 

@@ -26,6 +26,7 @@ enum {
     STEAL_BITE = 16,
     SPINS = 300,       /* looks for work before parking: about 10 us */
     WATCH_TICK_MS = 4, /* the watchdog's samples; slow is seen after 10 to 14 ms */
+    SLOW_TICKS = (PH_HANDLER_SLOW_MS + WATCH_TICK_MS - 1) / WATCH_TICK_MS,
 };
 
 struct worker;
@@ -364,6 +365,17 @@ static bool serve_slot(struct worker *worker, struct slot *slot)
     return true;
 }
 
+/* Waits until it has got a slot: false when the scheduler stops and it has none. */
+static bool await_slot(struct worker *worker)
+{
+    struct ph_sched *sched = worker->sched;
+    while (atomic_load_explicit(&worker->hired, memory_order_acquire) == 0 &&
+           !atomic_load_explicit(&sched->stopping, memory_order_acquire))
+        futex_wait(&worker->hired, 0);
+    /* With a slot also when it stops: what is queued there is run. Acquire: pairs with hire. */
+    return atomic_exchange_explicit(&worker->hired, 0, memory_order_acquire) && worker->slot;
+}
+
 /* Waits, without a slot, until the watchdog needs a replacement. */
 static bool wait_hired(struct worker *worker)
 {
@@ -374,11 +386,7 @@ static bool wait_hired(struct worker *worker)
     sched->spares = worker;
     sched->spare_count++;
     pthread_mutex_unlock(&sched->spares_lock);
-    while (atomic_load_explicit(&worker->hired, memory_order_acquire) == 0 &&
-           !atomic_load_explicit(&sched->stopping, memory_order_acquire))
-        futex_wait(&worker->hired, 0);
-    atomic_store_explicit(&worker->hired, 0, memory_order_relaxed);
-    return !atomic_load_explicit(&sched->stopping, memory_order_acquire);
+    return await_slot(worker);
 }
 
 static void *worker_main(void *arg)
@@ -386,34 +394,41 @@ static void *worker_main(void *arg)
     struct worker *worker = arg;
     current_worker = worker;
     ph_rcu_join_thread();
-    start_watchdog(worker->sched);
-    while (serve_slot(worker, worker->slot) && wait_hired(worker)) {
-    }
+    bool hired = await_slot(worker);
+    if (hired)
+        start_watchdog(worker->sched);
+    while (hired)
+        hired = serve_slot(worker, worker->slot) && wait_hired(worker);
     ph_rcu_leave_thread();
     return NULL;
 }
 
 /* ---- The watchdog -------------------------------------------------------------------------- */
 
-static int start_worker(struct ph_sched *sched, struct slot *slot)
+/* A thread without a slot. NULL: there are as many as there may be. */
+static struct worker *create_worker(struct ph_sched *sched)
 {
     unsigned number = atomic_load_explicit(&sched->worker_count, memory_order_relaxed);
     if (number == PH_COUNT_OF(sched->workers))
-        return -EAGAIN;
+        return NULL;
     struct worker *worker = ph_alloc(sizeof *worker);
     worker->sched = sched;
-    worker->slot = slot;
     worker->number = number;
-    struct worker *before = atomic_exchange_explicit(&slot->owner, worker, memory_order_acq_rel);
-    int rc = pthread_create(&worker->thread, NULL, worker_main, worker);
-    if (rc) {
-        atomic_store_explicit(&slot->owner, before, memory_order_release);
+    if (pthread_create(&worker->thread, NULL, worker_main, worker)) {
         ph_free(worker);
-        return -rc;
+        return NULL;
     }
     sched->workers[number] = worker;
     atomic_store_explicit(&sched->worker_count, number + 1, memory_order_release);
-    return 0;
+    return worker;
+}
+
+static void hire(struct slot *slot, struct worker *worker)
+{
+    worker->slot = slot;
+    atomic_store_explicit(&slot->owner, worker, memory_order_release);
+    atomic_store_explicit(&worker->hired, 1, memory_order_release);
+    futex_wake(&worker->hired);
 }
 
 static struct worker *take_spare(struct ph_sched *sched)
@@ -428,21 +443,20 @@ static struct worker *take_spare(struct ph_sched *sched)
     return spare;
 }
 
-static void replace_owner(struct ph_sched *sched, struct slot *slot, struct worker *slow)
+/* False: there is no other thread, the slot waits for its owner. */
+static bool replace_owner(struct ph_sched *sched, struct slot *slot, struct worker *slow)
 {
     struct worker *spare = take_spare(sched);
-    if (spare) {
-        spare->slot = slot;
-        atomic_store_explicit(&slot->owner, spare, memory_order_release);
-        atomic_store_explicit(&spare->hired, 1, memory_order_release);
-        futex_wake(&spare->hired);
-    } else if (start_worker(sched, slot)) {
-        return; /* as many as there may be: the slot waits for its owner */
-    }
+    if (!spare)
+        spare = create_worker(sched);
+    if (!spare)
+        return false;
+    hire(slot, spare);
     /* If it came back meanwhile and parked, it must learn that it is a spare now. Pairs with park.
      */
     atomic_thread_fence(memory_order_seq_cst);
     unpark_worker(slow);
+    return true;
 }
 
 static void report_slow(struct ph_sched *sched, struct worker *worker, uint64_t seq)
@@ -468,12 +482,15 @@ static bool sample(struct ph_sched *sched, struct slot *slot)
         slot->seen_ticks = 0;
         return running || atomic_load_explicit(&worker->parked, memory_order_seq_cst) == 0;
     }
-    if (++slot->seen_ticks * WATCH_TICK_MS >= PH_HANDLER_SLOW_MS) {
+    if (++slot->seen_ticks < SLOW_TICKS)
+        return true;
+    bool first = slot->seen_ticks == SLOW_TICKS;
+    if (replace_owner(sched, slot, worker)) {
         slot->seen_ticks = 0;
         slot->seen_seq = 0;
-        replace_owner(sched, slot, worker);
-        report_slow(sched, worker, seq);
     }
+    if (first)
+        report_slow(sched, worker, seq);
     return true;
 }
 
@@ -516,6 +533,43 @@ static void init_slot(struct slot *slot, enum ph_lane lane)
     slot->lane = lane;
 }
 
+static void wake_all(struct ph_sched *sched)
+{
+    unsigned count = atomic_load_explicit(&sched->worker_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++)
+        unpark_worker(sched->workers[i]);
+    struct worker *spare;
+    while ((spare = take_spare(sched))) {
+        atomic_store_explicit(&spare->hired, 1, memory_order_release);
+        futex_wake(&spare->hired);
+    }
+}
+
+/* The last actors run, the threads end. */
+static void end_workers(struct ph_sched *sched)
+{
+    atomic_store_explicit(&sched->stopping, true, memory_order_release);
+    unsigned count = atomic_load_explicit(&sched->worker_count, memory_order_acquire);
+    for (unsigned i = 0; i < count; i++) {
+        wake_all(sched);
+        pthread_join(sched->workers[i]->thread, NULL);
+    }
+    for (unsigned i = 0; i < count; i++)
+        ph_free(sched->workers[i]);
+    pthread_mutex_destroy(&sched->spares_lock);
+    free(sched->slots);
+    ph_free(sched);
+}
+
+static int add_worker(struct ph_sched *sched, struct slot *slot)
+{
+    struct worker *worker = create_worker(sched);
+    if (!worker)
+        return -EAGAIN;
+    hire(slot, worker);
+    return 0;
+}
+
 int ph_sched_create(unsigned workers, uint64_t seed, struct ph_sched **result)
 {
     (void)seed; /* of the seeded scheduler */
@@ -535,24 +589,14 @@ int ph_sched_create(unsigned workers, uint64_t seed, struct ph_sched **result)
         init_slot(&sched->slots[i], i ? PH_LANE_USER : PH_LANE_SYSTEM);
     }
     for (unsigned i = 0; i < sched->slot_count && rc == 0; i++)
-        rc = start_worker(sched, &sched->slots[i]);
+        rc = add_worker(sched, &sched->slots[i]);
     if (rc == 0)
         rc = -pthread_create(&sched->watchdog, NULL, watchdog_main, sched);
-    ph_assert(rc == 0); /* no threads at start-up: nothing can run */
-    *result = sched;
-    return 0;
-}
-
-static void wake_all(struct ph_sched *sched)
-{
-    unsigned count = atomic_load_explicit(&sched->worker_count, memory_order_acquire);
-    for (unsigned i = 0; i < count; i++)
-        unpark_worker(sched->workers[i]);
-    struct worker *spare;
-    while ((spare = take_spare(sched))) {
-        atomic_store_explicit(&spare->hired, 1, memory_order_release);
-        futex_wake(&spare->hired);
-    }
+    if (rc)
+        end_workers(sched);
+    else
+        *result = sched;
+    return rc;
 }
 
 void ph_sched_destroy(struct ph_sched *sched)
@@ -563,16 +607,7 @@ void ph_sched_destroy(struct ph_sched *sched)
     atomic_store_explicit(&sched->watching, 1, memory_order_release);
     futex_wake(&sched->watching);
     pthread_join(sched->watchdog, NULL);
-    unsigned count = atomic_load_explicit(&sched->worker_count, memory_order_acquire);
-    for (unsigned i = 0; i < count; i++) {
-        wake_all(sched);
-        pthread_join(sched->workers[i]->thread, NULL);
-    }
-    for (unsigned i = 0; i < count; i++)
-        ph_free(sched->workers[i]);
-    pthread_mutex_destroy(&sched->spares_lock);
-    free(sched->slots);
-    ph_free(sched);
+    end_workers(sched);
 }
 
 void ph_sched_stats(const struct ph_sched *sched_const, struct ph_sched_stats *stats)

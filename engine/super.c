@@ -531,7 +531,8 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
     (void)call;
     if (child->care->killed) {
         settle(hub, child, PH_OUTCOME_FAILED, PH_ETIMEOUT,
-               "does not end: its handler is still running");
+               child->kind == &ph_kind_process ? "does not end although it was killed"
+                                               : "does not end: its handler is still running");
         return;
     }
     child->care->killed = true;

@@ -112,9 +112,12 @@ static int add_locked(struct ph_modules *modules, const struct ph_module *module
 static int open_object(const char *path, void **object, const struct ph_module **module,
                        struct ph_error *error)
 {
-    if (access(path, R_OK) != 0)
+    if (access(path, F_OK) != 0)
         return ph_error_set(error, PH_ENOTFOUND, "%s: no such module file", path);
-    *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    struct ph_text file = PH_TEXT_INIT; /* without a slash dlopen would look elsewhere */
+    ph_text_printf(&file, "%s%s", strchr(path, '/') ? "" : "./", path);
+    *object = dlopen(ph_text_str(&file), RTLD_NOW | RTLD_LOCAL);
+    ph_text_fini(&file);
     if (!*object)
         return ph_error_set(error, PH_EFAILED, "cannot load a module: %s", dlerror());
     *module = dlsym(*object, "prochub_module");

@@ -106,6 +106,7 @@ static void locked_gate_holds_what_is_below_its_level(void **state)
     assert_int_equal(admit(fixture, 2, 9), PH_GATE_HELD);
     assert_int_equal(fixture->gate.held_count, 1);
     assert_int_equal(fixture->gate.held_total, 1);
+    assert_false(ph_gate_releasing(&fixture->gate)); /* nobody has to look */
     assert_no_more(fixture);
 }
 

@@ -112,6 +112,19 @@ static void only_what_ran_is_inserted_and_removed(void **state)
     assert_no_call(fake);
 }
 
+/* The hooks of a start are told how many children it is about, and the ids of the first ones. */
+static void hooks_of_a_large_start_count_all_children(void **state)
+{
+    static const char begin[] = "\"count\":150,\"ids\":[\"w-1\",\"w-2\"";
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "pre_children_start", "pre", 0, 0);
+    fake_hook_add(fake, "post_children_start", "post", 0, 0);
+    fake_start(fake, "w-[1..150]", "");
+    assert_int_equal(strncmp(fake_take_verb(fake, FAKE_HOOK)->text, begin, strlen(begin)), 0);
+    fake_up_all(fake);
+    assert_int_equal(strncmp(fake_take_verb(fake, FAKE_HOOK)->text, begin, strlen(begin)), 0);
+}
+
 /* A life tells its hooks in this order. */
 static void life_of_a_child_fires_its_hooks(void **state)
 {
@@ -421,6 +434,24 @@ static void restart_of_an_altering_child_asks_once_more(void **state)
     assert_string_equal(spec_of(fake, "b")->args, "b");
 }
 
+/* Children that wait for an alter handler go on when it is removed; its running call counts. */
+static void removed_alter_handler_holds_up_no_child(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_hook_add(fake, "child_data_alter", "slow", 0, 0);
+    fake_start(fake, "a b c", "args=0");
+    uint64_t number = assert_called(fake, "slow");
+    struct ph_op *removal = fake_hook_remove(fake, "slow");
+    assert_int_equal(fake_count_calls(fake, FAKE_START, "b"), 1);
+    assert_int_equal(fake_count_calls(fake, FAKE_START, "c"), 1);
+    assert_int_equal(fake_code(removal), 1);
+    fake_hook_done(fake, number, 0, fake_spec("args=1"));
+    assert_int_equal(fake_code(removal), 0);
+    assert_string_equal(spec_of(fake, "a")->args, "1");
+    assert_string_equal(spec_of(fake, "b")->args, "0");
+    assert_no_call(fake);
+}
+
 /* A start compares with what was asked for before, not with what the hooks made of it. */
 static void start_of_an_altered_child_stays_idempotent(void **state)
 {
@@ -443,6 +474,7 @@ int main(void)
         NARRATIVE(handlers_are_called_by_priority_then_registration),
         NARRATIVE(calls_of_one_handler_come_one_at_a_time),
         NARRATIVE(only_what_ran_is_inserted_and_removed),
+        NARRATIVE(hooks_of_a_large_start_count_all_children),
         NARRATIVE(life_of_a_child_fires_its_hooks),
         NARRATIVE(failing_handler_harms_nothing),
         NARRATIVE(late_handler_harms_nothing),
@@ -461,6 +493,7 @@ int main(void)
         NARRATIVE(stuck_alter_handler_holds_up_no_child),
         NARRATIVE(alterations_do_not_pile_up_over_restarts),
         NARRATIVE(restart_of_an_altering_child_asks_once_more),
+        NARRATIVE(removed_alter_handler_holds_up_no_child),
         NARRATIVE(start_of_an_altered_child_stays_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

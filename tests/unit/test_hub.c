@@ -185,6 +185,23 @@ static void lock_of_a_dispatch_is_taken_as_it_passes(void **state)
     assert_int_equal(status_of(fake).level, 0);
 }
 
+/* A lock that cannot be taken with its dispatch is told: the sender does not believe in it. */
+static void refused_lock_of_a_dispatch_is_told(void **state)
+{
+    struct fake_hub *fake = *state;
+    fake_lock(fake, "with-it", 5, 0);
+    struct ph_op *op;
+    struct ph_event *event = fake_event(fake, PH_EVENT_DISPATCH, &op);
+    event->gated.priority = 5;
+    snprintf(event->dispatch.name, sizeof event->dispatch.name, "go");
+    event->dispatch.lock = ph_event_create(PH_EVENT_LOCK);
+    snprintf(event->dispatch.lock->lock.name, sizeof event->dispatch.lock->lock.name, "with-it");
+    fake_submit(fake, event);
+    assert_int_equal(fake_count_records(fake, "go"), 1);
+    assert_int_equal(fake_code(op), PH_EEXISTS);
+    assert_int_equal(status_of(fake).level, 5);
+}
+
 /* A lock has a name: given or made up; a name that is taken is refused. */
 static void locks_have_names(void **state)
 {
@@ -471,6 +488,7 @@ int main(void)
         NARRATIVE(expiry_is_told_before_held_events_come_out),
         NARRATIVE(discarded_events_are_answered),
         NARRATIVE(lock_of_a_dispatch_is_taken_as_it_passes),
+        NARRATIVE(refused_lock_of_a_dispatch_is_told),
         NARRATIVE(locks_have_names),
         NARRATIVE(unlock_tells_what_it_released),
         NARRATIVE(lock_without_a_time_ends_by_the_default),
