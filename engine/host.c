@@ -269,24 +269,35 @@ static void end_batch(struct ph_host *host, bool changed)
         ph_waitlist_wake(&host->changes);
 }
 
+/* One piece of the hub's own work: deadlines, released events, a slice of a job. */
+static unsigned work_once(struct ph_host *host, uint64_t *now_ns)
+{
+    timed_work(host, now_ns);
+    return PH_JOB_SLICE;
+}
+
 static bool run_host(struct ph_actor *actor)
 {
     struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
     uint64_t now_ns = ph_now_ns();
     unsigned done = 0;
     bool changed = false;
-    /* Held events that may pass come before new ones; jobs take turns with the queue. */
     while (ph_hub_has_work(&host->hub, now_ns / 1000000) && done < PH_HUB_BATCH) {
-        timed_work(host, &now_ns);
-        done += PH_JOB_SLICE;
+        done += work_once(host, &now_ns);
         changed = true;
     }
+    /* Jobs take turns with the queue; what the gate releases goes before new events. */
     struct ph_event *event;
-    while (done < 2 * PH_HUB_BATCH && !ph_gate_releasing(&host->hub.gate) &&
-           (event = next_event(host))) {
-        changed |= event->type != PH_EVENT_INSPECT;
-        timed_submit(host, event, &now_ns);
-        done++;
+    while (done < 2 * PH_HUB_BATCH) {
+        if (ph_gate_releasing(&host->hub.gate)) {
+            done += work_once(host, &now_ns);
+        } else if ((event = next_event(host))) {
+            changed |= event->type != PH_EVENT_INSPECT;
+            timed_submit(host, event, &now_ns);
+            done++;
+        } else {
+            break;
+        }
     }
     if (host->hub.stopped && !host->gone) {
         host->gone = true;

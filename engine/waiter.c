@@ -24,6 +24,16 @@ int64_t ph_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t ph_wall_of(uint64_t now_ms)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    int64_t wall_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec;
+    int64_t apart_ns = wall_ns - (int64_t)ph_now_ns();
+    /* Rounded, so that two moments keep their distance from one call to the next. */
+    return (apart_ns + 500000) / 1000000 + (int64_t)now_ms;
+}
+
 void ph_waiter_init(struct ph_waiter *waiter)
 {
     pthread_condattr_t attributes;

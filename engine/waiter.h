@@ -58,4 +58,7 @@ uint64_t ph_now_ms(void);
 uint64_t ph_now_ns(void);
 int64_t ph_wall_ms(void);
 
+/* The wall clock's time at a moment of ph_now_ms(), as the two clocks stand to each other now. */
+int64_t ph_wall_of(uint64_t now_ms);
+
 #endif

@@ -135,7 +135,7 @@ void ph_child_row_put(struct ph_rows *rows, const struct ph_child_row *row)
     ph_rows_uint(rows, row->uptime_ms);
     ph_rows_text(rows, ph_text_str(&row->tags), row->tags.length);
     ph_rows_text(rows, ph_text_str(&row->meta), row->meta.length);
-    ph_rows_time(rows, ph_wall_ms() - (int64_t)ph_now_ms() + (int64_t)row->info.since_ms);
+    ph_rows_time(rows, ph_wall_of(row->info.since_ms));
     put_or_null(rows, &row->module);
     put_or_null(rows, &row->reason);
 }

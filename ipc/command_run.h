@@ -42,9 +42,6 @@ PH_MUST_CHECK int ph_session_wait(struct ph_session *, struct ph_op *, uint64_t 
 PH_MUST_CHECK int ph_session_inspect(struct ph_session *, struct ph_hub *, ph_inspect_fn fn,
                                      struct ph_text *out);
 
-/* Wall-clock time of a moment of the node's monotonic clock. */
-int64_t ph_wall_of(uint64_t now_ms);
-
 /* Fields of an inspection: rows end with \x1e, fields with \x1f (the last one may lack it). */
 enum { PH_FIELD_END = '\x1f', PH_ROW_END = '\x1e' };
 void ph_field_put(struct ph_text *, const char *text);

@@ -114,11 +114,6 @@ int ph_session_inspect(struct ph_session *session, struct ph_hub *hub, ph_inspec
     return rc;
 }
 
-int64_t ph_wall_of(uint64_t now_ms)
-{
-    return ph_wall_ms() - (int64_t)ph_now_ms() + (int64_t)now_ms;
-}
-
 void ph_field_put(struct ph_text *out, const char *text)
 {
     for (; text && *text; text++)

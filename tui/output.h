@@ -1,7 +1,8 @@
 /*
  * The program's sink: standard output and standard error, without a buffer of its own.
  *
- * When nobody reads any more, the program ends quietly; why else nothing can be written is said once.
+ * When nobody reads any more, the program ends quietly; why else nothing can be written is said
+ * once.
  */
 #ifndef PH_TUI_OUTPUT_H
 #define PH_TUI_OUTPUT_H
