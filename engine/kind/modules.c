@@ -8,6 +8,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/kind/elf_check.h"
 #include "engine/limits.h"
 #include "engine/text.h"
 
@@ -112,12 +113,13 @@ static int add_locked(struct ph_modules *modules, const struct ph_module *module
 static int open_object(const char *path, void **object, const struct ph_module **module,
                        struct ph_error *error)
 {
-    if (access(path, F_OK) != 0)
-        return ph_error_set(error, PH_ENOTFOUND, "%s: no such module file", path);
-    struct ph_text file = PH_TEXT_INIT; /* without a slash dlopen would look elsewhere */
-    ph_text_printf(&file, "%s%s", strchr(path, '/') ? "" : "./", path);
-    *object = dlopen(ph_text_str(&file), RTLD_NOW | RTLD_LOCAL);
-    ph_text_fini(&file);
+    int rc = ph_elf_check(path, error);
+    if (rc)
+        return rc;
+    struct ph_text place = PH_TEXT_INIT; /* without a '/' it would be looked for elsewhere */
+    ph_text_printf(&place, "%s%s", strchr(path, '/') ? "" : "./", path);
+    *object = dlopen(ph_text_str(&place), RTLD_NOW | RTLD_LOCAL);
+    ph_text_fini(&place);
     if (!*object)
         return ph_error_set(error, PH_EFAILED, "cannot load a module: %s", dlerror());
     *module = dlsym(*object, "prochub_module");

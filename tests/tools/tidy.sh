@@ -90,7 +90,7 @@ check_layers()
               "stdlib stdnoreturn string strings time uchar unistd wchar wctype", names, " ")
         for (i in names)
             libc["<" names[i] ".h>"]
-        split("arpa/inet dirent fcntl netdb netinet/in netinet/tcp poll pty spawn sys/epoll " \
+        split("arpa/inet dirent elf fcntl link netdb netinet/in netinet/tcp poll pty spawn sys/epoll " \
               "sys/eventfd sys/file sys/inotify sys/ioctl sys/pidfd sys/poll sys/prctl " \
               "sys/select sys/sendfile sys/signalfd sys/socket sys/stat sys/timerfd sys/uio " \
               "sys/un sys/vfs sys/statvfs sys/wait termios ftw glob grp pwd linux/limits " \
