@@ -75,14 +75,15 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
     }
     ph_rcu_join_thread();
     node->started_ms = ph_now_ms();
-    node->seed = config->seed ? config->seed : system_seed();
+    uint64_t seed = config->seed ? config->seed : system_seed();
+    ph_prng_init(&node->prng, seed);
     node->trace = config->trace;
     node->trace_arg = config->trace_arg;
     init_lock(node);
     node->modules = ph_modules_create(config->modules_dir);
     rc = ph_timers_create(&node->timers);
     if (rc == 0)
-        rc = ph_sched_create(config->workers, node->seed, &node->sched);
+        rc = ph_sched_create(config->workers, seed, &node->sched);
     if (rc)
         ph_error_set(error, rc, "cannot start the node's threads: %s", ph_error_text(rc));
     else
@@ -172,7 +173,10 @@ int ph_hub_create(struct ph_node *node, const char *name, const char *const *tex
     if (rc)
         return rc;
     struct ph_host *host;
-    rc = ph_host_create(node, name, &options, node->seed, &host);
+    pthread_mutex_lock(&node->lock);
+    uint64_t seed = ph_prng_next(&node->prng); /* every hub has jitter of its own */
+    pthread_mutex_unlock(&node->lock);
+    rc = ph_host_create(node, name, &options, seed, &host);
     if (rc)
         return ph_error_set(error, rc, "cannot create the hub: %s", ph_error_text(rc));
     ph_host_get(host); /* one for the list, one for the caller */

@@ -19,7 +19,6 @@
 struct ph_node {
     char name[PH_NAME_MAX + 1];
     uint64_t started_ms;
-    uint64_t seed;
     struct ph_sched *sched;
     struct ph_timers *timers;
     struct ph_monitor *monitor;
@@ -29,6 +28,7 @@ struct ph_node {
     pthread_mutex_t lock;
     pthread_cond_t released; /* a host was freed; on CLOCK_MONOTONIC */
     struct ph_host *hubs;    /* in order of creation */
+    struct ph_prng prng;     /* seeds the hubs */
     unsigned hub_count;      /* in the list */
     unsigned host_count;     /* not yet freed */
     atomic_uint waits;       /* conditions that sessions wait for; relaxed, it paces them */

@@ -139,7 +139,12 @@ grep -qx b "$dir/out" || fail "no reply"
 exits 3 "$prochub" attach "ipc://$dir/n1.d/c.sock" "$dir/piped"
 
 rule "SIGTERM ends the node gracefully: children get their stop signal, exit code 0, the socket is gone"
-at n1 -e "start kind -- /bin/sh -c 'trap \"echo bye >$dir/bye; exit 0\" TERM; while :; do $s 0.05; done'" >/dev/null
+at n1 -e "start kind -- /bin/sh -c 'trap \"echo bye >$dir/bye; exit 0\" TERM; echo set; while :; do $s 0.05; done'" >/dev/null
+trap_is_set()
+{
+    at n1 -e 'logs kind' | grep -q set
+}
+eventually 20 trap_is_set
 node_end n1 TERM
 same bye "$(cat "$dir/bye")"
 same "" "$(program_pids)"
