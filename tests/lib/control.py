@@ -19,9 +19,11 @@ def frame(kind, body=b""):
 
 
 def run_frame(command, form=JSON):
-    """A run frame of bare words."""
+    """A run frame of bare words; what follows a -- is argv."""
     words = command.split()
-    body = struct.pack("<B", form) + text("test") + struct.pack("<IBI", len(words), 0, len(words))
+    argv = words.index("--") if "--" in words else len(words)
+    del words[argv : argv + 1]
+    body = struct.pack("<B", form) + text("test") + struct.pack("<IBI", argv, 0, len(words))
     column = 1
     for word in words:
         body += text(word) + struct.pack("<IIIIB", 1, column, 0, 0, 0)
