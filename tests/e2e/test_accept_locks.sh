@@ -153,16 +153,17 @@ json 'len(v[1]) == 10 and v[2]["held"] == 0 and v[2]["locks"] == 0'
 
 rule "the queue behind the gate has a bound; what is beyond it is refused and counted"
 limit=65536
-is_plain || limit=$(scaled 65536)
-"$python" -c "print('lock name=full\n' + 'dispatch x\n' * $limit)" >"$dir/flood"
-run "$dir/flood"
-run -e 'status'
-json "v[0]['held'] == $limit"
-if is_plain; then
-    exits 4 n -e 'dispatch x'
-    run -e 'status' -e 'dispatch y priority=10' -e 'assert locked = true'
-    json 'v[0]["refused"] == 1 and v[1]["outcome"] == "passed"'
-fi
-run -e 'unlock name=full' -e 'wait held = 0 timeout=20s' -e 'status'
-json 'v[2]["held"] == 0 and not v[2]["locked"]'
+{
+    echo 'lock name=full'
+    "$python" -c "print('dispatch x\n' * $limit)"
+    printf 'status\ndispatch beyond\ndispatch high priority=10\nstatus\nunlock name=full\n'
+    printf 'wait held = 0 timeout=60s\nstatus\nevents n=2\n'
+} >"$dir/flood"
+exits 4 "$prochub" -k -o json "$dir/flood"
+json 'len([x for x in v if not isinstance(x, list) and x.get("outcome") == "held"]) == 65536'
+json '[x["held"] for x in v if not isinstance(x, list) and x["t"] == "status"] == [65536, 65536, 0]'
+json '[x["refused"] for x in v if not isinstance(x, list) and x["t"] == "status"] == [0, 1, 1]'
+json '[x["outcome"] for x in v if not isinstance(x, list) and x.get("event") == "high"] == ["passed"]'
+json '[e["type"] for e in v[-1]] == ["x", "x"]'
+says 65536
 node_end n1
