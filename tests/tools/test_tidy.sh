@@ -188,6 +188,7 @@ plant_calls()
         'strtok(a, b)' 'localtime(a)' 'fork()' 'sleep(1)' 'usleep(1)'; do
         plant "call of $call" ipc/x.c 'ipc/x.c:1: banned:' <<<"int x = $call;"
     done
+    plant 'a test that skips' tests/unit/x.c 'tests/unit/x.c:1: banned:' <<<'int x = skip();'
     plant 'nanosleep in a test' tests/unit/x.c 'tests/unit/x.c:1: banned:' <<<'int x = nanosleep(a, b);'
     plant 'nanosleep in the test library' tests/lib/x.c '' <<<'int x = nanosleep(a, b);'
     plant 'member named time' ipc/x.c '' <<<'int x = y->time(z);'

@@ -179,6 +179,7 @@ check_banned_calls()
         '^(engine/(?!kind/)|ipc/|tui/)'
     grep_code '(?<![\w.>])u?sleep\s*\(' 'banned: wait for a condition with a deadline' \
         '^(?!tests/lib/)'
+    grep_code '(?<![\w.>])skip\s*\(\s*\)' 'banned: no test skips; a missing tool fails it' '^tests/'
     grep_code '(?<![\w.>])(clock_)?nanosleep\s*\(' \
         'banned: a test waits for a condition with a deadline (tests/lib)' '^tests/(?!lib/)'
     [ ! -d tests ] || grep -rnHP --include='*.sh' --exclude-dir={lib,tools} \
