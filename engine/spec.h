@@ -73,6 +73,9 @@ bool ph_spec_text(const struct ph_spec *, const char *key, struct ph_text *out);
  * so that the command language reads them back; only what differs from the defaults. */
 void ph_spec_print(const struct ph_spec *, struct ph_text *out);
 
+/* Appends a line per key: how it is written, its default, and which kind of child takes it. */
+void ph_spec_help(struct ph_text *out);
+
 /* A private copy to alter (reference count 1). */
 struct ph_spec *ph_spec_copy(const struct ph_spec *);
 

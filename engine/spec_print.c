@@ -188,3 +188,51 @@ void ph_spec_print(const struct ph_spec *spec, struct ph_text *out)
     ph_text_append(out, ph_text_str(&line), line.length);
     ph_text_fini(&line);
 }
+
+/* ---- Help ------------------------------------------------------------------------------------ */
+
+static void put_form(const struct ph_spec_key *row, struct ph_text *out)
+{
+    static const char *const forms[] = {
+        [PH_KEY_TEXT] = "TEXT", [PH_KEY_NUMBER] = "N",   [PH_KEY_DURATION] = "D",
+        [PH_KEY_SIZE] = "SIZE", [PH_KEY_SIGNAL] = "SIG", [PH_KEY_TAGS] = "A,B",
+    };
+    ph_text_printf(out, "  %s", row->name);
+    if (row->type == PH_KEY_PAIR)
+        ph_text_put(out, "NAME=TEXT");
+    else if (row->type != PH_KEY_CHOICE)
+        ph_text_printf(out, "=%s", forms[row->type]);
+    for (size_t i = 0; row->type == PH_KEY_CHOICE && row->choices[i]; i++)
+        ph_text_printf(out, "%s%s", i ? "|" : "=", row->choices[i]);
+}
+
+static bool has_default(const struct ph_spec_key *row)
+{
+    bool number = row->type == PH_KEY_NUMBER || row->type == PH_KEY_DURATION ||
+                  row->type == PH_KEY_SIZE || row->type == PH_KEY_SIGNAL;
+    return (number && row->fallback) || row->type == PH_KEY_CHOICE;
+}
+
+void ph_spec_help(struct ph_text *out)
+{
+    static const char *const kinds[] = {
+        [PH_KEY_ANY] = "",
+        [PH_KEY_MODULE] = "  (module children)",
+        [PH_KEY_PROCESS] = "  (OS processes)",
+    };
+    for (size_t i = 0; i < ph_spec_key_count(); i++) {
+        const struct ph_spec_key *row = ph_spec_key_at(i);
+        if (row->later)
+            continue;
+        size_t start = out->length;
+        put_form(row, out);
+        bool more = has_default(row) || row->kind != PH_KEY_ANY;
+        while (more && out->length - start < 42)
+            ph_text_put(out, " ");
+        if (has_default(row)) {
+            ph_text_put(out, "  default ");
+            ph_spec_key_write(row, row->fallback, out);
+        }
+        ph_text_printf(out, "%s\n", kinds[row->kind]);
+    }
+}

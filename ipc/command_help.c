@@ -4,6 +4,7 @@
 #include "engine/base.h"
 #include "engine/error.h"
 #include "engine/nearest.h"
+#include "engine/spec.h"
 #include "engine/text.h"
 #include "ipc/command.h"
 
@@ -129,13 +130,16 @@ static void describe_words(unsigned flags, struct ph_text *out)
         {.flag = PH_COMMAND_WHERE | PH_COMMAND_TARGET | PH_COMMAND_EXPR,
          .text = "EXPR: FIELD and = != < <= > >= =~ and a value; and, or, not, ( )\n"},
         {.flag = PH_COMMAND_SPEC,
-         .text = "SPEC: module=NAME or, at the end, -- PROGRAM ARG...; restart=, backoff=, "
-                 "env.NAME=, tags=, meta.KEY= and more\n"},
+         .text = "SPEC: module=NAME or, at the end, -- PROGRAM ARG...; and of these what is "
+                 "wanted:\n"},
         {.flag = PH_COMMAND_TEXT, .text = "TEXT: all remaining words, joined by one space\n"},
     };
     for (size_t i = 0; i < PH_COUNT_OF(notes); i++) {
-        if (flags & notes[i].flag)
-            ph_text_printf(out, "\n%s", notes[i].text);
+        if (!(flags & notes[i].flag))
+            continue;
+        ph_text_printf(out, "\n%s", notes[i].text);
+        if (notes[i].flag == PH_COMMAND_SPEC)
+            ph_spec_help(out);
     }
 }
 
