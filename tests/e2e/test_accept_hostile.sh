@@ -6,6 +6,7 @@ need cc
 program sleeper sleep
 program shell dash
 program yes yes
+program ticker sleep
 s=$dir/bin/sleeper
 sh=$dir/bin/shell
 mkdir "$dir/modules"
@@ -19,7 +20,7 @@ nothing_runs()
     [ -z "$(program_pids)" ]
 }
 # A child beside all of this that must never notice anything.
-run -e "start witness -- $sh -c 'while :; do echo tick; $s 0.1; done'" -e 'start counter module=counter'
+run -e "start witness -- $sh -c 'while :; do echo tick; $dir/bin/ticker 0.1; done'" -e 'start counter module=counter'
 
 rule "invalid sd_notify datagrams are told and change nothing; READY=1 still counts"
 cat >"$dir/notify.py" <<'END'
@@ -53,8 +54,11 @@ fds=$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)
 run -e "start honest ready=notify timeout=60s -- $python $dir/notify.py $dir/sent" -e 'child honest' \
     -e 'events where type = notify_invalid' -e 'stop liar honest' -e 'stats'
 json 'v[1]["state"] == "running" and len(v[2]) >= 2 and v[4]["monitor"]["notify_invalid"] >= 200'
-run -e 'status'
-[ "$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)" -le "$fds" ] || fail "descriptors stay"
+no_more()
+{
+    [ "$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)" -le "$fds" ]
+}
+eventually 10 no_more
 
 rule "a child that closes all its descriptors, or the keeper's, runs and stops like others"
 run -e "start closer -- $sh -c 'exec 0<&- 1<&- 2<&- 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-; while :; do $s 1; done'" \
@@ -89,7 +93,7 @@ run -e 'stop deaf' -e 'events where type = child_killed'
 json 'v[0]["changed"] == 1 and [e["id"] for e in v[1]] == ["deaf"]'
 [ "$took" -ge 380 ] || fail "after $took ms"
 report "killed after $took ms (shutdown=400ms)"
-eventually 5 runs sleeper 1
+eventually 5 runs sleeper 0
 
 rule "one that stops itself (SIGSTOP) is ended, too"
 run -e "start frozen shutdown=300ms -- $sh -c 'kill -STOP \$\$; exec $s 100004'" -e 'stop frozen'
@@ -98,10 +102,10 @@ json 'v[1]["changed"] == 1'
 rule "one that daemonises is over when its main process is; nothing of it stays"
 run -e "start daemon restart=temporary -- $sh -c '(setsid $s 100005 </dev/null >/dev/null 2>&1 &) ; exit 0'" \
     -e 'wait count(daemon) = 0 timeout=10s'
-eventually 10 runs sleeper 1
+eventually 10 runs sleeper 0
 run -e "start daemons max_restarts=3 max_seconds=60s backoff=10ms -- $sh -c '(setsid env -i $s 100006 &) ; exit 1'" \
     -e 'wait child daemons state = failed timeout=20s' -e 'stop daemons'
-eventually 10 runs sleeper 1
+eventually 10 runs sleeper 0
 
 rule "one that forks and forks: a stop gets all of it"
 cat >"$dir/forks" <<END
@@ -119,7 +123,7 @@ forked()
 }
 eventually 30 forked
 run -e 'stop bomb'
-eventually 10 runs sleeper 1
+eventually 10 runs sleeper 0
 
 rule "a crash loop of many children is bounded by back-off and given up with a reason"
 n=$(scaled 100)

@@ -103,7 +103,11 @@ fds=$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)
 kill -KILL "${mine[@]}"
 { wait "${mine[@]}"; } 2>/dev/null || true
 eventually 20 as_before
-[ "$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)" -le $((fds - 20)) ] || fail "descriptors stay"
+fewer()
+{
+    [ "$(find "/proc/${node_pid[n1]}/fd" -type l | wc -l)" -le $((fds - 20)) ]
+}
+eventually 20 fewer
 
 rule "Ctrl-C ends an attach with 130; the node goes on"
 "$prochub" attach "ipc://$dir/n1.d/c.sock" -e 'wait count = 77 timeout=1h' -e 'stop all' >"$dir/out" 2>"$dir/err" &
