@@ -104,7 +104,10 @@ static int read_commands(struct ph_program *program)
     const struct ph_options *options = program->options;
     for (size_t i = 0; i < options->command_count; i++) {
         const char *text = options->commands[i];
-        int code = ph_run_parse(&program->run, "-e", text, strlen(text),
+        char name[32] = "-e"; /* "-e2" is the second of several */
+        if (options->command_count > 1)
+            snprintf(name, sizeof name, "-e%zu", i + 1);
+        int code = ph_run_parse(&program->run, name, text, strlen(text),
                                 &program->scripts[program->script_count]);
         if (code)
             return code;
