@@ -87,7 +87,7 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
     if (rc)
         ph_error_set(error, rc, "cannot start the node's threads: %s", ph_error_text(rc));
     else
-        rc = ph_monitor_create(config->keeper_path, &node->monitor, error);
+        rc = ph_monitor_create(config->keeper_path, config->sole_parent, &node->monitor, error);
     if (rc) {
         destroy_parts(node);
         return rc;

@@ -83,6 +83,9 @@ struct ph_node_config {
     const char *modules_dir; /* where module=NAME finds NAME.so; NULL: built-in modules only */
     unsigned workers;        /* threads for children; 0: one per core */
     uint64_t seed;           /* of the hubs' generators; 0: from the system */
+    /* This process starts no other children of its own: whatever a dead prochub-keeper leaves
+     * behind is ended, also what hides that it was the keeper's. */
+    bool sole_parent;
     /* Told every event of every hub, on a worker; must be quick. NULL: nobody listens. */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;

@@ -46,6 +46,7 @@ static int create_node(struct ph_program *program, struct ph_error *error)
         count = 0;
     struct ph_node_config config = {
         .name = ph_settings_get(settings, PH_SETTING_NAME),
+        .sole_parent = true,
         .keeper_path = ph_settings_get(settings, PH_SETTING_KEEPER),
         .modules_dir = ph_settings_get(settings, PH_SETTING_MODULES),
         .workers = (unsigned)count,

@@ -173,7 +173,13 @@ static void lose_keeper(struct ph_keeper_client *client, int grace_ms, const str
     forget_keeper(client);
     ph_keeper_bury(client, grace_ms);
     collect_sessions(client, &sessions);
-    count_up(&client->strays_killed, ph_leftovers_kill(client->salt, sessions.pid, sessions.count));
+    const struct ph_leftovers leftovers = {
+        .all = client->sole_parent,
+        .salt = client->salt,
+        .sessions = sessions.pid,
+        .session_count = sessions.count,
+    };
+    count_up(&client->strays_killed, ph_leftovers_kill(&leftovers));
     ph_pids_fini(&sessions);
     end_sent(client, exit);
     if (!greeted)
@@ -300,13 +306,15 @@ static void source_ready(struct ph_source *source, uint32_t events)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
-void ph_keeper_client_init(struct ph_keeper_client *client, struct ph_loop *loop, const char *path)
+void ph_keeper_client_init(struct ph_keeper_client *client, struct ph_loop *loop, const char *path,
+                           bool sole_parent)
 {
     *client = (struct ph_keeper_client){
         .loop = loop,
         .source = {.fd = -1, .ready = source_ready},
         .hello = {.ring = no_hello},
         .pidfd = -1,
+        .sole_parent = sole_parent,
     };
     client->last = &client->first;
     if (path)

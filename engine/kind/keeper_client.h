@@ -62,6 +62,7 @@ struct ph_keeper_client {
     size_t slot_count, free_count;
     struct ph_ward *first, **last; /* queue */
     size_t in_flight;
+    bool sole_parent;        /* see struct ph_node_config */
     struct ph_packet packet; /* of `packed`, if that is not NULL */
     struct ph_ward *packed;
     struct ph_keeper_command *commands; /* that wait for the socket */
@@ -72,7 +73,8 @@ struct ph_keeper_client {
     uint64_t keeper_reaped, keeper_strays; /* what the running keeper last reported */
 };
 
-void ph_keeper_client_init(struct ph_keeper_client *, struct ph_loop *, const char *path);
+void ph_keeper_client_init(struct ph_keeper_client *, struct ph_loop *, const char *path,
+                           bool sole_parent);
 /* Ends all wards and the keeper; waits a few seconds at most. */
 void ph_keeper_client_fini(struct ph_keeper_client *);
 
@@ -93,9 +95,17 @@ void ph_ward_end(struct ph_keeper_client *, struct ph_ward *, const struct ph_ex
 void ph_keeper_queue_end(struct ph_keeper_client *, const struct ph_exit *);
 void ph_ward_dequeue(struct ph_keeper_client *, struct ph_ward *);
 
-/* leftovers.c: kills and reaps the children of this process that bear the client's salt. The keeper
- * is dead and reaped. Returns how many were killed. */
-size_t ph_leftovers_kill(uint64_t salt, const pid_t *sessions, size_t session_count);
+/* What a dead keeper's children are known by. */
+struct ph_leftovers {
+    bool all;              /* every child of this process is one */
+    uint64_t salt;         /* their marks bear it */
+    const pid_t *sessions; /* or they are in one of these */
+    size_t session_count;
+};
+
+/* leftovers.c: kills and reaps them. The keeper is dead and reaped. Returns how many were killed.
+ */
+size_t ph_leftovers_kill(const struct ph_leftovers *);
 
 /* keeper_start.c: starts the keeper on one end of a new socket pair. 0 and the other end in *fd, or
  * a negative code and a text of what was tried. */

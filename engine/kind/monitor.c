@@ -232,7 +232,8 @@ static void close_loop(struct ph_monitor *monitor)
     ph_loop_fini(&monitor->loop);
 }
 
-int ph_monitor_create(const char *keeper_path, struct ph_monitor **result, struct ph_error *error)
+int ph_monitor_create(const char *keeper_path, bool sole_parent, struct ph_monitor **result,
+                      struct ph_error *error)
 {
     if (keeper_path && strlen(keeper_path) >= PH_KEEPER_PATH_BYTES)
         return ph_error_set(error, -ENAMETOOLONG, "path of prochub-keeper: too long");
@@ -245,7 +246,7 @@ int ph_monitor_create(const char *keeper_path, struct ph_monitor **result, struc
     monitor->wake_fd = monitor->wake.fd;
     monitor->buffer = ph_alloc(PH_MONITOR_READ_BYTES);
     ph_environ_init(&monitor->environ);
-    ph_keeper_client_init(&monitor->keeper, &monitor->loop, keeper_path);
+    ph_keeper_client_init(&monitor->keeper, &monitor->loop, keeper_path, sole_parent);
     rc = start_thread(monitor);
     if (rc < 0)
         goto err_fini;

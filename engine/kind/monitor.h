@@ -43,9 +43,9 @@ struct ph_process_owner {
     void (*note)(void *owner, const char *type, const char *text);
 };
 
-/* `keeper_path` NULL: prochub-keeper beside the running program, else from PATH. Does not start
- * it. */
-PH_MUST_CHECK int ph_monitor_create(const char *keeper_path, struct ph_monitor **,
+/* `sole_parent`: see struct ph_node_config. `keeper_path` NULL: prochub-keeper beside the running
+ * program, else from PATH. Does not start it. */
+PH_MUST_CHECK int ph_monitor_create(const char *keeper_path, bool sole_parent, struct ph_monitor **,
                                     struct ph_error *);
 /* Kills everything that is left, ends the keeper, joins the thread. */
 void ph_monitor_destroy(struct ph_monitor *);

@@ -103,7 +103,7 @@ static void a_missing_keeper_is_named(void **state)
         struct ph_error error = {0};
         struct fixture fixture = {0};
         struct place place;
-        assert_int_equal(ph_monitor_create(paths[i], &fixture.monitor, &error), 0);
+        assert_int_equal(ph_monitor_create(paths[i], false, &fixture.monitor, &error), 0);
         place_init(&place, &fixture);
         LAUNCH(&place, "--", "true");
         struct place now = place_await_down(&place);

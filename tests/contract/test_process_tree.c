@@ -106,7 +106,7 @@ static void be_a_node(char *self, char *file)
     struct place daemon, plain;
     char key[128];
     snprintf(key, sizeof key, "env.FILE=%s", file);
-    if (ph_monitor_create(PH_KEEPER_PATH, &own.monitor, &error) != 0)
+    if (ph_monitor_create(PH_KEEPER_PATH, false, &own.monitor, &error) != 0)
         _exit(1);
     place_init(&daemon, &own);
     place_init(&plain, &own);
@@ -189,7 +189,7 @@ static void destroy_ends_what_is_left(void **state)
     struct ph_error error = {0};
     struct fixture own = *(struct fixture *)*state;
     struct place place;
-    assert_int_equal(ph_monitor_create(PH_KEEPER_PATH, &own.monitor, &error), 0);
+    assert_int_equal(ph_monitor_create(PH_KEEPER_PATH, false, &own.monitor, &error), 0);
     place_init(&place, &own);
     place.destroy_when_down = true;
     LAUNCH(&place, "--", "sleep", "1000");

@@ -56,7 +56,13 @@ keeper=$(keeper_of "${node_pid[n1]}")
 rule "kill -9 of the keeper: nothing old stays, the children run again as new processes"
 at n1 -e "start once restart=temporary -- $s 100014" >/dev/null
 once=$(at n1 -o json -e 'pids once' | value 'v[0][0]["pid"]' /dev/stdin)
+# Nothing tells any more whose this one is; but the program has no other children.
+at n1 -e "start hidden restart=temporary -- $sh -c \"(prlimit --locks=unlimited: setsid env -i $s 100019 &); exec $s 100020\"" \
+    >/dev/null
+eventually 10 runs sleeper $((all + 3))
+hidden=$(pgrep -f "^$s 100019")
 kill -KILL "$keeper"
+eventually 10 gone "$hidden"
 at n1 -e 'wait count(where state = running and restarts >= 1) = 7 timeout=30s' >/dev/null
 eventually 10 everything_runs
 for pid in "${old[@]}" "$once"; do

@@ -238,7 +238,7 @@ int fixture_set_up(void **state)
     snprintf(fixture->file, sizeof fixture->file, "%s/pids", fixture->dir);
     ssize_t length = readlink("/proc/self/exe", fixture->self, sizeof fixture->self - 1);
     *state = fixture;
-    return length < 0 ? -1 : ph_monitor_create(PH_KEEPER_PATH, &fixture->monitor, &error);
+    return length < 0 ? -1 : ph_monitor_create(PH_KEEPER_PATH, false, &fixture->monitor, &error);
 }
 
 int fixture_tear_down(void **state)
