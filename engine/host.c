@@ -359,6 +359,7 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
         .history = ph_history_create(),
         .seed = ph_prng_next(&prng),
         .now_ms = ph_now_ms(),
+        .restart_slot_us = &node->restart_slot_us,
     };
     ph_hub_init(&host->hub, &setup);
     host->hub.node = node;

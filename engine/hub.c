@@ -22,6 +22,7 @@ void ph_hub_init(struct ph_hub *hub, const struct ph_hub_setup *setup)
         .now_ms = setup->now_ms,
     };
     memcpy(hub->name, setup->name, strnlen(setup->name, PH_NAME_MAX));
+    hub->restart_slot_us = setup->restart_slot_us ? setup->restart_slot_us : &hub->own_slot_us;
     ph_prng_init(&hub->prng, setup->seed);
     ph_gate_init(&hub->gate);
     ph_hooks_init(&hub->hooks);

@@ -61,8 +61,9 @@ struct ph_hub {
     struct ph_op *done, **done_last;  /* to complete once the picture is out */
     struct ph_status picture;         /* the counters; ph_hub_picture adds the rest */
     uint64_t last_epoch;
-    uint64_t restart_slot_us; /* restart rate (GCRA): when the next slot is free */
-    bool growing;             /* a PH_WORK_GROW is under way */
+    _Atomic uint64_t *restart_slot_us; /* restart rate (GCRA): when the next slot is free */
+    _Atomic uint64_t own_slot_us;      /* … of a hub that shares it with none */
+    bool growing;                      /* a PH_WORK_GROW is under way */
     struct ph_hub_timer shutdown_timer;
     bool stepping;
     struct ph_op *shutdown; /* of the request that ends the hub */
@@ -86,6 +87,7 @@ struct ph_hub_setup {
     struct ph_history *history;
     uint64_t seed;
     uint64_t now_ms;
+    _Atomic uint64_t *restart_slot_us; /* shared by the hubs of a node; NULL: not shared */
 };
 
 void ph_hub_init(struct ph_hub *, const struct ph_hub_setup *);

@@ -23,6 +23,7 @@ struct ph_node {
     struct ph_timers *timers;
     struct ph_monitor *monitor;
     struct ph_modules *modules;
+    _Atomic uint64_t restart_slot_us; /* of the restart rate, which all hubs share */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
     pthread_mutex_t lock;

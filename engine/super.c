@@ -275,8 +275,12 @@ static uint64_t rate_delay(struct ph_hub *hub)
     uint64_t now_us = hub->now_ms * 1000;
     uint64_t spacing_us = SECOND_US / hub->options.restart_rate;
     uint64_t burst_us = SECOND_US - spacing_us;
-    uint64_t slot = hub->restart_slot_us > now_us ? hub->restart_slot_us : now_us;
-    hub->restart_slot_us = slot + spacing_us;
+    uint64_t seen = atomic_load_explicit(hub->restart_slot_us, memory_order_relaxed);
+    uint64_t slot;
+    do { /* the hubs of a node share it; only the number counts, so relaxed is enough */
+        slot = seen > now_us ? seen : now_us;
+    } while (!atomic_compare_exchange_weak_explicit(hub->restart_slot_us, &seen, slot + spacing_us,
+                                                    memory_order_relaxed, memory_order_relaxed));
     return slot - now_us <= burst_us ? 0 : (slot - now_us - burst_us + 999) / 1000;
 }
 

@@ -545,6 +545,19 @@ static void restart_rate_of_one_means_one_a_second(void **state)
     fake_destroy(fake);
 }
 
+/* The hubs of a node share it. */
+static void restart_rate_counts_all_hubs(void **state)
+{
+    struct fake_hub *one = *state, *two = fake_create("restart.rate=1", 7);
+    two->hub.restart_slot_us = one->hub.restart_slot_us;
+    run_child(one, "a", "backoff=0");
+    run_child(two, "b", "backoff=0");
+    fake_down(one, "a", PH_EXIT_CODE, 1);
+    fake_down(two, "b", PH_EXIT_CODE, 1);
+    assert_state(two, "b", PH_STATE_BACKOFF);
+    fake_destroy(two);
+}
+
 /* ---- Starts of what is there, roll-back, results per child
  * --------------------------------- */
 
@@ -768,6 +781,7 @@ int main(void)
         NARRATIVE(child_that_dies_before_it_is_ready_fails_the_start),
         NARRATIVE(restart_rate_lets_a_second_through_and_spaces_the_rest),
         NARRATIVE(restart_rate_of_one_means_one_a_second),
+        NARRATIVE(restart_rate_counts_all_hubs),
         NARRATIVE(if_exists_same_compares_specs),
         NARRATIVE(if_exists_fail_refuses),
         NARRATIVE(if_exists_replace_restarts_with_the_new_spec),
