@@ -175,6 +175,9 @@ node()
 {
     local name=$1
     shift
+    # Emptied here: what a node of that name said before must not be taken for this one's word.
+    : >"$dir/$name.out"
+    : >"$dir/$name.err"
     "$prochub" node --name "$name" --control "ipc://$dir/$name.d/c.sock" "$@" \
         >"$dir/$name.out" 2>"$dir/$name.err" &
     node_pid[$name]=$!
