@@ -78,6 +78,8 @@ background()
 {
     local log=$DIR/$1
     shift
+    : >"$log.out" # here, not in the child: what stood there before is nobody's word
+    : >"$log.log"
     "$@" </dev/null >"$log.out" 2>"$log.log" {TICK}>&- &
     LAST=$!
     PIDS+=("$LAST")
