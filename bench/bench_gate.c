@@ -56,17 +56,6 @@ static void ignore_work(void *context, enum ph_work work, uint64_t amount)
     (void)amount;
 }
 
-static unsigned ignore_dispatch(void *context, const char *event, const char *payload,
-                                uint8_t priority, const char *nodes)
-{
-    (void)context;
-    (void)event;
-    (void)payload;
-    (void)priority;
-    (void)nodes;
-    return 0;
-}
-
 static void ignore_record(void *context, const struct ph_record *record)
 {
     (void)context;
@@ -81,7 +70,7 @@ static const struct ph_exec_port exec_port = {
     .hook = ignore_hook,
 };
 static const struct ph_work_port work_port = {.submit = ignore_work};
-static const struct ph_link_port link_port = {.dispatch = ignore_dispatch};
+static const struct ph_link_port link_port = {0}; /* a hub without links never calls it */
 static const struct ph_trace_port trace_port = {.record = ignore_record};
 
 static int create_hub(struct ph_hub **result, struct ph_error *error)

@@ -53,13 +53,36 @@ static void release_content(struct ph_event *event)
         ph_spec_put(event->hook_done.spec);
         break;
     case PH_EVENT_CHILD_DOWN:
+    case PH_EVENT_CHILD_KEPT:
         ph_free(event->child.exit);
+        ph_text_fini(&event->child.saved);
         break;
     case PH_EVENT_CHILD_NOTE:
         ph_free(event->note.id);
         ph_free(event->note.type);
         ph_free(event->note.text);
         break;
+    case PH_EVENT_FRAME:
+        ph_text_fini(&event->frame.bytes);
+        break;
+    case PH_EVENT_PIN:
+    case PH_EVENT_DRAIN:
+    case PH_EVENT_QUORUM:
+        ph_ids_fini(&event->place.ids);
+        break;
+    case PH_EVENT_SEND:
+        ph_free(event->send.id);
+        if (event->send.box)
+            ph_message_box_destroy(event->send.box, PH_ESTOPPING, "the hub is stopping");
+        break;
+    case PH_EVENT_ANSWER:
+        ph_free(event->answer.text);
+        ph_text_fini(&event->answer.reply);
+        break;
+    case PH_EVENT_PEER_UP:
+    case PH_EVENT_PEER_DOWN:
+    case PH_EVENT_VIEW:
+    case PH_EVENT_LEAVE:
     case PH_EVENT_LOCK:
     case PH_EVENT_UNLOCK:
     case PH_EVENT_CHILD_UP:

@@ -12,6 +12,7 @@
 #include "engine/gate.h"
 #include "engine/kind/kind.h"
 #include "engine/limits.h"
+#include "engine/links.h"
 #include "engine/prochub.h"
 #include "engine/queue.h"
 #include "engine/text.h"
@@ -32,11 +33,22 @@ struct ph_hub;
     X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)       \
     X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)   \
+    X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)   \
     X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)   \
     X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)               \
     X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_PEER_UP, "peer_up", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_PEER_DOWN, "peer_down", PH_PRIORITY_SYSTEM)     \
+    X(PH_EVENT_FRAME, "frame", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_VIEW, "view", 0)                                \
+    X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                 \
+    X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)             \
+    X(PH_EVENT_LEAVE, "leave", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)           \
+    X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)           \
     X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
 
 enum ph_event_type {
@@ -101,8 +113,33 @@ struct ph_event {
         struct {
             struct ph_child *child; /* borrowed: alive until its `down` was handled */
             uint32_t instance;
-            struct ph_exit *exit; /* down only; NULL: exit code 0 */
+            struct ph_exit *exit; /* down only; NULL: exit code 0. kept: why, in its text */
+            struct ph_text saved; /* down only: what its `save` wrote; owned */
         } child;
+        struct {
+            struct ph_peer peer; /* down: only its number */
+            enum ph_peer_end why;
+        } peer;
+        struct {
+            uint64_t peer;
+            struct ph_text bytes; /* owned */
+        } frame;
+        struct {
+            struct ph_ids ids;          /* pin */
+            char node[PH_NAME_MAX + 1]; /* "": unpin */
+            bool on;                    /* drain */
+            uint64_t size;              /* quorum */
+        } place;
+        struct {
+            char *id;
+            struct ph_message_box *box; /* owned; its op is that of a call */
+        } send;
+        struct {
+            uint64_t peer, token; /* whose call it was */
+            int code;
+            char *text;
+            struct ph_text reply; /* owned */
+        } answer;
         struct {
             char *id, *type, *text;
         } note;

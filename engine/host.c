@@ -103,6 +103,24 @@ static void exec_start(void *context, struct ph_child *child, uint32_t instance)
     child->kind->start(child, instance);
 }
 
+static void exec_load(void *context, struct ph_child *child, struct ph_text *state)
+{
+    (void)context;
+    child->kind->load(child, state);
+}
+
+static void exec_save(void *context, struct ph_child *child)
+{
+    (void)context;
+    child->kind->save(child);
+}
+
+static void exec_forward(void *context, struct ph_child *child, struct ph_queue *into)
+{
+    (void)context;
+    child->kind->forward(child, into);
+}
+
 static void exec_stop(void *context, struct ph_child *child)
 {
     (void)context;
@@ -123,7 +141,10 @@ static int exec_signal(void *context, struct ph_child *child, int signal_number)
 
 static const struct ph_exec_port exec_port = {
     .start = exec_start,
+    .load = exec_load,
     .stop = exec_stop,
+    .save = exec_save,
+    .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,
     .hook = ph_hookrun,
@@ -178,20 +199,31 @@ static const struct ph_work_port work_port = {
     .submit = submit_work,
 };
 
-/* A node that is alone has nobody to send to. */
-static unsigned link_dispatch(void *context, const char *event, const char *payload,
-                              uint8_t priority, const char *nodes)
+static void link_send(void *context, uint64_t peer, enum ph_link_class class, struct ph_text *frame)
 {
-    (void)context;
-    (void)event;
-    (void)payload;
-    (void)priority;
-    (void)nodes;
-    return 0;
+    struct ph_host *host = context;
+    const struct ph_links_port_binding *links = &host->node->links;
+    links->port->send(links->context, peer, host->hub.name, class, frame);
+}
+
+static uint64_t link_room(void *context, uint64_t peer)
+{
+    struct ph_host *host = context;
+    const struct ph_links_port_binding *links = &host->node->links;
+    return links->port->room(links->context, peer);
+}
+
+static void link_reset(void *context, uint64_t peer)
+{
+    struct ph_host *host = context;
+    const struct ph_links_port_binding *links = &host->node->links;
+    links->port->reset(links->context, peer);
 }
 
 static const struct ph_link_port link_port = {
-    .dispatch = link_dispatch,
+    .send = link_send,
+    .room = link_room,
+    .reset = link_reset,
 };
 
 static void trace_record(void *context, const struct ph_record *record)

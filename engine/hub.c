@@ -134,9 +134,6 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
     hub->ports.trace->record(hub->ports.context, &record);
     if (members != PH_MEMBERS_EXTERNAL)
         tell_listeners(hub, event, &record);
-    if (members != PH_MEMBERS_LOCAL)
-        hub->ports.link->dispatch(hub->ports.context, event->dispatch.name, payload,
-                                  event->gated.priority, event->dispatch.nodes);
     const struct ph_lock *lock = NULL;
     struct ph_error error = {0};
     int rc = event->dispatch.lock ? ph_hub_take_lock(hub, event->dispatch.lock, &lock, &error) : 0;

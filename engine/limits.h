@@ -12,6 +12,7 @@ enum {
     PH_ID_MAX = 255,               /* child id */
     PH_NAME_MAX = 64,              /* node, hub, lock, hook, module, custom event */
     PH_KEY_MAX = 64,               /* metadata and environment keys */
+    PH_ENDPOINT_MAX = 128,         /* "tcp://ADDR:PORT" */
     PH_TAGS_MAX = 32,              /* tags of one child */
     PH_SPEC_BYTES_MAX = 64 * 1024, /* all texts of one spec together */
     PH_MESSAGE_BYTES_MAX = 1024 * 1024,

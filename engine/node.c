@@ -11,6 +11,11 @@
 
 enum { DESTROY_GRACE_MS = 10000 }; /* beyond the hubs' own shutdown time-outs */
 
+struct ph_node_peer {
+    struct ph_node_peer *next;
+    struct ph_peer peer;
+};
+
 bool ph_name_is_valid(const char *name)
 {
     static const char allowed[] =
@@ -59,6 +64,10 @@ static void destroy_parts(struct ph_node *node)
     ph_rcu_barrier();
     ph_timers_destroy(node->timers);
     ph_modules_destroy(node->modules);
+    for (struct ph_node_peer *known = node->peers, *next; known; known = next) {
+        next = known->next;
+        ph_free(known);
+    }
     pthread_cond_destroy(&node->released);
     pthread_mutex_destroy(&node->lock);
     ph_free(node);
@@ -116,6 +125,83 @@ int ph_module_add(struct ph_node *node, const struct ph_module *module, struct p
     return ph_modules_add(node->modules, module, error);
 }
 
+/* ---- Peers ---------------------------------------------------------------------------------- */
+
+void ph_node_bind_links(struct ph_node *node, struct ph_links_port_binding binding,
+                        const char *listen, uint64_t incarnation)
+{
+    node->links = binding;
+    node->incarnation = incarnation;
+    memcpy(node->listen, listen, strnlen(listen, PH_ENDPOINT_MAX));
+}
+
+static struct ph_event *peer_up_event(const struct ph_peer *peer)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_PEER_UP);
+    event->peer.peer = *peer;
+    return event;
+}
+
+void ph_node_peer_up(struct ph_node *node, const struct ph_peer *peer)
+{
+    struct ph_node_peer *known = ph_alloc(sizeof *known);
+    known->peer = *peer;
+    pthread_mutex_lock(&node->lock);
+    known->next = node->peers;
+    node->peers = known;
+    for (struct ph_host *host = node->hubs; host; host = host->next)
+        ph_host_post_system(host, peer_up_event(peer));
+    pthread_mutex_unlock(&node->lock);
+}
+
+void ph_node_peer_down(struct ph_node *node, uint64_t peer, enum ph_peer_end why)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_node_peer **link = &node->peers;
+    while (*link && (*link)->peer.number != peer)
+        link = &(*link)->next;
+    struct ph_node_peer *known = *link;
+    if (known)
+        *link = known->next;
+    for (struct ph_host *host = known ? node->hubs : NULL; host; host = host->next) {
+        struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
+        event->peer.peer = known->peer;
+        event->peer.why = why;
+        ph_host_post_system(host, event);
+    }
+    pthread_mutex_unlock(&node->lock);
+    ph_free(known);
+}
+
+static bool has_name(const struct ph_host *host, const char *name, size_t length)
+{
+    return strlen(host->hub.name) == length && memcmp(host->hub.name, name, length) == 0;
+}
+
+bool ph_node_frame(struct ph_node *node, uint64_t peer, const char *hub, size_t hub_length,
+                   const void *bytes, size_t length)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_host *host = node->hubs;
+    while (host && !has_name(host, hub, hub_length))
+        host = host->next;
+    if (host) {
+        struct ph_event *event = ph_event_create(PH_EVENT_FRAME);
+        event->frame.peer = peer;
+        ph_text_append(&event->frame.bytes, bytes, length);
+        ph_host_post_system(host, event);
+    }
+    pthread_mutex_unlock(&node->lock);
+    return host != NULL;
+}
+
+/* A hub that comes later is told of the peers that are there. */
+static void tell_peers_locked(struct ph_node *node, struct ph_host *host)
+{
+    for (struct ph_node_peer *known = node->peers; known; known = known->next)
+        ph_host_post_system(host, peer_up_event(&known->peer));
+}
+
 /* ---- Hubs ---------------------------------------------------------------------------------- */
 
 static struct ph_host *find_locked(struct ph_node *node, const char *name)
@@ -159,6 +245,7 @@ static int add_locked(struct ph_node *node, struct ph_host *host, struct ph_erro
         link = &(*link)->next;
     *link = host;
     node->hub_count++;
+    tell_peers_locked(node, host);
     return 0;
 }
 

@@ -23,7 +23,11 @@ struct ph_node {
     struct ph_timers *timers;
     struct ph_monitor *monitor;
     struct ph_modules *modules;
-    _Atomic uint64_t restart_slot_us; /* of the restart rate, which all hubs share */
+    _Atomic uint64_t restart_slot_us;   /* of the restart rate, which all hubs share */
+    struct ph_links_port_binding links; /* set before the first hub; no port: alone */
+    char listen[PH_ENDPOINT_MAX + 1];   /* where others reach it; "": it has no links */
+    uint64_t incarnation;
+    struct ph_node_peer *peers; /* the live ones, for hubs that come later; under `lock` */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
     pthread_mutex_t lock;

@@ -11,10 +11,11 @@
 #include <stdint.h>
 
 #include "engine/history.h"
+#include "engine/links.h"
 #include "engine/prochub.h"
 
 struct ph_child;
-struct ph_registry;
+struct ph_queue;
 
 /* One call of a hook handler. */
 struct ph_hook_request {
@@ -28,10 +29,13 @@ struct ph_hook_request {
     uint64_t timeout_ms;
 };
 
-/* Children and hook handlers. `start`, `stop`, `kill`, `signal` are those of struct ph_kind. */
+/* Children and hook handlers. All but `hook` are those of struct ph_kind. */
 struct ph_exec_port {
     void (*start)(void *context, struct ph_child *, uint32_t instance);
+    void (*load)(void *context, struct ph_child *, struct ph_text *state);
     void (*stop)(void *context, struct ph_child *);
+    void (*save)(void *context, struct ph_child *);
+    void (*forward)(void *context, struct ph_child *, struct ph_queue *into);
     void (*kill)(void *context, struct ph_child *);
     int (*signal)(void *context, struct ph_child *, int signal_number);
     void (*hook)(void *context, const struct ph_hook_request *); /* answered by one HOOK_DONE */
@@ -46,11 +50,12 @@ struct ph_work_port {
     void (*submit)(void *context, enum ph_work, uint64_t amount);
 };
 
-/* Other members of the hub. */
+/* The same hub on other nodes: see struct ph_links_port, which also gets the hub's name. A hub
+ * whose node has no links never calls it. */
 struct ph_link_port {
-    /* Sends a custom event to other members (`nodes` NULL: to all): how many it went to. */
-    unsigned (*dispatch)(void *context, const char *event, const char *payload, uint8_t priority,
-                         const char *nodes);
+    void (*send)(void *context, uint64_t peer, enum ph_link_class, struct ph_text *frame);
+    uint64_t (*room)(void *context, uint64_t peer);
+    void (*reset)(void *context, uint64_t peer);
 };
 
 /* People: every record that goes into the history also goes here. */

@@ -250,6 +250,27 @@ PH_MUST_CHECK int ph_send(struct ph_hub *, const char *id, const void *data, siz
 PH_MUST_CHECK int ph_call(struct ph_hub *, const char *id, const void *data, size_t length,
                           struct ph_op **op);
 
+/* ---- Nodes ---------------------------------------------------------------------------------- */
+
+/* Moves children to a node and pins them there, until ph_unpin. Done when they run there. `ids` is
+ * moved. PH_ENOTFOUND when no member has that name. */
+PH_MUST_CHECK int ph_migrate(struct ph_hub *, struct ph_ids *ids, const char *node,
+                             struct ph_op **op, struct ph_error *error);
+/* Takes the pins away; the children go where they belong. `ids` is moved. */
+PH_MUST_CHECK int ph_unpin(struct ph_hub *, struct ph_ids *ids, struct ph_op **op);
+
+/* Moves everything off a node and lets nothing on it (`on`) / takes that back. A drain is done when
+ * the node has no child any more; its op counts those that moved. */
+PH_MUST_CHECK int ph_drain(struct ph_hub *, const char *node, bool on, struct ph_op **op,
+                           struct ph_error *error);
+
+/* Hands all children of this node over and leaves the hub's cluster; the hub goes on alone and
+ * empty. Done when it has left. */
+PH_MUST_CHECK int ph_leave(struct ph_hub *, struct ph_op **op);
+
+/* Sets the size that a quorum is counted from (0: the members of now). */
+PH_MUST_CHECK int ph_quorum_reset(struct ph_hub *, uint64_t size, struct ph_op **op);
+
 /* ---- The gate ------------------------------------------------------------------------------ */
 
 struct ph_lock_options {
@@ -339,11 +360,13 @@ const char *ph_state_name(enum ph_state);
 
 /* One immutable picture of a hub, as of the end of one of its steps. */
 struct ph_status {
-    uint64_t version; /* rises with every picture */
-    uint64_t now_ms;  /* the node's monotonic clock at that step */
-    uint64_t children;
+    uint64_t version;  /* rises with every picture */
+    uint64_t now_ms;   /* the node's monotonic clock at that step */
+    uint64_t children; /* wanted in the hub, wherever they run */
+    uint64_t local;    /* placements on this node */
     uint64_t by_state[PH_STATES];
-    uint64_t nodes, migrating;
+    uint64_t nodes;     /* members in the view, with this one */
+    uint64_t migrating; /* placements in transit or not where they should be */
     bool settled, partitioned, stopping;
     uint8_t level;  /* of the gate; 0 is open */
     uint32_t locks; /* live ones */

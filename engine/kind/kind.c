@@ -1,5 +1,6 @@
 #include "engine/kind/kind.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -56,6 +57,26 @@ void ph_kind_note(struct ph_child *child, const char *type, const char *text)
     event->note.id = ph_copy_text(child->id, child->id_length);
     event->note.type = ph_copy_text(type, strlen(type));
     event->note.text = ph_copy_text(text, strlen(text));
+    ph_host_post_system(ph_host_of(child->hub), event);
+}
+
+void ph_kind_not_saved(struct ph_child *child, uint32_t instance, const char *why)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_KEPT);
+    event->child.child = child;
+    event->child.instance = instance;
+    event->child.exit = ph_alloc(sizeof *event->child.exit);
+    snprintf(event->child.exit->text, sizeof event->child.exit->text, "%s", why);
+    ph_host_post_system(ph_host_of(child->hub), event);
+}
+
+void ph_kind_down_saved(struct ph_child *child, uint32_t instance, struct ph_text *state)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);
+    event->child.child = child;
+    event->child.instance = instance;
+    event->child.saved = *state;
+    *state = PH_TEXT_INIT;
     ph_host_post_system(ph_host_of(child->hub), event);
 }
 

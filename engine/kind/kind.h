@@ -67,8 +67,16 @@ struct ph_kind {
     void (*fini)(struct ph_child *);
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);
+    /* Before `start`: the state that the instance begins with, from another one's `save`; the text
+     * is moved. A kind without states drops it. */
+    void (*load)(struct ph_child *, struct ph_text *state);
     /* Asks it to end (the spec's stop signal; a module's terminate) / ends it and all its tree. */
     void (*stop)(struct ph_child *);
+    /* The same, but saves its state first, if the kind and the module can: the `down` carries it.
+     * When saving fails the instance goes on and `ph_kind_not_saved` tells. */
+    void (*save)(struct ph_child *);
+    /* Hub's actor, when no instance exists: moves the unread messages to the end of `into`. */
+    void (*forward)(struct ph_child *, struct ph_queue *into);
     void (*kill)(struct ph_child *);
     int (*signal)(struct ph_child *, int signal_number);
     /* Any thread, inside a read section: takes the box on success only. */
@@ -90,6 +98,10 @@ void ph_exit_reason(const struct ph_exit *, bool gave_up, struct ph_text *out);
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */
 void ph_kind_up(struct ph_child *, uint32_t instance);
 void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
+/* The same after a `save`; the state is moved. */
+void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state);
+/* The instance could not be saved and goes on. */
+void ph_kind_not_saved(struct ph_child *, uint32_t instance, const char *why);
 /* Any thread, in a read section: something worth an event ("handler_slow", "watchdog_late"). */
 void ph_kind_note(struct ph_child *, const char *type, const char *text);
 

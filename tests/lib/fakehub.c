@@ -61,6 +61,24 @@ static void port_stop(void *context, struct ph_child *child)
     add_call(context, FAKE_STOP, child->id, 0);
 }
 
+static void port_load(void *context, struct ph_child *child, struct ph_text *state)
+{
+    add_call(context, FAKE_LOAD, child->id, state->length);
+    ph_text_fini(state);
+}
+
+static void port_save(void *context, struct ph_child *child)
+{
+    add_call(context, FAKE_SAVE, child->id, 0);
+}
+
+static void port_forward(void *context, struct ph_child *child, struct ph_queue *into)
+{
+    (void)context;
+    (void)child;
+    (void)into;
+}
+
 static void port_kill(void *context, struct ph_child *child)
 {
     add_call(context, FAKE_KILL, child->id, 0);
@@ -82,7 +100,10 @@ static void port_hook(void *context, const struct ph_hook_request *request)
 
 static const struct ph_exec_port exec_port = {
     .start = port_start,
+    .load = port_load,
     .stop = port_stop,
+    .save = port_save,
+    .forward = port_forward,
     .kill = port_kill,
     .signal = port_signal,
     .hook = port_hook,
@@ -98,15 +119,31 @@ static void port_submit(void *context, enum ph_work work, uint64_t amount)
 
 static const struct ph_work_port work_port = {.submit = port_submit};
 
-static unsigned port_dispatch(void *context, const char *event, const char *payload,
-                              uint8_t priority, const char *nodes)
+static void port_send(void *context, uint64_t peer, enum ph_link_class class, struct ph_text *frame)
 {
-    (void)nodes;
-    snprintf(add_call(context, FAKE_LINK, event, priority)->text, 200, "%s", payload);
-    return 0;
+    (void)class;
+    add_call(context, FAKE_LINK, "", peer);
+    ph_text_fini(frame);
 }
 
-static const struct ph_link_port link_port = {.dispatch = port_dispatch};
+static uint64_t port_room(void *context, uint64_t peer)
+{
+    (void)context;
+    (void)peer;
+    return UINT64_MAX;
+}
+
+static void port_reset(void *context, uint64_t peer)
+{
+    (void)context;
+    (void)peer;
+}
+
+static const struct ph_link_port link_port = {
+    .send = port_send,
+    .room = port_room,
+    .reset = port_reset,
+};
 
 static void port_record(void *context, const struct ph_record *record)
 {

@@ -15,7 +15,17 @@
 #include "engine/hub.h"
 #include "engine/spec.h"
 
-enum fake_verb { FAKE_START, FAKE_STOP, FAKE_KILL, FAKE_SIGNAL, FAKE_HOOK, FAKE_GROW, FAKE_LINK };
+enum fake_verb {
+    FAKE_START,
+    FAKE_LOAD,
+    FAKE_STOP,
+    FAKE_SAVE,
+    FAKE_KILL,
+    FAKE_SIGNAL,
+    FAKE_HOOK,
+    FAKE_GROW,
+    FAKE_LINK
+};
 
 /* One port call. */
 struct fake_call {

@@ -1,0 +1,42 @@
+/*
+ * Who owns an id: weighted rendezvous hashing (highest random weight).
+ *
+ * D. Thaler, C. Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", IEEE/ACM ToN 1998;
+ * weights as in J. Resch, "New Hashing Algorithms for Data Storage", SDC 2015. Every node scores
+ * every id by a mixed hash of (id, node); the highest scores own it. So all nodes with the same
+ * list agree without a ring to build or publish, a node that joins takes exactly its share from the
+ * others, and one that leaves gives its share away; nothing else moves. Ties go to the lower index.
+ *
+ * Pure functions over a list that the caller keeps; any thread. Nodes are in ascending order of
+ * their hash. A weight of 0 owns nothing; equal weights (the normal case) take a fast way.
+ */
+#ifndef PH_ENGINE_RENDEZVOUS_H
+#define PH_ENGINE_RENDEZVOUS_H
+
+#include <stdint.h>
+
+enum { PH_OWNERS_MAX = 256 };
+
+struct ph_owners {
+    uint32_t count;
+    uint32_t weighted;             /* not all weights are equal */
+    uint64_t nodes[PH_OWNERS_MAX]; /* ph_name_hash of each */
+    uint32_t weights[PH_OWNERS_MAX];
+};
+
+/* Fills the list from `count` node hashes (any order) and weights (NULL: all 1). The order that
+ * results is that of the hashes; `order[i]` (may be NULL) is the place in `hashes` of nodes[i]. */
+void ph_owners_init(struct ph_owners *, const uint64_t *hashes, const uint32_t *weights,
+                    uint32_t count, uint32_t *order);
+
+/* The index of the owner of an id; count when there is none. */
+uint32_t ph_owner_of(const struct ph_owners *, uint64_t id_hash);
+
+/* The indices of the `factor` best owners, best first; returns how many (fewer when there are fewer
+ * nodes). */
+uint32_t ph_owners_of(const struct ph_owners *, uint64_t id_hash, uint32_t factor, uint32_t *out);
+
+/* The rank of a node for an id: 0 owns it. */
+uint32_t ph_owner_rank(const struct ph_owners *, uint64_t id_hash, uint32_t node);
+
+#endif
