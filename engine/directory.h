@@ -27,6 +27,7 @@
 
 #include "engine/prochub.h"
 #include "engine/rcu.h"
+#include "engine/rendezvous.h"
 #include <urcu/rculfhash.h>
 
 struct ph_child;
@@ -110,9 +111,6 @@ struct ph_entry {
     uint8_t id_length;
     char id[]; /* and a NUL */
 };
-
-/* The same hash of a node's name / of a child's id on every node (XXH3). Never 0. */
-uint64_t ph_name_hash(const char *text, size_t length);
 
 struct ph_directory *ph_directory_create(uint64_t secret);
 void ph_directory_destroy(struct ph_directory *); /* no reader, no writer left */
