@@ -86,6 +86,10 @@ struct ph_node_config {
     /* This process starts no other children of its own: whatever a dead prochub-keeper leaves
      * behind is ended, also what hides that it was the keeper's. */
     bool sole_parent;
+    /* Failure detection between nodes; 0: 500, 3,000 and 2,500. A node is heard of at least every
+     * heartbeat, is dead after dead_after of silence, and stops its children after `lease` without
+     * a quorum. Three heartbeats must be shorter than dead_after, and lease shorter, too. */
+    uint64_t heartbeat_ms, dead_after_ms, lease_ms;
     /* Told every event of every hub, on a worker; must be quick. NULL: nobody listens. */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
