@@ -291,12 +291,12 @@ PH_MUST_CHECK int ph_lock(struct ph_hub *, const struct ph_lock_options *, struc
 /* Releases the lock of that name (NULL: all that were taken by ph_lock). */
 PH_MUST_CHECK int ph_unlock(struct ph_hub *, const char *name, struct ph_op **op);
 
-enum ph_members { PH_MEMBERS_GLOBAL, PH_MEMBERS_LOCAL, PH_MEMBERS_EXTERNAL, PH_MEMBERS_NODES };
+enum ph_audience { PH_MEMBERS_GLOBAL, PH_MEMBERS_LOCAL, PH_MEMBERS_EXTERNAL, PH_MEMBERS_NODES };
 
 struct ph_dispatch_options {
     uint8_t priority; /* 0..100 */
     bool discard;     /* drop it rather than hold it */
-    enum ph_members members;
+    enum ph_audience members;
     const char *nodes; /* for PH_MEMBERS_NODES: names joined by commas */
     /* Lock together with the dispatch, in one step: NULL, or a lock taken as the event passes. It
      * is ignored when the event is held. */
