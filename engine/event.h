@@ -90,7 +90,7 @@ struct ph_event {
         struct {
             char name[PH_NAME_MAX + 1];
             char *payload;
-            enum ph_members members;
+            enum ph_audience members;
             char *nodes;
             struct ph_event *lock; /* a lock event to run with it, or NULL */
         } dispatch;

@@ -121,7 +121,7 @@ static void tell_listeners(struct ph_hub *hub, const struct ph_event *event,
 static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
 {
     const char *payload = event->dispatch.payload ? event->dispatch.payload : "";
-    enum ph_members members = event->dispatch.members;
+    enum ph_audience members = event->dispatch.members;
     struct ph_record record = {
         .now_ms = hub->now_ms,
         .priority = event->gated.priority,

@@ -34,11 +34,22 @@
 
 struct ph_node;
 
-/* The hub options that a hub of one node has; hub_options.c holds their table. */
+/* What a side of a split hub may do: each goes on, or only one that holds more than half. */
+enum ph_partition { PH_PARTITION_DIVERGE, PH_PARTITION_MAJORITY };
+
+/* The hub options; hub_options.c holds their table. */
 struct ph_hub_options {
     uint64_t lock_timeout_ms;
     uint64_t shutdown_timeout_ms;
     uint64_t restart_rate; /* restarts per second of this hub on this node; 0: no limit */
+    enum ph_partition partition;
+    uint64_t majority_initial_size; /* the size that a quorum counts from at first */
+    uint64_t majority_track_max;    /* 1: a larger hub raises it */
+    uint64_t migrate_timeout_ms;    /* of one child's move */
+    uint64_t move_rate;             /* children a second; 0: no limit */
+    uint64_t move_in_flight;        /* moves under way at a time */
+    uint64_t sync_interval_ms;      /* between comparisons of the whole directory */
+    uint64_t discover_interval_ms;  /* between looks for nodes that are not linked */
 };
 
 struct ph_job;
@@ -71,7 +82,7 @@ struct ph_hub {
 };
 
 /* Reads KEY=VALUE hub options over the defaults. PH_EUSAGE names the key and what it takes;
- * PH_EREFUSED for strategies that need more than one node. */
+ * PH_EREFUSED for strategies that this build does not have. */
 PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *const *texts,
                                        size_t count, struct ph_error *error);
 /* Appends the effective options for `config`: key, value, default and unit, each row ended by \x1e,

@@ -4,50 +4,99 @@
 #include <string.h>
 
 #include "engine/base.h"
+#include "engine/directory.h"
 #include "engine/error.h"
 
-enum option_type { OPTION_DURATION, OPTION_NUMBER, OPTION_CHOICE };
+enum option_type { OPTION_DURATION, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
 
-/* One key of the hub options. OPTION_CHOICE: a strategy, of which one node has only the first. */
+/* One key of the hub options. */
 struct option {
     const char *key;
     enum option_type type;
     const char *initial;
-    const char *others; /* known values that need more than one node, between blanks */
+    const char *unit;    /* of a number */
+    const char *choices; /* of a choice: the words that it takes, between blanks */
+    const char *later;   /* of a choice: words of the language that this build does not have */
+    bool stored;         /* a choice with a field: the place of the word among the choices */
     size_t offset;
-    uint64_t max;
+    uint64_t min, max;
 };
 
 #define OFFSET(member) offsetof(struct ph_hub_options, member)
 #define YEAR_MS (UINT64_C(365) * 24 * 3600 * 1000)
+#define DURATION(name, value, member)                                                         \
+    {                                                                                         \
+        .key = (name), .type = OPTION_DURATION, .initial = (value), .offset = OFFSET(member), \
+        .max = YEAR_MS                                                                        \
+    }
+
+_Static_assert(sizeof(enum ph_partition) == sizeof(unsigned), "choices are stored as unsigned");
+_Static_assert(PH_PARTITION_DIVERGE == 0 && PH_PARTITION_MAJORITY == 1,
+               "a choice is the place of its word");
 
 static const struct option options[] = {
-    {.key = "lock.timeout",
-     .type = OPTION_DURATION,
-     .initial = "60s",
-     .offset = OFFSET(lock_timeout_ms),
-     .max = YEAR_MS},
-    {.key = "shutdown.timeout",
-     .type = OPTION_DURATION,
-     .initial = "60s",
-     .offset = OFFSET(shutdown_timeout_ms),
-     .max = YEAR_MS},
+    DURATION("lock.timeout", "60s", lock_timeout_ms),
+    DURATION("shutdown.timeout", "60s", shutdown_timeout_ms),
     {.key = "restart.rate",
      .type = OPTION_NUMBER,
      .initial = "1000",
+     .unit = "per second",
      .offset = OFFSET(restart_rate),
      .max = 1000000},
     {.key = "distribution",
      .type = OPTION_CHOICE,
      .initial = "hash",
-     .others = " guided balancer "},
-    {.key = "redundancy", .type = OPTION_CHOICE, .initial = "single", .others = " replica "},
-    {.key = "migration", .type = OPTION_CHOICE, .initial = "cold", .others = " hot "},
-    {.key = "sync", .type = OPTION_CHOICE, .initial = "pubsub", .others = " gossip "},
+     .choices = " hash ",
+     .later = " guided balancer "},
+    {.key = "redundancy",
+     .type = OPTION_CHOICE,
+     .initial = "single",
+     .choices = " single ",
+     .later = " replica "},
+    {.key = "migration",
+     .type = OPTION_CHOICE,
+     .initial = "cold",
+     .choices = " cold ",
+     .later = " hot "},
+    DURATION("migrate.timeout", "15s", migrate_timeout_ms),
+    {.key = "move.rate",
+     .type = OPTION_NUMBER,
+     .initial = "0",
+     .unit = "children per second, 0: no limit",
+     .offset = OFFSET(move_rate),
+     .max = 10000000},
+    {.key = "move.in_flight",
+     .type = OPTION_NUMBER,
+     .initial = "16384",
+     .unit = "children",
+     .offset = OFFSET(move_in_flight),
+     .min = 1,
+     .max = PH_CHILDREN_MAX},
+    {.key = "sync",
+     .type = OPTION_CHOICE,
+     .initial = "pubsub",
+     .choices = " pubsub ",
+     .later = " gossip "},
+    DURATION("sync.interval", "15s", sync_interval_ms),
     {.key = "partition",
      .type = OPTION_CHOICE,
      .initial = "diverge",
-     .others = " static dynamic majority "},
+     .choices = " diverge majority ",
+     .later = " static dynamic ",
+     .stored = true,
+     .offset = OFFSET(partition)},
+    {.key = "majority.initial_size",
+     .type = OPTION_NUMBER,
+     .initial = "1",
+     .unit = "nodes",
+     .offset = OFFSET(majority_initial_size),
+     .min = 1,
+     .max = PH_MEMBERS_MAX},
+    {.key = "majority.track_max",
+     .type = OPTION_BOOL,
+     .initial = "true",
+     .offset = OFFSET(majority_track_max)},
+    DURATION("discover.interval", "10s", discover_interval_ms),
 };
 
 static uint64_t *field(struct ph_hub_options *target, const struct option *option)
@@ -55,25 +104,45 @@ static uint64_t *field(struct ph_hub_options *target, const struct option *optio
     return (uint64_t *)(void *)((char *)target + option->offset);
 }
 
-static bool is_among(const char *words, const char *word)
+static unsigned *choice_field(struct ph_hub_options *target, const struct option *option)
 {
-    size_t length = strlen(word);
-    for (const char *at = words + 1; *at; at = strchr(at, ' ') + 1)
-        if (strncmp(at, word, length) == 0 && at[length] == ' ')
-            return true;
-    return false;
+    return (unsigned *)(void *)((char *)target + option->offset);
 }
 
-static int set_choice(const struct option *option, const char *value, struct ph_error *error)
+/* The place of a word among words between blanks, or -1. */
+static int place_of(const char *words, const char *word)
 {
-    if (strcmp(value, option->initial) == 0)
+    size_t length = strlen(word);
+    int place = 0;
+    for (const char *at = words + 1; *at; at = strchr(at, ' ') + 1, place++)
+        if (strncmp(at, word, length) == 0 && at[length] == ' ')
+            return place;
+    return -1;
+}
+
+/* The word at that place; with its length. */
+static const char *word_at(const char *words, unsigned place, int *length)
+{
+    const char *at = words + 1;
+    while (place--)
+        at = strchr(at, ' ') + 1;
+    *length = (int)(strchr(at, ' ') - at);
+    return at;
+}
+
+static int set_choice(struct ph_hub_options *target, const struct option *option, const char *value,
+                      struct ph_error *error)
+{
+    int place = *value ? place_of(option->choices, value) : -1;
+    if (place >= 0) {
+        if (option->stored)
+            *choice_field(target, option) = (unsigned)place;
         return 0;
-    if (is_among(option->others, value))
-        return ph_error_set(error, PH_EREFUSED,
-                            "%s=%s needs a hub of several nodes; this build supervises one: use %s",
-                            option->key, value, option->initial);
-    return ph_error_set(error, PH_EUSAGE, "%s=%s: use %s or one of%s", option->key, value,
-                        option->initial, option->others);
+    }
+    if (*value && place_of(option->later, value) >= 0)
+        return ph_error_set(error, PH_EREFUSED, "%s=%s: this build does not have it yet; use%s",
+                            option->key, value, option->choices);
+    return ph_error_set(error, PH_EUSAGE, "%s=%s: use%s", option->key, value, option->choices);
 }
 
 static int set(struct ph_hub_options *target, const struct option *option, const char *value,
@@ -82,16 +151,22 @@ static int set(struct ph_hub_options *target, const struct option *option, const
     uint64_t number = 0;
     switch (option->type) {
     case OPTION_CHOICE:
-        return set_choice(option, value, error);
+        return set_choice(target, option, value, error);
     case OPTION_DURATION:
         if (!ph_parse_duration(value, &number) || number == 0 || number > option->max)
             return ph_error_set(error, PH_EUSAGE, "%s=%s: use a duration like 250ms, 5s, 2m or 1h",
                                 option->key, value);
         break;
     case OPTION_NUMBER:
-        if (!ph_parse_uint(value, option->max, &number))
-            return ph_error_set(error, PH_EUSAGE, "%s=%s: use a number from 0 to %llu", option->key,
-                                value, (unsigned long long)option->max);
+        if (!ph_parse_uint(value, option->max, &number) || number < option->min)
+            return ph_error_set(error, PH_EUSAGE, "%s=%s: use a number from %llu to %llu",
+                                option->key, value, (unsigned long long)option->min,
+                                (unsigned long long)option->max);
+        break;
+    case OPTION_BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+            return ph_error_set(error, PH_EUSAGE, "%s=%s: use true or false", option->key, value);
+        number = value[0] == 't';
         break;
     }
     *field(target, option) = number;
@@ -106,19 +181,16 @@ static const struct option *find(const char *text, size_t length)
     return NULL;
 }
 
-/* Keys of the language that mean nothing to a hub of one node. */
-static bool is_of_several_nodes(const char *text, size_t length)
+/* Keys that belong to strategies which this build does not have. */
+static bool is_of_later_strategy(const char *text, size_t length)
 {
     static const char *const keys[] = {
-        "balancer.history",       "balancer.decay",    "balancer.push_interval",
-        "replica.factor",         "replica.model",     "replica.signal",
-        "hot.handover",           "hot.confirm",       "hot.retention",
-        "hot.state_timeout",      "hot.child_timeout", "move.rate",
-        "move.in_flight",         "sync.interval",     "gossip.recipients",
-        "gossip.restricted_init", "static.size",       "static.startup_confirm",
-        "dynamic.percent",        "dynamic.window",    "majority.initial_size",
-        "majority.track_max",     "discover.interval", "migrate.timeout",
-        "replica.stream",
+        "balancer.history",  "balancer.decay",    "balancer.push_interval",
+        "replica.factor",    "replica.model",     "replica.signal",
+        "replica.stream",    "hot.handover",      "hot.confirm",
+        "hot.retention",     "hot.state_timeout", "hot.child_timeout",
+        "gossip.recipients", "static.size",       "gossip.restricted_init",
+        "dynamic.percent",   "dynamic.window",    "static.startup_confirm",
     };
     for (size_t i = 0; i < PH_COUNT_OF(keys); i++)
         if (strlen(keys[i]) == length && memcmp(keys[i], text, length) == 0)
@@ -128,10 +200,10 @@ static bool is_of_several_nodes(const char *text, size_t length)
 
 static int unknown_key(const char *text, size_t length, struct ph_error *error)
 {
-    if (is_of_several_nodes(text, length))
+    if (is_of_later_strategy(text, length))
         return ph_error_set(
             error, PH_EREFUSED,
-            "%.*s needs a hub of several nodes; this build supervises one: leave it out",
+            "%.*s belongs to a strategy that this build does not have yet: leave it out",
             (int)length, text);
     struct ph_text known = PH_TEXT_INIT;
     for (size_t i = 0; i < PH_COUNT_OF(options); i++)
@@ -163,18 +235,35 @@ int ph_hub_options_parse(struct ph_hub_options *target, const char *const *texts
     return 0;
 }
 
+static void print_value(struct ph_hub_options *source, const struct option *option,
+                        struct ph_text *out)
+{
+    int length = 0;
+    const char *word;
+    switch (option->type) {
+    case OPTION_CHOICE:
+        word =
+            word_at(option->choices, option->stored ? *choice_field(source, option) : 0, &length);
+        ph_text_printf(out, "%.*s", length, word);
+        break;
+    case OPTION_BOOL:
+        ph_text_put(out, *field(source, option) ? "true" : "false");
+        break;
+    case OPTION_DURATION:
+    case OPTION_NUMBER:
+        ph_text_printf(out, "%llu", (unsigned long long)*field(source, option));
+        break;
+    }
+}
+
 void ph_hub_options_print(const struct ph_hub_options *source, struct ph_text *out)
 {
     struct ph_hub_options copy = *source;
     for (size_t i = 0; i < PH_COUNT_OF(options); i++) {
         const struct option *option = &options[i];
-        static const char *const units[] = {"ms", "per second", ""};
-        if (option->type == OPTION_CHOICE)
-            ph_text_printf(out, "%s\x1f%s\x1f%s\x1f\x1e", option->key, option->initial,
-                           option->initial);
-        else
-            ph_text_printf(out, "%s\x1f%llu\x1f%s\x1f%s\x1e", option->key,
-                           (unsigned long long)*field(&copy, option), option->initial,
-                           units[option->type]);
+        const char *unit = option->type == OPTION_DURATION ? "ms" : option->unit;
+        ph_text_printf(out, "%s\x1f", option->key);
+        print_value(&copy, option, out);
+        ph_text_printf(out, "\x1f%s\x1f%s\x1e", option->initial, unit ? unit : "");
     }
 }

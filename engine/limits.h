@@ -39,7 +39,12 @@ enum {
     PH_ACTOR_BATCH = 64,  /* messages of one run of a child's actor */
 
     /* Times, in milliseconds. */
-    PH_HANDLER_SLOW_MS = 10, /* a handler that runs longer gets its worker replaced */
+    PH_HANDLER_SLOW_MS = 10,  /* a handler that runs longer gets its worker replaced */
+    PH_HEARTBEAT_MS = 500,    /* of a node that is not told otherwise */
+    PH_DEAD_AFTER_MS = 3000,  /* the same */
+    PH_LEASE_MS = 2500,       /* the same */
+    PH_HEARTBEAT_MIN_MS = 10, /* what the timers can hold */
+    PH_DEAD_AFTER_MAX_MS = 3600 * 1000,
 
     /* Sizes. */
     PH_HISTORY_CHUNK_BYTES = 64 * 1024,

@@ -39,6 +39,43 @@ static int choose_name(const char *wanted, char *name, struct ph_error *error)
     return 0;
 }
 
+static uint64_t or_default(uint64_t value_ms, uint64_t default_ms)
+{
+    return value_ms ? value_ms : default_ms;
+}
+
+int ph_node_check_times(uint64_t heartbeat_ms, uint64_t dead_after_ms, uint64_t lease_ms,
+                        struct ph_error *error)
+{
+    unsigned long long heartbeat = or_default(heartbeat_ms, PH_HEARTBEAT_MS);
+    unsigned long long dead_after = or_default(dead_after_ms, PH_DEAD_AFTER_MS);
+    unsigned long long lease = or_default(lease_ms, PH_LEASE_MS);
+    if (heartbeat < PH_HEARTBEAT_MIN_MS)
+        return ph_error_set(error, PH_EUSAGE, "heartbeat %llu ms: use at least %d ms", heartbeat,
+                            PH_HEARTBEAT_MIN_MS);
+    if (dead_after > PH_DEAD_AFTER_MAX_MS)
+        return ph_error_set(error, PH_EUSAGE, "dead-after %llu ms: use at most %d ms", dead_after,
+                            PH_DEAD_AFTER_MAX_MS);
+    if (heartbeat >= (dead_after + 2) / 3)
+        return ph_error_set(error, PH_EUSAGE,
+                            "heartbeat %llu ms and dead-after %llu ms: three heartbeats must be "
+                            "shorter than dead-after, or one lost frame kills a node",
+                            heartbeat, dead_after);
+    if (lease >= dead_after)
+        return ph_error_set(error, PH_EUSAGE,
+                            "lease %llu ms and dead-after %llu ms: the lease must be shorter, or "
+                            "the others start children that still run here",
+                            lease, dead_after);
+    return 0;
+}
+
+static void set_times(struct ph_node *node, const struct ph_node_config *config)
+{
+    node->heartbeat_ms = or_default(config->heartbeat_ms, PH_HEARTBEAT_MS);
+    node->dead_after_ms = or_default(config->dead_after_ms, PH_DEAD_AFTER_MS);
+    node->lease_ms = or_default(config->lease_ms, PH_LEASE_MS);
+}
+
 static uint64_t system_seed(void)
 {
     uint64_t seed;
@@ -78,10 +115,14 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
 {
     struct ph_node *node = ph_alloc(sizeof *node);
     int rc = choose_name(config->name, node->name, error);
+    if (rc == 0)
+        rc = ph_node_check_times(config->heartbeat_ms, config->dead_after_ms, config->lease_ms,
+                                 error);
     if (rc) {
         ph_free(node);
         return rc;
     }
+    set_times(node, config);
     ph_rcu_join_thread();
     node->started_ms = ph_now_ms();
     uint64_t seed = config->seed ? config->seed : system_seed();

@@ -27,6 +27,7 @@ struct ph_node {
     struct ph_links_port_binding links; /* set before the first hub; no port: alone */
     char listen[PH_ENDPOINT_MAX + 1];   /* where others reach it; "": it has no links */
     uint64_t incarnation;
+    uint64_t heartbeat_ms, dead_after_ms, lease_ms; /* constant; never 0 */
     struct ph_node_peer *peers; /* the live ones, for hubs that come later; under `lock` */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
@@ -45,6 +46,11 @@ void ph_node_each_hub(struct ph_node *, bool (*fn)(void *arg, struct ph_hub *), 
 /* The host takes itself off the node's list when its hub has ended / tells that it is freed. */
 void ph_node_forget(struct ph_node *, struct ph_host *);
 void ph_node_release(struct ph_node *);
+
+/* Can these times of failure detection work together? PH_EUSAGE says what does not fit. 0 stands
+ * for the default. */
+PH_MUST_CHECK int ph_node_check_times(uint64_t heartbeat_ms, uint64_t dead_after_ms,
+                                      uint64_t lease_ms, struct ph_error *);
 
 /* Is `name` [A-Za-z0-9._-]{1,64}? */
 bool ph_name_is_valid(const char *name);

@@ -86,6 +86,10 @@ struct ph_node_config {
     /* This process starts no other children of its own: whatever a dead prochub-keeper leaves
      * behind is ended, also what hides that it was the keeper's. */
     bool sole_parent;
+    /* Failure detection between nodes; 0: 500, 3,000 and 2,500. A node is heard of at least every
+     * heartbeat, is dead after dead_after of silence, and stops its children after `lease` without
+     * a quorum. Three heartbeats must be shorter than dead_after, and lease shorter, too. */
+    uint64_t heartbeat_ms, dead_after_ms, lease_ms;
     /* Told every event of every hub, on a worker; must be quick. NULL: nobody listens. */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
@@ -287,12 +291,12 @@ PH_MUST_CHECK int ph_lock(struct ph_hub *, const struct ph_lock_options *, struc
 /* Releases the lock of that name (NULL: all that were taken by ph_lock). */
 PH_MUST_CHECK int ph_unlock(struct ph_hub *, const char *name, struct ph_op **op);
 
-enum ph_members { PH_MEMBERS_GLOBAL, PH_MEMBERS_LOCAL, PH_MEMBERS_EXTERNAL, PH_MEMBERS_NODES };
+enum ph_audience { PH_MEMBERS_GLOBAL, PH_MEMBERS_LOCAL, PH_MEMBERS_EXTERNAL, PH_MEMBERS_NODES };
 
 struct ph_dispatch_options {
     uint8_t priority; /* 0..100 */
     bool discard;     /* drop it rather than hold it */
-    enum ph_members members;
+    enum ph_audience members;
     const char *nodes; /* for PH_MEMBERS_NODES: names joined by commas */
     /* Lock together with the dispatch, in one step: NULL, or a lock taken as the event passes. It
      * is ignored when the event is held. */

@@ -261,8 +261,8 @@ const struct ph_command ph_commands[] = {
     {
         .name = "node",
         .usage = "node KEY=VALUE…",
-        .summary = "in a configuration file: the node's settings (name, control, modules, workers, "
-                   "keeper)",
+        .summary = "in a configuration file: the node's settings (name, listen, join, …; `config` "
+                   "lists them)",
         .flags = PH_COMMAND_KEYS,
         .run = ph_command_node,
     },

@@ -232,7 +232,7 @@ int ph_command_queue(struct ph_session *session, const struct ph_args *args)
 
 /* ---- dispatch ------------------------------------------------------------------------------- */
 
-static enum ph_members members_of(const char *to, const char **nodes)
+static enum ph_audience members_of(const char *to, const char **nodes)
 {
     *nodes = NULL;
     if (!to || strcmp(to, "global") == 0)

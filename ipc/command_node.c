@@ -300,25 +300,19 @@ int ph_command_config(struct ph_session *session, const struct ph_args *args)
 /* The node is set up before a configuration runs; its `node` line then only has to agree. */
 static int check_setting(struct ph_session *session, char *pair)
 {
-    enum ph_setting_key key;
+    static const struct ph_settings none = {0};
+    const struct ph_settings *settings = session->place.settings;
+    const char *have = NULL;
+    bool differ = false;
+    struct ph_error error = {0};
     char *value = strchr(pair, '=');
     *value++ = '\0';
-    if (ph_settings_is_cluster(pair))
-        return ph_session_error(session, NULL, PH_EREFUSED,
-                                "%s: this build supervises one node; it has no links to others",
-                                pair);
-    if (!ph_settings_key(pair, &key))
-        return ph_session_error(session, NULL, PH_EUSAGE,
-                                "%s: no such setting (name, control, modules, workers, keeper)",
-                                pair);
-    const struct ph_settings *settings = session->place.settings;
-    const char *have = key == PH_SETTING_NAME ? ph_node_name(session->node)
-                       : settings             ? ph_settings_get(settings, key)
-                                              : NULL;
-    /* The command line wins over the configuration, which is no contradiction. */
-    bool overruled =
-        settings && settings->list[key].source && strcmp(settings->list[key].source, "option") == 0;
-    if (overruled || (have && strcmp(have, value) == 0))
+    int rc = ph_settings_differ(settings ? settings : &none, pair, value, &differ, &have, &error);
+    if (rc < 0)
+        return ph_session_error(session, NULL, rc, "%s", error.text);
+    if (strcmp(pair, "name") == 0 && strcmp(value, ph_node_name(session->node)) == 0)
+        return 0;
+    if (!differ)
         return 0;
     return ph_session_error(session, NULL, PH_EREFUSED,
                             "%s is set when the node starts: it is %s, restart the node to "

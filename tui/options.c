@@ -24,31 +24,6 @@ static int set_config(struct reader *reader, const char *value)
     return ph_settings_set(&reader->options->settings, "config", value, "option", reader->error);
 }
 
-static int set_name(struct reader *reader, const char *value)
-{
-    return ph_settings_set(&reader->options->settings, "name", value, "option", reader->error);
-}
-
-static int set_control(struct reader *reader, const char *value)
-{
-    return ph_settings_set(&reader->options->settings, "control", value, "option", reader->error);
-}
-
-static int set_modules(struct reader *reader, const char *value)
-{
-    return ph_settings_set(&reader->options->settings, "modules", value, "option", reader->error);
-}
-
-static int set_workers(struct reader *reader, const char *value)
-{
-    return ph_settings_set(&reader->options->settings, "workers", value, "option", reader->error);
-}
-
-static int set_keeper(struct reader *reader, const char *value)
-{
-    return ph_settings_set(&reader->options->settings, "keeper", value, "option", reader->error);
-}
-
 static int add_command(struct reader *reader, const char *value)
 {
     reader->options->commands[reader->options->command_count++] = value;
@@ -131,15 +106,23 @@ static const struct {
     const char *name;
     char letter;
     bool takes_value;
-    option_fn set;
+    option_fn set; /* NULL: it is the setting of that name */
 } table[] = {
     {.name = "config", .letter = 'c', .takes_value = true, .set = set_config},
-    {.name = "name", .takes_value = true, .set = set_name},
+    {.name = "name", .takes_value = true},
     {.name = "hub", .takes_value = true, .set = add_hub},
-    {.name = "control", .takes_value = true, .set = set_control},
-    {.name = "modules", .takes_value = true, .set = set_modules},
-    {.name = "workers", .takes_value = true, .set = set_workers},
-    {.name = "keeper", .takes_value = true, .set = set_keeper},
+    {.name = "control", .takes_value = true},
+    {.name = "modules", .takes_value = true},
+    {.name = "workers", .takes_value = true},
+    {.name = "keeper", .takes_value = true},
+    {.name = "listen", .takes_value = true},
+    {.name = "join", .takes_value = true},
+    {.name = "advertise", .takes_value = true},
+    {.name = "beacon", .takes_value = true},
+    {.name = "cluster", .takes_value = true},
+    {.name = "heartbeat", .takes_value = true},
+    {.name = "dead-after", .takes_value = true},
+    {.name = "lease", .takes_value = true},
     {.name = "execute", .letter = 'e', .takes_value = true, .set = add_command},
     {.name = "output", .letter = 'o', .takes_value = true, .set = set_form},
     {.name = "keep-going", .letter = 'k', .set = set_keep_going},
@@ -155,15 +138,22 @@ static const struct {
 static int refuse_unknown(struct reader *reader, const char *name)
 {
     struct ph_nearest nearest = {0};
-    if (ph_settings_is_cluster(name))
-        return ph_error_set(reader->error, PH_EREFUSED,
-                            "--%s: this build supervises one node; it has no links to others",
-                            name);
+    const char *refusal = ph_settings_refusal(name);
+    if (refusal)
+        return ph_error_set(reader->error, PH_EREFUSED, "--%s: %s", name, refusal);
     for (size_t i = 0; i < PH_COUNT_OF(table); i++)
         ph_nearest_offer(&nearest, name, table[i].name);
     return ph_error_set(reader->error, PH_EUSAGE, "--%.60s: no such option%s%s%s; see --help", name,
                         nearest.word ? ", did you mean --" : "", nearest.word ? nearest.word : "",
                         nearest.word ? "?" : "");
+}
+
+static int apply(struct reader *reader, size_t row, const char *value)
+{
+    if (table[row].set)
+        return table[row].set(reader, value);
+    return ph_settings_set(&reader->options->settings, table[row].name, value, "option",
+                           reader->error);
 }
 
 /* The value of the option at reader->at: behind '=' or the next word. */
@@ -190,11 +180,11 @@ static int read_long(struct reader *reader, const char *word)
             continue;
         if (!table[i].takes_value)
             return equals ? ph_error_set(reader->error, PH_EUSAGE, "--%s takes no value", name)
-                          : table[i].set(reader, NULL);
+                          : apply(reader, i, NULL);
         char shown[80];
         snprintf(shown, sizeof shown, "--%s", name);
         int rc = take_value(reader, equals ? equals + 1 : NULL, shown, &value);
-        return rc < 0 ? rc : table[i].set(reader, value);
+        return rc < 0 ? rc : apply(reader, i, value);
     }
     return refuse_unknown(reader, name);
 }
@@ -214,7 +204,7 @@ static int read_letters(struct reader *reader, const char *letters)
         if (table[i].takes_value)
             rc = take_value(reader, letters[1] ? letters + 1 : NULL, shown, &value);
         if (rc == 0)
-            rc = table[i].set(reader, value);
+            rc = apply(reader, i, value);
         if (rc < 0 || table[i].takes_value)
             return rc;
     }
@@ -303,7 +293,7 @@ int ph_options_read(struct ph_options *options, int argc, char **argv, struct ph
     };
     if (argc > 1 && strcmp(argv[1], "keygen") == 0)
         return ph_error_set(error, PH_EREFUSED,
-                            "keygen: this build supervises one node; it has no links to others");
+                            "keygen: links have no keys in this build yet; they stay on loopback");
     read_mode(&reader);
     if (options->mode == PH_MODE_HELP) {
         read_topic(&reader);
@@ -334,6 +324,19 @@ const char *ph_options_help(void)
            "\n"
            "  -c, --config FILE     a script that is run first; SIGHUP runs it again\n"
            "      --name NAME       the node's name (the host's)\n"
+           "      --listen ENDPOINT where other nodes link to: tcp://127.0.0.1:PORT, * for a free "
+           "one\n"
+           "      --join ENDPOINT[,ENDPOINT]\n"
+           "                        nodes to link to; tried for ever, in any order of starting\n"
+           "      --advertise ENDPOINT\n"
+           "                        where others reach this node, if not where it listens\n"
+           "      --beacon ADDR:PORT\n"
+           "                        find nodes of the cluster by UDP datagrams to there\n"
+           "      --cluster NAME    nodes of another cluster are refused (default)\n"
+           "      --heartbeat D     nodes hear of each other at least every D (500ms)\n"
+           "      --dead-after D    silence after which a node is dead (3s)\n"
+           "      --lease D         without a quorum for that long a node stops its children "
+           "(2.5s)\n"
            "      --hub NAME[:KEY=VALUE,...]\n"
            "                        start this hub; repeatable, the first is in use (default)\n"
            "      --control ENDPOINT\n"

@@ -50,7 +50,13 @@ static int create_node(struct ph_program *program, struct ph_error *error)
         .keeper_path = ph_settings_get(settings, PH_SETTING_KEEPER),
         .modules_dir = ph_settings_get(settings, PH_SETTING_MODULES),
         .workers = (unsigned)count,
+        .heartbeat_ms = ph_settings_ms(settings, PH_SETTING_HEARTBEAT),
+        .dead_after_ms = ph_settings_ms(settings, PH_SETTING_DEAD_AFTER),
+        .lease_ms = ph_settings_ms(settings, PH_SETTING_LEASE),
     };
+    int rc = ph_settings_check(settings, error);
+    if (rc < 0)
+        return rc;
     return ph_node_create(&config, &program->node, error);
 }
 

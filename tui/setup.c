@@ -6,6 +6,7 @@
 
 #include "engine/alloc.h"
 #include "engine/error.h"
+#include "engine/node.h"
 #include "engine/text.h"
 
 enum { HUB_OPTIONS_MAX = 64 };
@@ -78,6 +79,13 @@ static void set_default(struct ph_settings *settings, enum ph_setting_key key, c
     (void)rc; /* a host name that is no node name was refused by ph_node_create */
 }
 
+static void set_default_ms(struct ph_settings *settings, enum ph_setting_key key, uint64_t ms)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)ms);
+    set_default(settings, key, text);
+}
+
 void ph_setup_defaults(struct ph_settings *settings, const struct ph_node *node,
                        const char *control)
 {
@@ -87,4 +95,11 @@ void ph_setup_defaults(struct ph_settings *settings, const struct ph_node *node,
     set_default(settings, PH_SETTING_CONTROL, control ? control : "none");
     set_default(settings, PH_SETTING_WORKERS, workers);
     set_default(settings, PH_SETTING_KEEPER, "prochub-keeper");
+    if (!ph_settings_get(settings, PH_SETTING_LISTEN))
+        return;
+    set_default(settings, PH_SETTING_CLUSTER, PH_CLUSTER_DEFAULT);
+    set_default(settings, PH_SETTING_ADVERTISE, node->listen);
+    set_default_ms(settings, PH_SETTING_HEARTBEAT, node->heartbeat_ms);
+    set_default_ms(settings, PH_SETTING_DEAD_AFTER, node->dead_after_ms);
+    set_default_ms(settings, PH_SETTING_LEASE, node->lease_ms);
 }

@@ -27,7 +27,15 @@ expect_code 3 "$PROCHUB" "$DIR/no-such-script"
 expect_code 4 "$PROCHUB" -e 'start a module=echo' -e 'start a module=echo if_exists=fail'
 expect_code 4 "$PROCHUB" -e 'migrate a to b'
 has 'this build supervises one node' "$DIR/err"
-expect_code 4 "$PROCHUB" --listen tcp://127.0.0.1:0
+expect_code 2 "$PROCHUB" --listen tcp://127.0.0.1:0
+expect_code 2 "$PROCHUB" --join tcp://127.0.0.1:4000 -e status
+has "join without listen: .*--listen 'tcp://127.0.0.1:\*'" "$DIR/err"
+expect_code 4 "$PROCHUB" --listen 'tcp://0.0.0.0:*' -e status
+has 'beyond loopback links need keys' "$DIR/err"
+expect_code 4 "$PROCHUB" --state "$DIR" -e status
+expect_code 4 "$PROCHUB" --keys "$DIR" -e status
+expect_code 2 "$PROCHUB" --heartbeat 2s -e status
+has 'three heartbeats must be shorter than dead-after' "$DIR/err"
 expect_code 4 "$PROCHUB" keygen
 expect_code 5 "$PROCHUB" -e 'wait count = 1 timeout=50ms'
 expect_code 6 "$PROCHUB" attach ipc://$DIR/nobody.sock -e status

@@ -302,7 +302,7 @@ static void custom_events_reach_their_listeners(void **state)
 static void members_choose_who_hears_a_custom_event(void **state)
 {
     static const struct {
-        enum ph_members members;
+        enum ph_audience members;
         size_t here;
     } cases[] = {{PH_MEMBERS_GLOBAL, 1}, {PH_MEMBERS_LOCAL, 1}, {PH_MEMBERS_EXTERNAL, 0}};
     for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {

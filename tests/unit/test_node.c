@@ -139,11 +139,19 @@ static void errors_of_hub_options_name_the_key(void **state)
         {"restart.rate=-1", "restart.rate=-1: use a number", PH_EUSAGE},
         {"lock.timeot=5s", "unknown hub option 'lock.timeot': use lock.timeout", PH_EUSAGE},
         {"lock.timeout", "hub option 'lock.timeout': use KEY=VALUE", PH_EUSAGE},
-        {"distribution=guided", "distribution=guided needs a hub of several nodes", PH_EREFUSED},
-        {"distribution=best", "distribution=best: use hash or one of guided", PH_EUSAGE},
-        {"distribution=", "distribution=: use hash or one of guided", PH_EUSAGE},
-        {"partition=dyn", "partition=dyn: use diverge or one of static", PH_EUSAGE},
-        {"sync.interval=15s", "sync.interval needs a hub of several nodes", PH_EREFUSED},
+        {"distribution=guided", "distribution=guided: this build does not have", PH_EREFUSED},
+        {"distribution=best", "distribution=best: use hash", PH_EUSAGE},
+        {"distribution=", "distribution=: use hash", PH_EUSAGE},
+        {"redundancy=replica", "redundancy=replica: this build does not have", PH_EREFUSED},
+        {"migration=hot", "migration=hot: this build does not have", PH_EREFUSED},
+        {"sync=gossip", "sync=gossip: this build does not have", PH_EREFUSED},
+        {"partition=static", "partition=static: this build does not have", PH_EREFUSED},
+        {"partition=dyn", "partition=dyn: use diverge majority", PH_EUSAGE},
+        {"majority.initial_size=0", "majority.initial_size=0: use a number from 1", PH_EUSAGE},
+        {"majority.track_max=yes", "majority.track_max=yes: use true or false", PH_EUSAGE},
+        {"move.in_flight=0", "move.in_flight=0: use a number from 1", PH_EUSAGE},
+        {"sync.interval=0", "sync.interval=0: use a duration", PH_EUSAGE},
+        {"hot.retention=5s", "hot.retention belongs to a strategy that this build", PH_EREFUSED},
         {"=5", "unknown hub option ''", PH_EUSAGE},
     };
     struct ph_node *node = real_node(1);
@@ -156,6 +164,72 @@ static void errors_of_hub_options_name_the_key(void **state)
             fail_msg("%s: '%s'", cases[i].option, error.text);
     }
     ph_node_destroy(node);
+}
+
+/* Options of a hub that spans nodes are taken as they are given, and have their defaults. */
+static void hub_options_of_several_nodes_are_kept(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "partition=majority", "majority.initial_size=3", "majority.track_max=false",
+        "move.rate=500",      "move.in_flight=64",       "migrate.timeout=2s",
+        "sync.interval=3s",   "discover.interval=4s",
+    };
+    struct ph_hub_options options;
+    struct ph_error error = {0};
+    assert_int_equal(ph_hub_options_parse(&options, NULL, 0, &error), 0);
+    assert_int_equal(options.partition, PH_PARTITION_DIVERGE);
+    assert_int_equal(options.majority_initial_size, 1);
+    assert_true(options.majority_track_max);
+    assert_int_equal(options.move_rate, 0);
+    assert_int_equal(options.move_in_flight, 16384);
+    assert_int_equal(options.migrate_timeout_ms, 15000);
+    assert_int_equal(options.sync_interval_ms, 15000);
+    assert_int_equal(options.discover_interval_ms, 10000);
+    assert_int_equal(ph_hub_options_parse(&options, texts, PH_COUNT_OF(texts), &error), 0);
+    assert_int_equal(options.partition, PH_PARTITION_MAJORITY);
+    assert_int_equal(options.majority_initial_size, 3);
+    assert_false(options.majority_track_max);
+    assert_int_equal(options.move_rate, 500);
+    assert_int_equal(options.move_in_flight, 64);
+    assert_int_equal(options.migrate_timeout_ms, 2000);
+    assert_int_equal(options.sync_interval_ms, 3000);
+    assert_int_equal(options.discover_interval_ms, 4000);
+    struct ph_text text = PH_TEXT_INIT;
+    ph_hub_options_print(&options, &text);
+    assert_non_null(strstr(ph_text_str(&text), "partition\x1fmajority\x1f"
+                                               "diverge\x1f\x1e"));
+    assert_non_null(strstr(ph_text_str(&text), "majority.track_max\x1f"
+                                               "false\x1ftrue\x1f\x1e"));
+    ph_text_fini(&text);
+}
+
+/* Times of failure detection that cannot work together are refused before a node starts. */
+static void times_that_cannot_work_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t heartbeat_ms, dead_after_ms, lease_ms;
+        const char *said;
+    } cases[] = {
+        {1, 0, 0, "heartbeat 1 ms: use at least"},
+        {1000, 3000, 0, "heartbeat 1000 ms and dead-after 3000 ms: three"},
+        {0, 1500, 1000, "heartbeat 500 ms and dead-after 1500 ms: three"},
+        {0, 0, 3000, "lease 3000 ms and dead-after 3000 ms: the lease"},
+        {0, 2000, 0, "lease 2500 ms and dead-after 2000 ms: the lease"},
+        {0, UINT64_MAX, 0, "dead-after 18446744073709551615 ms: use at most"},
+        {UINT64_MAX / 2, 0, 0, "heartbeat 9223372036854775807 ms and"},
+    };
+    struct ph_error error = {0};
+    assert_int_equal(ph_node_check_times(0, 0, 0, &error), 0);
+    assert_int_equal(ph_node_check_times(50, 200, 150, &error), 0);
+    for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {
+        assert_int_equal(ph_node_check_times(cases[i].heartbeat_ms, cases[i].dead_after_ms,
+                                             cases[i].lease_ms, &error),
+                         PH_EUSAGE);
+        if (strncmp(error.text, cases[i].said, strlen(cases[i].said)) != 0)
+            fail_msg("%zu: '%s'", i, error.text);
+    }
 }
 
 /* A node is destroyed with its children running: modules, processes, some in their back-off. */
@@ -400,6 +474,8 @@ int main(void)
         cmocka_unit_test(name_is_free_when_the_stop_is_done),
         cmocka_unit_test(too_many_hubs_are_refused),
         cmocka_unit_test(errors_of_hub_options_name_the_key),
+        cmocka_unit_test(hub_options_of_several_nodes_are_kept),
+        cmocka_unit_test(times_that_cannot_work_are_refused),
         cmocka_unit_test(node_ends_with_children_running),
         cmocka_unit_test(unlock_of_a_bad_name_is_no_unlock_of_all),
         cmocka_unit_test(readers_and_messages_go_on_while_a_hub_is_held_up),
