@@ -337,7 +337,7 @@ static bool is_needed(const struct ph_entry *entry)
 {
     return !is_stone(entry) || ph_entry_first_rcu(entry) || entry->child || entry->pending ||
            entry->move || entry->held || entry->own || entry->queued || entry->pushing ||
-           entry->next_dirty;
+           entry->waiting || entry->next_dirty;
 }
 
 void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)
@@ -463,6 +463,8 @@ bool ph_directory_place(struct ph_directory *directory, struct ph_entry *entry, 
     if (!placed) {
         take_out(directory, entry, placement);
         placement = NULL;
+        if (is_stone(entry) && !entry->in_stones)
+            put_stone(directory, entry);
     } else {
         if (!placement)
             placement = put_in(directory, entry, member);

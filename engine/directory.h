@@ -91,12 +91,15 @@ struct ph_entry {
 
     /* The hub's actor only. */
     struct ph_version version;
-    struct ph_child *child;      /* the one here, or NULL */
-    struct ph_pending *pending;  /* requests of this node that wait for it */
-    struct ph_transfer *move;    /* a move from or to this node, or NULL */
-    struct ph_held *held;        /* messages that wait for it to start here */
-    uint64_t stopped_ms;         /* tombstones: when it came here */
-    struct ph_entry *stone_next; /* tombstones in the order they came */
+    struct ph_child *child;        /* the one here, or NULL */
+    struct ph_pending *pending;    /* requests of this node that wait for it */
+    struct ph_transfer *move;      /* a move from or to this node, or NULL */
+    struct ph_held *held;          /* messages that wait for it to start here */
+    uint64_t stopped_ms;           /* tombstones: when it came here */
+    struct ph_entry *stone_next;   /* tombstones in the order they came */
+    struct ph_entry *next_waiting; /* for the budget of moves */
+    bool waiting;
+    struct ph_entry *next_push;  /* in the list of intents to push */
     struct ph_entry *next_dirty; /* in one of the hub's work lists */
     bool queued;                 /* for the reconciler */
     bool pushing;                /* in the list of intents to push */

@@ -27,17 +27,22 @@ struct ph_event;
 struct ph_hub;
 
 /* The hooks of a hub on one node (behaviour.md section 5). */
-#define PH_HOOK_MAP(X)                                    \
-    X(PH_HOOK_PRE_CHILDREN_START, "pre_children_start")   \
-    X(PH_HOOK_CHILD_DATA_ALTER, "child_data_alter")       \
-    X(PH_HOOK_POST_CHILDREN_START, "post_children_start") \
-    X(PH_HOOK_PROCESS_STARTUPS, "process_startups")       \
-    X(PH_HOOK_REGISTRY_PID_INSERT, "registry_pid_insert") \
-    X(PH_HOOK_REGISTRY_PID_REMOVE, "registry_pid_remove") \
-    X(PH_HOOK_PID_UPDATE, "child_process_pid_update")     \
-    X(PH_HOOK_CHILD_FAILED, "child_failed")               \
-    X(PH_HOOK_PRIORITY_STATE, "priority_state_updated")   \
-    X(PH_HOOK_GATE_EXPIRED, "gate_expired")               \
+#define PH_HOOK_MAP(X)                                                \
+    X(PH_HOOK_PRE_CHILDREN_START, "pre_children_start")               \
+    X(PH_HOOK_CHILD_DATA_ALTER, "child_data_alter")                   \
+    X(PH_HOOK_POST_CHILDREN_START, "post_children_start")             \
+    X(PH_HOOK_PROCESS_STARTUPS, "process_startups")                   \
+    X(PH_HOOK_REGISTRY_PID_INSERT, "registry_pid_insert")             \
+    X(PH_HOOK_REGISTRY_PID_REMOVE, "registry_pid_remove")             \
+    X(PH_HOOK_PID_UPDATE, "child_process_pid_update")                 \
+    X(PH_HOOK_CHILD_FAILED, "child_failed")                           \
+    X(PH_HOOK_PRIORITY_STATE, "priority_state_updated")               \
+    X(PH_HOOK_GATE_EXPIRED, "gate_expired")                           \
+    X(PH_HOOK_POST_CLUSTER_JOIN, "post_cluster_join")                 \
+    X(PH_HOOK_POST_CLUSTER_LEAVE, "post_cluster_leave")               \
+    X(PH_HOOK_POST_NODES_REDISTRIBUTION, "post_nodes_redistribution") \
+    X(PH_HOOK_PARTITIONED, "partitioned")                             \
+    X(PH_HOOK_QUORUM_REGAINED, "quorum_regained")                     \
     X(PH_HOOK_COORDINATOR_SHUTDOWN, "coordinator_shutdown")
 
 enum ph_hook {

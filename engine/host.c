@@ -4,6 +4,8 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/cluster.h"
+#include "engine/directory.h"
 #include "engine/hookrun.h"
 #include "engine/node.h"
 #include "engine/rcu.h"
@@ -163,6 +165,8 @@ static bool run_bulk(struct ph_actor *actor)
     struct bulk *bulk = ph_container_of(actor, struct bulk, actor);
     if (bulk->kind == PH_WORK_GROW)
         ph_registry_grow(bulk->host->hub.registry, bulk->amount);
+    else
+        ph_directory_grow(bulk->host->hub.directory, bulk->amount);
     ph_sched_kill(bulk->host->node->sched, actor);
     return false;
 }
@@ -239,9 +243,10 @@ static const struct ph_trace_port trace_port = {
 
 /* ---- The actor ----------------------------------------------------------------------------- */
 
+/* What people and children ask for: the number of those that wait is bounded. */
 static bool is_request(const struct ph_event *event)
 {
-    return event->gated.priority < PH_PRIORITY_SYSTEM;
+    return event->gated.priority < PH_PRIORITY_SYSTEM || event->type == PH_EVENT_SEND;
 }
 
 static struct ph_event *next_event(struct ph_host *host)
@@ -353,6 +358,7 @@ static void destroy(struct ph_actor *actor)
         ph_event_destroy(event);
     ph_hub_fini(&host->hub);
     ph_registry_destroy(host->hub.registry);
+    ph_directory_destroy(host->hub.directory);
     free_retired(host);
     ph_rcu_free(atomic_load_explicit(&host->picture, memory_order_relaxed));
     ph_history_destroy(host->hub.history);
@@ -370,12 +376,39 @@ static const struct ph_actor_class host_class = {
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
+/* Each hub of a node has a generation of its own, later ones higher. */
+static uint64_t generation_of(struct ph_node *node)
+{
+    uint64_t number = atomic_fetch_add_explicit(&node->generations, 1, memory_order_relaxed);
+    return node->incarnation + (number << 32);
+}
+
+static const struct ph_kind *kind_of(const struct ph_spec *spec)
+{
+    return spec->module ? &ph_kind_module : &ph_kind_process;
+}
+
+static void post(struct ph_hub *hub, struct ph_event *event)
+{
+    ph_host_post_system(ph_host_of(hub), event);
+}
+
 int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_options *options,
                    uint64_t seed, struct ph_host **result)
 {
     struct ph_host *host = ph_alloc(sizeof *host);
     struct ph_prng prng;
     ph_prng_init(&prng, seed);
+    bool linked = node->links.port != NULL;
+    uint64_t secret = ph_prng_next(&prng);
+    const struct ph_cluster_setup cluster = {
+        .node = node->name,
+        .endpoint = node->listen,
+        .generation = generation_of(node),
+        .heartbeat_ms = node->heartbeat_ms,
+        .dead_after_ms = node->dead_after_ms,
+        .lease_ms = node->lease_ms,
+    };
     const struct ph_hub_setup setup = {
         .name = name,
         .options = *options,
@@ -387,7 +420,11 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
                 .trace = &trace_port,
                 .context = host,
             },
-        .registry = ph_registry_create(ph_prng_next(&prng)),
+        .registry = ph_registry_create(secret),
+        .directory = linked ? ph_directory_create(secret) : NULL,
+        .cluster = linked ? &cluster : NULL,
+        .kind_of = kind_of,
+        .post = post,
         .history = ph_history_create(),
         .seed = ph_prng_next(&prng),
         .now_ms = ph_now_ms(),

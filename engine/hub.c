@@ -6,6 +6,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/cluster.h"
 #include "engine/error.h"
 #include "engine/spec.h"
 #include "engine/super.h"
@@ -19,6 +20,9 @@ void ph_hub_init(struct ph_hub *hub, const struct ph_hub_setup *setup)
         .ports = setup->ports,
         .registry = setup->registry,
         .history = setup->history,
+        .directory = setup->directory,
+        .kind_of = setup->kind_of,
+        .post = setup->post,
         .now_ms = setup->now_ms,
     };
     memcpy(hub->name, setup->name, strnlen(setup->name, PH_NAME_MAX));
@@ -30,6 +34,8 @@ void ph_hub_init(struct ph_hub *hub, const struct ph_hub_setup *setup)
     hub->jobs_last = &hub->jobs;
     hub->done_last = &hub->done;
     hub->picture = (struct ph_status){.nodes = 1, .settled = true};
+    if (setup->cluster)
+        ph_cluster_create(hub, setup->cluster);
 }
 
 static bool forget_child(void *arg, struct ph_child *child)
@@ -52,6 +58,7 @@ void ph_hub_fini(struct ph_hub *hub)
     for (struct ph_hook_handler *handler = hub->hooks.handlers; handler; handler = handler->next)
         ph_hub_finish_op(hub, handler->removal, PH_ESTOPPING, "the hub is ending");
     ph_hooks_fini(&hub->hooks);
+    ph_cluster_destroy(hub);
     ph_hub_finish_op(hub, hub->shutdown, PH_ESTOPPING, "the node is ending");
     ph_hub_complete_ops(hub);
 }
@@ -104,8 +111,7 @@ void ph_hub_complete_ops(struct ph_hub *hub)
 
 /* ---- What each event does ------------------------------------------------------------------ */
 
-static void tell_listeners(struct ph_hub *hub, const struct ph_event *event,
-                           const struct ph_record *record)
+static void tell_listeners(struct ph_hub *hub, const struct ph_record *record)
 {
     if (!ph_hooks_wanted_custom(hub))
         return;
@@ -114,26 +120,59 @@ static void tell_listeners(struct ph_hub *hub, const struct ph_event *event,
                    "\"seq\":%llu,\"priority\":%u,\"payload\":", (unsigned long long)record->seq,
                    record->priority);
     ph_text_json(&fields, record->text, strlen(record->text));
-    ph_hooks_fire_custom(hub, event->dispatch.name, ph_text_str(&fields));
+    ph_hooks_fire_custom(hub, record->type, ph_text_str(&fields));
     ph_text_fini(&fields);
+}
+
+static void record_custom(struct ph_hub *hub, struct ph_record *record)
+{
+    record->seq = ph_history_append(hub->history, record);
+    hub->picture.events = record->seq;
+    hub->ports.trace->record(hub->ports.context, record);
+}
+
+void ph_hub_custom_event(struct ph_hub *hub, const char *name, const char *payload,
+                         uint8_t priority)
+{
+    struct ph_record record = {
+        .now_ms = hub->now_ms,
+        .priority = priority,
+        .type = name,
+        .id = "",
+        .text = payload,
+    };
+    record_custom(hub, &record);
+    tell_listeners(hub, &record);
+}
+
+static bool is_for_us(const struct ph_hub *hub, const struct ph_event *event)
+{
+    switch (event->dispatch.members) {
+    case PH_MEMBERS_GLOBAL:
+    case PH_MEMBERS_LOCAL:
+        return true;
+    case PH_MEMBERS_EXTERNAL:
+        return false;
+    case PH_MEMBERS_NODES:
+        return !hub->cluster || ph_cluster_is_named(hub, event->dispatch.nodes);
+    }
+    return true;
 }
 
 static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
 {
-    const char *payload = event->dispatch.payload ? event->dispatch.payload : "";
-    enum ph_audience members = event->dispatch.members;
     struct ph_record record = {
         .now_ms = hub->now_ms,
         .priority = event->gated.priority,
         .type = event->dispatch.name,
         .id = "",
-        .text = payload,
+        .text = event->dispatch.payload ? event->dispatch.payload : "",
     };
-    record.seq = ph_history_append(hub->history, &record);
-    hub->picture.events = record.seq;
-    hub->ports.trace->record(hub->ports.context, &record);
-    if (members != PH_MEMBERS_EXTERNAL)
-        tell_listeners(hub, event, &record);
+    record_custom(hub, &record);
+    if (is_for_us(hub, event))
+        tell_listeners(hub, &record);
+    if (event->dispatch.members != PH_MEMBERS_LOCAL && hub->cluster)
+        ph_cluster_dispatch(hub, event);
     const struct ph_lock *lock = NULL;
     struct ph_error error = {0};
     int rc = event->dispatch.lock ? ph_hub_take_lock(hub, event->dispatch.lock, &lock, &error) : 0;
@@ -150,7 +189,10 @@ static void on_child(struct ph_hub *hub, struct ph_event *event)
     struct ph_super_call call = {
         .event = event->type == PH_EVENT_CHILD_UP ? PH_SUPER_UP : PH_SUPER_DOWN,
         .exit = event->child.exit,
+        .saved = &event->child.saved,
     };
+    if (event->type == PH_EVENT_CHILD_KEPT)
+        call.event = PH_SUPER_KEPT;
     event->child.exit = NULL;
     ph_super_handle(hub, child, &call);
 }
@@ -164,6 +206,8 @@ static void on_work_done(struct ph_hub *hub, struct ph_event *event)
 {
     if (event->work.kind == PH_WORK_GROW)
         hub->growing = false;
+    else
+        hub->directory_growing = false;
 }
 
 static void on_inspect(struct ph_hub *hub, struct ph_event *event)
@@ -191,6 +235,8 @@ static void on_job(struct ph_hub *hub, struct ph_event *event)
 {
     (void)event;
     ph_hub_jobs_run(hub);
+    if (ph_cluster_has_work(hub))
+        ph_cluster_work(hub);
 }
 
 static void shutdown_late(struct ph_hub *hub, struct ph_hub_timer *timer)
@@ -200,6 +246,8 @@ static void shutdown_late(struct ph_hub *hub, struct ph_hub_timer *timer)
     snprintf(text, sizeof text, "%llu children have not ended in time",
              (unsigned long long)hub->picture.children);
     ph_hub_record(hub, "shutdown_late", "", 0, "%s", text);
+    if (hub->cluster)
+        ph_hub_stop_all(hub); /* nobody took them over */
     ph_hub_finish_op(hub, hub->shutdown, PH_ETIMEOUT, text);
     hub->shutdown = NULL;
 }
@@ -221,7 +269,8 @@ static void on_shutdown(struct ph_hub *hub, struct ph_event *event)
     hub->shutdown_timer.fire = shutdown_late;
     ph_wheel_add(&hub->wheel, &hub->shutdown_timer.timer,
                  hub->now_ms + hub->options.shutdown_timeout_ms);
-    ph_hub_stop_all(hub);
+    if (!ph_cluster_hand_over(hub))
+        ph_hub_stop_all(hub);
 }
 
 static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *) = {
@@ -237,12 +286,23 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_HOOK_DONE] = ph_hooks_on_done,
     [PH_EVENT_CHILD_UP] = on_child,
     [PH_EVENT_CHILD_DOWN] = on_child,
+    [PH_EVENT_CHILD_KEPT] = on_child,
     [PH_EVENT_CHILD_NOTE] = on_note,
     [PH_EVENT_WORK_DONE] = on_work_done,
     [PH_EVENT_INSPECT] = on_inspect,
     [PH_EVENT_TICK] = on_tick,
     [PH_EVENT_JOB] = on_job,
     [PH_EVENT_SHUTDOWN] = on_shutdown,
+    [PH_EVENT_PEER_UP] = ph_cluster_on_peer,
+    [PH_EVENT_PEER_DOWN] = ph_cluster_on_peer,
+    [PH_EVENT_FRAME] = ph_cluster_on_frame,
+    [PH_EVENT_VIEW] = ph_cluster_on_view,
+    [PH_EVENT_PIN] = ph_hub_on_target,
+    [PH_EVENT_DRAIN] = ph_cluster_on_drain,
+    [PH_EVENT_LEAVE] = ph_cluster_on_leave,
+    [PH_EVENT_QUORUM] = ph_cluster_on_quorum,
+    [PH_EVENT_SEND] = ph_cluster_on_send,
+    [PH_EVENT_ANSWER] = ph_cluster_on_answer,
 };
 
 /* ---- The way of an event ------------------------------------------------------------------- */
@@ -253,6 +313,8 @@ static void check_stopped(struct ph_hub *hub)
         ph_hub_jobs_active(hub))
         return;
     hub->stopped = true;
+    if (hub->cluster)
+        ph_cluster_goodbye(hub);
     ph_wheel_cancel(&hub->wheel, &hub->shutdown_timer.timer);
     ph_hub_finish_op(hub, hub->shutdown, 0, NULL);
     hub->shutdown = NULL;
@@ -265,6 +327,7 @@ void ph_hub_step(struct ph_hub *hub, struct ph_event *event)
     hub->now_ms = event->now_ms;
     ph_registry_open(hub->registry);
     handlers[event->type](hub, event);
+    ph_cluster_end_step(hub);
     check_stopped(hub);
     ph_registry_reclaim(hub->registry);
     ph_registry_close(hub->registry);
@@ -335,7 +398,7 @@ void ph_hub_submit(struct ph_hub *hub, struct ph_event *event, uint64_t now_ms)
 bool ph_hub_has_work(const struct ph_hub *hub, uint64_t now_ms)
 {
     return ph_hub_jobs_runnable(hub) || ph_hub_next_deadline(hub) <= now_ms ||
-           ph_gate_releasing(&hub->gate);
+           ph_gate_releasing(&hub->gate) || ph_cluster_has_work(hub) || ph_cluster_wants_view(hub);
 }
 
 void ph_hub_work(struct ph_hub *hub, uint64_t now_ms)
@@ -347,7 +410,9 @@ void ph_hub_work(struct ph_hub *hub, uint64_t now_ms)
     }
     for (unsigned i = 0; i < RELEASES_PER_WORK && release_one(hub, now_ms); i++) {
     }
-    if (ph_hub_jobs_runnable(hub)) {
+    if (ph_cluster_wants_view(hub))
+        ph_hub_submit(hub, ph_cluster_view_event(hub), now_ms);
+    if (ph_hub_jobs_runnable(hub) || ph_cluster_has_work(hub)) {
         struct ph_event *job = ph_event_create(PH_EVENT_JOB);
         job->now_ms = now_ms;
         ph_hub_step(hub, job);
@@ -365,6 +430,7 @@ void ph_hub_picture(const struct ph_hub *hub, struct ph_status *status)
 {
     *status = hub->picture;
     status->now_ms = hub->now_ms;
+    status->local = status->children;
     status->level = hub->gate.level;
     status->locks = hub->gate.lock_count;
     status->held = hub->gate.held_count;
@@ -374,6 +440,8 @@ void ph_hub_picture(const struct ph_hub *hub, struct ph_status *status)
     status->expired = hub->gate.expired;
     status->deadline_ms = PH_NEVER;
     status->settled = status->by_state[PH_STATE_STARTING] == 0 && !ph_hub_jobs_active(hub);
+    if (hub->cluster)
+        ph_cluster_picture(hub, status);
     const struct ph_lock *holder = ph_gate_holder(&hub->gate);
     if (holder) {
         memcpy(status->holder, holder->name, sizeof status->holder);

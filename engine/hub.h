@@ -53,6 +53,9 @@ struct ph_hub_options {
 };
 
 struct ph_job;
+struct ph_cluster;
+struct ph_cluster_setup;
+struct ph_directory;
 
 struct ph_hub {
     char name[PH_NAME_MAX + 1];
@@ -62,6 +65,10 @@ struct ph_hub {
     struct ph_prng prng;
     struct ph_registry *registry;
     struct ph_history *history;
+    struct ph_directory *directory; /* of the whole hub; NULL when the node has no links */
+    struct ph_cluster *cluster;     /* the same */
+    const struct ph_kind *(*kind_of)(const struct ph_spec *);
+    void (*post)(struct ph_hub *, struct ph_event *); /* queues an event; any thread; moved */
 
     uint64_t now_ms; /* of the event in work */
     struct ph_gate gate;
@@ -69,12 +76,14 @@ struct ph_hub {
     struct ph_wheel wheel;            /* deadlines of children and hook calls */
     struct ph_job *jobs, **jobs_last; /* runnable ones, oldest first */
     struct ph_job *parked_jobs;       /* those that wait for results */
+    struct ph_job *unheld;            /* done, but no other member holds what they promised */
     struct ph_op *done, **done_last;  /* to complete once the picture is out */
     struct ph_status picture;         /* the counters; ph_hub_picture adds the rest */
-    uint64_t last_epoch;
+    uint64_t last_epoch; /* the hub's clock (Lamport 1978): of activations and intents */
     _Atomic uint64_t *restart_slot_us; /* restart rate (GCRA): when the next slot is free */
     _Atomic uint64_t own_slot_us;      /* … of a hub that shares it with none */
     bool growing;                      /* a PH_WORK_GROW is under way */
+    bool directory_growing;            /* … of the directory */
     struct ph_hub_timer shutdown_timer;
     bool stepping;
     struct ph_op *shutdown; /* of the request that ends the hub */
@@ -89,13 +98,17 @@ PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *cons
  * its fields separated by \x1f. */
 void ph_hub_options_print(const struct ph_hub_options *, struct ph_text *out);
 
-/* What a hub is made of. `registry` and `history` are borrowed, the rest is copied. */
+/* What a hub is made of. `registry`, `history` and `directory` are borrowed, the rest is copied. */
 struct ph_hub_setup {
     const char *name;
     struct ph_hub_options options;
     struct ph_ports ports;
     struct ph_registry *registry;
     struct ph_history *history;
+    struct ph_directory *directory;         /* NULL with: */
+    const struct ph_cluster_setup *cluster; /* NULL: a hub of one node */
+    const struct ph_kind *(*kind_of)(const struct ph_spec *);
+    void (*post)(struct ph_hub *, struct ph_event *);
     uint64_t seed;
     uint64_t now_ms;
     _Atomic uint64_t *restart_slot_us; /* shared by the hubs of a node; NULL: not shared */
@@ -132,6 +145,9 @@ void ph_hub_complete_ops(struct ph_hub *);
 uint64_t ph_hub_record(struct ph_hub *, const char *type, const char *id, uint64_t cause,
                        const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* A custom event is recorded, and its listeners here are told. */
+void ph_hub_custom_event(struct ph_hub *, const char *name, const char *payload, uint8_t priority);
+
 /* Ends an op once the picture is out. NULL is fine. */
 void ph_hub_finish_op(struct ph_hub *, struct ph_op *, int code, const char *text);
 
@@ -144,6 +160,10 @@ void ph_hub_stop_all(struct ph_hub *);
 void ph_hub_jobs_fini(struct ph_hub *);
 
 bool ph_hub_jobs_active(const struct ph_hub *);
+void ph_hub_jobs_held(struct ph_hub *); /* other members hold more of what we promised */
+/* 0, or a code and why not. */
+PH_MUST_CHECK int ph_hub_signal_child(struct ph_hub *, struct ph_child *, int signal,
+                                      const char **why);
 
 /* What happened to one child of a job (super.c -> hub_children.c). */
 enum ph_outcome { PH_OUTCOME_CHANGED, PH_OUTCOME_SAME, PH_OUTCOME_FAILED };
@@ -157,5 +177,7 @@ PH_MUST_CHECK int ph_hub_take_lock(struct ph_hub *, const struct ph_event *,
 void ph_hub_on_lock(struct ph_hub *, struct ph_event *);
 void ph_hub_on_unlock(struct ph_hub *, struct ph_event *);
 void ph_hub_expire_locks(struct ph_hub *);
+/* Tells people and hooks that the gate's level went from `before` to what it is now. */
+void ph_hub_report_level(struct ph_hub *, uint8_t before, uint64_t cause);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/cluster.h"
 #include "engine/hub.h"
 #include "engine/spec.h"
 #include "engine/super.h"
@@ -31,6 +32,9 @@ struct ph_job {
     struct ph_ids begun_ids;   /* what to stop when a start is rolled back */
     bool failed, rolling_back;
     int signal;
+    char node[PH_NAME_MAX + 1]; /* of a pin; "": unpin */
+    uint64_t promised;          /* intents that another member has to hold before this is done */
+    bool held_back;             /* done but for that; in the hub's list `unheld` */
 };
 
 static bool is_runnable(const struct ph_job *job)
@@ -92,8 +96,11 @@ static void destroy_job(struct ph_job *job)
 void ph_hub_jobs_fini(struct ph_hub *hub)
 {
     struct ph_job *job;
-    while ((job = hub->jobs ? hub->jobs : hub->parked_jobs)) {
-        unlink_job(hub, job);
+    while ((job = hub->jobs ? hub->jobs : hub->parked_jobs ? hub->parked_jobs : hub->unheld)) {
+        if (job->held_back)
+            hub->unheld = job->next;
+        else
+            unlink_job(hub, job);
         ph_hub_finish_op(hub, job->op, PH_ESTOPPING, "the hub is ending");
         destroy_job(job);
     }
@@ -148,8 +155,31 @@ static void finish_job(struct ph_hub *hub, struct ph_job *job)
     if (job->op)
         job->op->result.rolled_back = job->rolling_back;
     unlink_job(hub, job);
+    bool promises = job->verb != PH_EVENT_RESTART && job->verb != PH_EVENT_SIGNAL;
+    job->promised = promises ? ph_cluster_promised(hub) : 0;
+    if (!ph_cluster_is_held(hub, job->promised)) {
+        job->held_back = true;
+        job->next = hub->unheld;
+        hub->unheld = job;
+        return;
+    }
     ph_hub_finish_op(hub, job->op, 0, NULL);
     destroy_job(job);
+}
+
+void ph_hub_jobs_held(struct ph_hub *hub)
+{
+    struct ph_job **link = &hub->unheld;
+    while (*link) {
+        struct ph_job *job = *link;
+        if (!ph_cluster_is_held(hub, job->promised)) {
+            link = &job->next;
+            continue;
+        }
+        *link = job->next;
+        ph_hub_finish_op(hub, job->op, 0, NULL);
+        destroy_job(job);
+    }
 }
 
 /* Also when nobody listens now: a hook may be added before the last child runs. */
@@ -247,32 +277,65 @@ static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_chi
     }
 }
 
+static void start_in_cluster(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    if (note_begun(hub, job, id, length))
+        ph_cluster_start_one(hub, job, &job->options, job->spec, id, length);
+}
+
 static void start_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
     if (hub->stopping)
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ESTOPPING, "the hub is stopping");
+    else if (hub->cluster)
+        start_in_cluster(hub, job, id, length);
     else if (child)
         start_existing(hub, job, child);
     else
         start_new(hub, job, id, length);
 }
 
-static void signal_one(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
+int ph_hub_signal_child(struct ph_hub *hub, struct ph_child *child, int signal, const char **why)
 {
     int rc = PH_EREFUSED;
     if (ph_child_state(child) == PH_STATE_RUNNING || ph_child_state(child) == PH_STATE_STARTING)
-        rc = hub->ports.exec->signal(hub->ports.context, child, job->signal);
-    if (rc == 0)
-        ph_job_settle(hub, job, child->id, PH_OUTCOME_CHANGED, 0, NULL);
+        rc = hub->ports.exec->signal(hub->ports.context, child, signal);
+    *why = rc == 0                 ? ""
+           : rc == PH_EUNSUPPORTED ? "a module child takes no signals"
+                                   : "does not run";
+    return rc;
+}
+
+static void signal_one(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
+{
+    const char *why;
+    int rc = ph_hub_signal_child(hub, child, job->signal, &why);
+    ph_job_settle(hub, job, child->id, rc ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED, rc, why);
+}
+
+/* Requests that are not this node's alone to fulfil: true when it is under way. */
+static bool target_in_cluster(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length,
+                              bool here)
+{
+    if (!hub->cluster || job->verb == PH_EVENT_SHUTDOWN)
+        return false;
+    if (job->verb == PH_EVENT_PIN)
+        ph_cluster_pin_one(hub, job, job->node, id, length);
+    else if (job->verb == PH_EVENT_STOP)
+        ph_cluster_stop_one(hub, job, id, length);
+    else if (!here)
+        ph_cluster_forward_one(hub, job, job->verb, job->signal, id, length);
     else
-        ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, rc,
-                      rc == PH_EUNSUPPORTED ? "a module child takes no signals" : "does not run");
+        return false;
+    return true;
 }
 
 static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
+    if (target_in_cluster(hub, job, id, length, child != NULL))
+        return;
     if (!child) {
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
         return;
@@ -281,8 +344,12 @@ static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, s
         signal_one(hub, job, child);
         return;
     }
+    if (job->verb == PH_EVENT_PIN) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_SAME, 0, NULL); /* there is no other node */
+        return;
+    }
     struct ph_super_call call = {
-        .event = job->verb == PH_EVENT_STOP ? PH_SUPER_STOP : PH_SUPER_RESTART,
+        .event = job->verb == PH_EVENT_RESTART ? PH_SUPER_RESTART : PH_SUPER_STOP,
         .job = job,
         .cause = job->cause,
     };
@@ -310,6 +377,18 @@ static void maybe_grow(struct ph_hub *hub, size_t children)
     hub->ports.work->submit(hub->ports.context, PH_WORK_GROW, buckets);
 }
 
+static void maybe_grow_directory(struct ph_hub *hub, size_t more)
+{
+    if (!hub->directory || hub->directory_growing)
+        return;
+    size_t buckets =
+        ph_directory_wanted(hub->directory, (size_t)ph_directory_entries(hub->directory) + more);
+    if (!buckets)
+        return;
+    hub->directory_growing = true;
+    hub->ports.work->submit(hub->ports.context, PH_WORK_GROW_DIRECTORY, buckets);
+}
+
 /* One slice. An id of its own keeps the job alive while its children report within the slice. */
 static void run_slice(struct ph_hub *hub, struct ph_job *job)
 {
@@ -334,6 +413,7 @@ static void run_slice(struct ph_hub *hub, struct ph_job *job)
 void ph_hub_jobs_run(struct ph_hub *hub)
 {
     struct ph_job *job = hub->jobs;
+    maybe_grow_directory(hub, 0);
     if (!job)
         return;
     /* To the end of the list, so that jobs take turns. */
@@ -369,16 +449,22 @@ void ph_hub_on_start(struct ph_hub *hub, struct ph_event *event)
                                count == 1 ? "child" : "children");
     fire_with_ids(hub, PH_HOOK_PRE_CHILDREN_START, count, &job->ids);
     maybe_grow(hub, hub->picture.children + count);
+    maybe_grow_directory(hub, count);
     begin_job(hub, job);
 }
 
 void ph_hub_on_target(struct ph_hub *hub, struct ph_event *event)
 {
-    size_t count = event->target.ids.count;
-    struct ph_job *job = create_job(hub, event->type, &event->target.ids);
+    bool pin = event->type == PH_EVENT_PIN;
+    struct ph_ids *ids = pin ? &event->place.ids : &event->target.ids;
+    size_t count = ids->count;
+    struct ph_job *job = create_job(hub, event->type, ids);
     job->op = event->op;
     event->op = NULL;
-    job->signal = event->target.signal;
+    if (pin)
+        memcpy(job->node, event->place.node, sizeof job->node);
+    else
+        job->signal = event->target.signal;
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);
     job->cause = ph_hub_record(hub, ph_event_name(event->type), count == 1 ? first : "", 0,
@@ -397,5 +483,5 @@ void ph_hub_stop_all(struct ph_hub *hub)
     ph_rcu_enter();
     ph_registry_each_rcu(hub->registry, collect_id, &ids);
     ph_rcu_exit();
-    begin_job(hub, create_job(hub, PH_EVENT_STOP, &ids));
+    begin_job(hub, create_job(hub, PH_EVENT_SHUTDOWN, &ids));
 }

@@ -3,8 +3,7 @@
 #include "engine/error.h"
 #include "engine/hub.h"
 
-/* Tells people and hooks that the gate's level went from `before` to what it is now. */
-static void report_level(struct ph_hub *hub, uint8_t before, uint64_t cause)
+void ph_hub_report_level(struct ph_hub *hub, uint8_t before, uint64_t cause)
 {
     if (before == hub->gate.level)
         return;
@@ -40,7 +39,7 @@ int ph_hub_take_lock(struct ph_hub *hub, const struct ph_event *event, const str
     uint64_t seq =
         ph_hub_record(hub, "gate_locked", "", 0, "%s at %u for %llu ms%s%s", lock->name, level,
                       (unsigned long long)length, lock->reason[0] ? ": " : "", lock->reason);
-    report_level(hub, before, seq);
+    ph_hub_report_level(hub, before, seq);
     return 0;
 }
 
@@ -61,7 +60,7 @@ static void unlock(struct ph_hub *hub, const struct ph_lock *lock)
     uint64_t seq = ph_hub_record(hub, "gate_unlocked", "", 0, "%s after %llu ms", lock->name,
                                  (unsigned long long)(hub->now_ms - lock->since_ms));
     ph_gate_unlock(&hub->gate, lock->token);
-    report_level(hub, before, seq);
+    ph_hub_report_level(hub, before, seq);
 }
 
 static const struct ph_lock *any_user_lock(const struct ph_gate *gate)
@@ -107,7 +106,7 @@ void ph_hub_expire_locks(struct ph_hub *hub)
             ph_hooks_fire(hub, PH_HOOK_GATE_EXPIRED, ph_text_str(&fields));
             ph_text_fini(&fields);
         }
-        report_level(hub, before, seq);
+        ph_hub_report_level(hub, before, seq);
         before = hub->gate.level;
     }
 }

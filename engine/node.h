@@ -27,6 +27,7 @@ struct ph_node {
     struct ph_links_port_binding links; /* set before the first hub; no port: alone */
     char listen[PH_ENDPOINT_MAX + 1];   /* where others reach it; "": it has no links */
     uint64_t incarnation;
+    _Atomic uint32_t generations; /* of hubs of this node: each has its own, later ones higher */
     uint64_t heartbeat_ms, dead_after_ms, lease_ms; /* constant; never 0 */
     struct ph_node_peer *peers; /* the live ones, for hubs that come later; under `lock` */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);

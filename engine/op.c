@@ -115,6 +115,8 @@ void ph_op_complete(struct ph_op *op, int code, const char *text)
     /* Pairs with the acquire in ph_op_is_done: who sees `done` sees the result. */
     atomic_store_explicit(&op->done, true, memory_order_release);
     ph_waitlist_wake(&op->waiters);
+    if (op->done_fn)
+        op->done_fn(op->done_arg, op);
     ph_op_put(op);
 }
 

@@ -26,6 +26,8 @@ struct ph_op {
     struct ph_text text, reply;
     struct ph_op_failure *failures;
     size_t failure_count, failure_capacity;
+    void (*done_fn)(void *arg, struct ph_op *); /* called once, when it is done; NULL: none */
+    void *done_arg;
     struct ph_op *next; /* in the hub's list of ops to complete after its picture is out, with: */
     int finish_code;
     char *finish_text;

@@ -43,6 +43,7 @@ struct ph_exec_port {
 
 enum ph_work {
     PH_WORK_GROW, /* grow the registry's table to `amount` buckets */
+    PH_WORK_GROW_DIRECTORY,
 };
 
 /* Bulk computation on the pool, answered by one WORK_DONE of that kind. */

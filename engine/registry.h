@@ -26,6 +26,7 @@
 #include <urcu/rculfhash.h>
 
 struct ph_care;
+struct ph_entry;
 struct ph_spec;
 
 struct ph_child {
@@ -33,6 +34,7 @@ struct ph_child {
     struct cds_lfht_node node;
     struct ph_hub *hub;
     const struct ph_kind *kind;
+    struct ph_entry *entry; /* in the hub's directory; the hub's actor only; NULL: it has none */
 
     /* 2. The hub writes, any thread reads. */
     _Atomic(struct ph_spec *) spec;      /* replaced by a start with if_exists=replace */

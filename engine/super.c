@@ -5,6 +5,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/cluster.h"
 #include "engine/spec.h"
 
 enum {
@@ -12,10 +13,12 @@ enum {
     SECOND_US = 1000000,
 };
 
-/* A job that wants to know how this child's change ends. */
+/* Who wants to know how this child's change ends: a job, or a member of the cluster. */
 struct waiting {
     struct waiting *next;
-    struct ph_job *job;
+    struct ph_job *job; /* NULL: */
+    uint16_t member;
+    uint64_t token;
 };
 
 /* What only children in trouble or in change have: most of a million have none. */
@@ -31,6 +34,7 @@ struct ph_care {
     bool again;        /* stopping: launch it again afterwards */
     bool killed;       /* stopping: the kill was sent */
     bool restarting;   /* this launch is a restart by the supervisor */
+    bool saving;       /* moving: its instance has not ended yet */
 };
 
 typedef void (*transition)(struct ph_hub *, struct ph_child *, struct ph_super_call *);
@@ -96,15 +100,28 @@ static void clear_deadline(struct ph_hub *hub, struct ph_child *child)
 
 /* ---- Who waits ----------------------------------------------------------------------------- */
 
-static void await(struct ph_child *child, struct ph_job *job)
+static struct waiting *add_waiting(struct ph_child *child)
 {
-    if (!job)
-        return;
     struct waiting *waiting = ph_alloc(sizeof *waiting);
     struct ph_care *care = care_of(child);
-    waiting->job = job;
     waiting->next = care->waiting;
     care->waiting = waiting;
+    return waiting;
+}
+
+void ph_super_await_remote(struct ph_child *child, uint16_t member, uint64_t token)
+{
+    struct waiting *waiting = add_waiting(child);
+    waiting->member = member;
+    waiting->token = token;
+}
+
+static void await(struct ph_child *child, const struct ph_super_call *call)
+{
+    if (call->job)
+        add_waiting(child)->job = call->job;
+    else if (call->member)
+        ph_super_await_remote(child, call->member, call->token);
 }
 
 static void settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome outcome, int code,
@@ -115,7 +132,10 @@ static void settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome o
         child->care->waiting = NULL;
     while (waiting) {
         struct waiting *next = waiting->next;
-        ph_job_settle(hub, waiting->job, child->id, outcome, code, text);
+        if (waiting->job)
+            ph_job_settle(hub, waiting->job, child->id, outcome, code, text);
+        else
+            ph_cluster_outcome(hub, waiting->member, waiting->token, child, outcome, code, text);
         ph_free(waiting);
         waiting = next;
     }
@@ -129,6 +149,7 @@ static void set_state(struct ph_hub *hub, struct ph_child *child, enum ph_state 
     hub->picture.by_state[state]++;
     atomic_store_explicit(&child->since_ms, hub->now_ms, memory_order_relaxed);
     atomic_store_explicit(&child->state, (uint8_t)state, memory_order_relaxed);
+    ph_cluster_child_changed(hub, child);
 }
 
 static void fire_child_hook(struct ph_hub *hub, enum ph_hook hook, const struct ph_child *child,
@@ -170,6 +191,7 @@ static void retire(struct ph_hub *hub, struct ph_child *child)
     hub->picture.children--;
     if (child->care)
         drop_care(child);
+    ph_cluster_child_gone(hub, child);
     ph_registry_retract(hub->registry, child);
 }
 
@@ -210,7 +232,8 @@ void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *j
     hub->picture.children++;
     hub->picture.by_state[PH_STATE_STARTING]++;
     atomic_store_explicit(&child->state, PH_STATE_STARTING, memory_order_relaxed);
-    await(child, job);
+    const struct ph_super_call call = {.job = job};
+    await(child, &call);
     launch(hub, child);
 }
 
@@ -336,6 +359,7 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
         settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
         ph_free(exit);
         ph_text_fini(&why);
+        ph_cluster_child_ended(hub, child);
         retire(hub, child);
         return;
     }
@@ -393,6 +417,7 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
                     NULL);
     child->announced = true;
     settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    ph_cluster_child_up(hub, child);
     maybe_drop_care(child);
 }
 
@@ -401,7 +426,7 @@ static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_
 {
     struct ph_exit *exit = exit_of(call);
     bool first = atomic_load_explicit(&child->instance, memory_order_relaxed) == 1;
-    if (!first || exit->how != PH_EXIT_EXEC) {
+    if (!first || exit->how != PH_EXIT_EXEC || ph_cluster_child_ran_elsewhere(child)) {
         recover(hub, child, exit, 0);
         return;
     }
@@ -409,6 +434,7 @@ static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     ph_exit_describe(exit, &why);
     ph_hub_record(hub, "start_failed", child->id, child->cause, "%s", ph_text_str(&why));
     settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_cluster_child_failed_start(hub, child, ph_text_str(&why));
     ph_text_fini(&why);
     ph_free(exit);
     retire(hub, child);
@@ -437,7 +463,7 @@ static void begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_sup
 {
     struct ph_care *care = care_of(child);
     settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
-    await(child, call->job);
+    await(child, call);
     set_state(hub, child, PH_STATE_STOPPING);
     child->cause = call->cause;
     care->again = again;
@@ -477,7 +503,7 @@ static void removed(struct ph_hub *hub, struct ph_child *child)
 static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
-    await(child, call->job);
+    await(child, call);
     child->cause = call->cause;
     removed(hub, child);
 }
@@ -486,7 +512,7 @@ static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_supe
 static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_care *care = care_of(child);
-    await(child, call->job);
+    await(child, call);
     child->cause = call->cause;
     care->failures = 0;
     care->restart_count = 0;
@@ -548,14 +574,24 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
 
 /* One more request waits for the end. If the kill's time is over it is killed once more: whoever
  * waits is told in the end. */
-static void await_end(struct ph_hub *hub, struct ph_child *child, struct ph_job *job)
+static void await_end(struct ph_hub *hub, struct ph_child *child, const struct ph_super_call *call)
 {
     struct ph_care *care = child->care;
-    await(child, job);
+    await(child, call);
     if (!care->killed || ph_wheel_is_armed(&care->deadline.timer))
         return;
     hub->ports.exec->kill(hub->ports.context, child);
     set_deadline(hub, child, KILL_WAIT_MS);
+}
+
+static void refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
+                   const char *why)
+{
+    if (call->job)
+        ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING, why);
+    else if (call->member)
+        ph_cluster_outcome(hub, call->member, call->token, child, PH_OUTCOME_FAILED, PH_ESTOPPING,
+                           why);
 }
 
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -563,16 +599,141 @@ static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_
     if (child->care->again)
         settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     child->care->again = false;
-    await_end(hub, child, call->job);
+    await_end(hub, child, call);
 }
 
 static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
-        await_end(hub, child, call->job);
+        await_end(hub, child, call);
     else
-        ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING,
-                      "is being stopped");
+        refuse(hub, child, call, "is being stopped");
+}
+
+/* ---- Moves and fencing ----------------------------------------------------------------------- */
+
+static void running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_care *care = care_of(child);
+    child->cause = call->cause;
+    care->saving = true;
+    care->killed = false;
+    set_state(hub, child, PH_STATE_MOVING);
+    hub->ports.exec->save(hub->ports.context, child);
+    set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
+}
+
+/* It waits for its next start anyway: there is nothing to save. */
+static void backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_text nothing = PH_TEXT_INIT;
+    child->cause = call->cause;
+    clear_deadline(hub, child);
+    care_of(child)->saving = false;
+    set_state(hub, child, PH_STATE_MOVING);
+    ph_cluster_child_saved(hub, child, &nothing);
+}
+
+static void moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_text nothing = PH_TEXT_INIT;
+    clear_deadline(hub, child);
+    care_of(child)->saving = false;
+    ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing);
+}
+
+static void moving_kept(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    clear_deadline(hub, child);
+    care_of(child)->saving = false;
+    set_state(hub, child, PH_STATE_RUNNING);
+    ph_cluster_child_kept(hub, child, call->exit ? call->exit->text : "");
+}
+
+static void moving_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    if (!child->care->saving || child->care->killed)
+        return;
+    child->care->killed = true;
+    ph_hub_record(hub, "child_killed", child->id, child->cause, "did not end within %llu ms",
+                  (unsigned long long)ph_child_spec_rcu(child)->shutdown_ms);
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
+/* Once it has been sent its fate is the other node's, which hears of the stop, too. */
+static void moving_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care && child->care->saving)
+        begin_stop(hub, child, call, false);
+    else
+        await(child, call);
+}
+
+static void moving_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    refuse(hub, child, call, "is being moved to another node: try again");
+}
+
+static void moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    retire(hub, child);
+}
+
+static void moving_return(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    launch(hub, child);
+}
+
+static void active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    begin_stop(hub, child, call, false);
+    if (child->care->altering)
+        return;
+    child->care->killed = true;
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
+static void idle_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    retire(hub, child);
+}
+
+static void moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care && child->care->saving)
+        active_fence(hub, child, call);
+    else
+        idle_fence(hub, child, call);
+}
+
+static void stopping_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    child->care->again = false;
+    if (child->care->killed || child->care->altering)
+        return;
+    child->care->killed = true;
+    hub->ports.exec->kill(hub->ports.context, child);
+    set_deadline(hub, child, KILL_WAIT_MS);
+}
+
+bool ph_super_ends(const struct ph_child *child)
+{
+    return ph_child_state(child) == PH_STATE_STOPPING && !child->care->again;
+}
+
+bool ph_super_has_next_spec(const struct ph_child *child, const struct ph_spec *spec)
+{
+    const struct ph_care *care = child->care;
+    return care && care->next_spec && ph_spec_equal(care->next_spec, spec);
 }
 
 /* Rows that are not here cannot happen (DOWN before a start) or change nothing (a late UP). */
@@ -585,6 +746,7 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = active_stop,
             [PH_SUPER_RESTART] = active_restart,
             [PH_SUPER_ALTERED] = starting_altered,
+            [PH_SUPER_FENCE] = active_fence,
         },
     [PH_STATE_RUNNING] =
         {
@@ -592,6 +754,8 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_DOWN] = running_down,
             [PH_SUPER_STOP] = active_stop,
             [PH_SUPER_RESTART] = active_restart,
+            [PH_SUPER_MOVE] = running_move,
+            [PH_SUPER_FENCE] = active_fence,
         },
     [PH_STATE_BACKOFF] =
         {
@@ -599,6 +763,8 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = idle_stop,
             [PH_SUPER_RESTART] = idle_launch,
             [PH_SUPER_DEADLINE] = backoff_deadline,
+            [PH_SUPER_MOVE] = backoff_move,
+            [PH_SUPER_FENCE] = idle_fence,
         },
     [PH_STATE_STOPPING] =
         {
@@ -607,12 +773,26 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_RESTART] = stopping_restart,
             [PH_SUPER_DEADLINE] = stopping_deadline,
             [PH_SUPER_ALTERED] = stopping_altered,
+            [PH_SUPER_FENCE] = stopping_fence,
+        },
+    [PH_STATE_MOVING] =
+        {
+            [PH_SUPER_START] = moving_refuse,
+            [PH_SUPER_DOWN] = moving_down,
+            [PH_SUPER_STOP] = moving_stop,
+            [PH_SUPER_RESTART] = moving_refuse,
+            [PH_SUPER_DEADLINE] = moving_deadline,
+            [PH_SUPER_KEPT] = moving_kept,
+            [PH_SUPER_MOVED] = moving_moved,
+            [PH_SUPER_RETURN] = moving_return,
+            [PH_SUPER_FENCE] = moving_fence,
         },
     [PH_STATE_FAILED] =
         {
             [PH_SUPER_START] = idle_launch,
             [PH_SUPER_STOP] = idle_stop,
             [PH_SUPER_RESTART] = idle_launch,
+            [PH_SUPER_FENCE] = idle_fence,
         },
 };
 

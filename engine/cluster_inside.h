@@ -1,0 +1,148 @@
+/* What the files of the cluster half share; nobody else looks in here. See cluster.h. */
+#ifndef PH_ENGINE_CLUSTER_INSIDE_H
+#define PH_ENGINE_CLUSTER_INSIDE_H
+
+#include "engine/cluster.h"
+#include "engine/directory_log.h"
+
+/* ---- cluster.c ------------------------------------------------------------------------------- */
+
+/* Begins a frame for that generation. */
+void ph_frame_start(struct ph_hub *, struct ph_text *, enum ph_hub_frame, uint64_t generation);
+/* Sends a frame to a member with a session; the text is moved. */
+void ph_member_send(struct ph_hub *, struct ph_member *, enum ph_link_class, struct ph_text *);
+/* Sends what has gathered in a batch as one frame. */
+void ph_member_flush(struct ph_hub *, struct ph_member *, enum ph_hub_frame, struct ph_batch *);
+
+struct ph_member *ph_member_by_name(struct ph_cluster *, const char *name);
+struct ph_member *ph_member_by_hash(struct ph_cluster *, uint64_t name_hash);
+struct ph_member *ph_member_by_peer(struct ph_cluster *, uint64_t peer);
+static inline bool ph_member_is_linked(const struct ph_member *member)
+{
+    return member->info.peer != 0 && member->greeted;
+}
+
+/* The next tick of the hub's clock: versions and epochs. */
+uint64_t ph_cluster_clock(struct ph_hub *);
+
+/* One function for each type of frame. */
+#define PH_FRAME_FUNCTION(name, function) \
+    void ph_cluster_read_##function(struct ph_hub *, struct ph_member *, struct ph_unpack *);
+PH_FRAME_MAP(PH_FRAME_FUNCTION)
+#undef PH_FRAME_FUNCTION
+
+/* ---- cluster_members.c ----------------------------------------------------------------------- */
+
+struct ph_member *ph_member_add(struct ph_cluster *, const char *name, const char *endpoint);
+void ph_member_fini(struct ph_member *);
+void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
+void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
+uint64_t ph_cluster_digest(const struct ph_cluster *);
+bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
+uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
+void ph_cluster_publish(struct ph_hub *); /* the member list, for readers */
+
+/* ---- cluster_view.c -------------------------------------------------------------------------- */
+
+/* Something about the members may have changed: rows, silence, goodbyes. */
+void ph_cluster_review(struct ph_hub *);
+uint64_t ph_cluster_view_deadline(const struct ph_hub *); /* when to look again */
+/* Who may have children has changed: owners are computed anew and everything is looked at. */
+void ph_cluster_owners_changed(struct ph_hub *);
+
+/* ---- cluster_sync.c -------------------------------------------------------------------------- */
+
+/* Writes an intent of this node and sees that the others get it. */
+void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t pin,
+                     uint64_t mark);
+void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t generation, uint64_t hi);
+/* Tombstones go when every member that may still want the child has been seen without it. */
+void ph_cluster_purge(struct ph_hub *);
+bool ph_cluster_sync_has_work(const struct ph_hub *);
+void ph_cluster_sync_work(struct ph_hub *);
+
+/* ---- cluster_reconcile.c --------------------------------------------------------------------- */
+
+void ph_cluster_touch(struct ph_hub *, struct ph_entry *); /* look at it again soon */
+void ph_cluster_scan(struct ph_hub *);                     /* look at everything again */
+bool ph_cluster_reconcile_has_work(const struct ph_hub *);
+void ph_cluster_reconcile_work(struct ph_hub *);
+/* Counts the entry under what it shows now. */
+void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
+/* Starts the child here, in this step; `job` or (`member`, `token`) wait for it. */
+struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph_job *,
+                                   struct ph_text *state);
+void ph_cluster_stop_here(struct ph_hub *); /* fenced: kills everything */
+
+/* The slot where it belongs, PH_NO_MEMBER: nowhere. */
+uint16_t ph_cluster_owner(const struct ph_cluster *, const struct ph_entry *);
+static inline bool ph_cluster_in_view(const struct ph_cluster *cluster, uint16_t slot)
+{
+    return cluster->members[slot]->info.in_view;
+}
+/* The placement in the view that has or will have an instance; `but` is left out. NULL: none. */
+struct ph_placement *ph_cluster_live_placement(const struct ph_cluster *, const struct ph_entry *,
+                                               uint16_t but);
+
+/* ---- cluster_requests.c ---------------------------------------------------------------------- */
+
+struct ph_pending {
+    struct ph_pending *next;          /* of the same entry */
+    struct ph_pending *after, **link; /* of all */
+    struct ph_entry *entry;
+    struct ph_job *job;
+    enum ph_event_type verb;
+    uint64_t token;  /* of the request: the intent's clock, or a number */
+    uint16_t member; /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
+};
+
+/* The entry's placements changed: requests that waited for that are settled. */
+void ph_cluster_settle(struct ph_hub *, struct ph_entry *);
+void ph_cluster_requests_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
+/* Those of that verb that wait for the entry are told that it failed. */
+void ph_cluster_fail_waiting(struct ph_hub *, struct ph_entry *, enum ph_event_type verb, int code,
+                             const char *why);
+void ph_cluster_check_drains(struct ph_hub *);
+void ph_cluster_requests_fini(struct ph_hub *);
+
+/* ---- cluster_moves.c ------------------------------------------------------------------------- */
+
+#define PH_MOVE_PHASE_MAP(X)                                       \
+    X(PH_MOVE_SAVING, "saving")     /* the source stops it */      \
+    X(PH_MOVE_SENT, "sent")         /* the target has to answer */ \
+    X(PH_MOVE_STARTING, "starting") /* the target starts it */     \
+    X(PH_MOVE_DONE, "done")                                        \
+    X(PH_MOVE_FAILED, "failed")
+
+enum ph_move_phase {
+#define PH_MOVE_PHASE_ENUM(name, text) name,
+    PH_MOVE_PHASE_MAP(PH_MOVE_PHASE_ENUM)
+#undef PH_MOVE_PHASE_ENUM
+        PH_MOVE_PHASES
+};
+
+void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
+void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
+/* The child of a move is being retired. */
+void ph_move_child_gone(struct ph_hub *, struct ph_entry *);
+bool ph_moves_waiting(const struct ph_hub *); /* some may begin now */
+void ph_moves_work(struct ph_hub *);
+void ph_moves_fini(struct ph_hub *);
+/* The move of a child that started here, or did not. */
+void ph_move_arrived(struct ph_hub *, struct ph_entry *, int code, const char *why);
+
+/* ---- cluster_mail.c -------------------------------------------------------------------------- */
+
+/* What is unread here goes after the child. */
+void ph_mail_follow(struct ph_hub *, struct ph_entry *, struct ph_member *);
+/* Delivers or sends on one message; takes it. */
+void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_message_box *,
+                   unsigned hops);
+void ph_mail_child_here(struct ph_hub *, struct ph_entry *); /* it exists: what waited is for it */
+void ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
+void ph_mail_retry_held(struct ph_hub *, struct ph_entry *);
+void ph_mail_drop_held(struct ph_hub *, struct ph_entry *, int code, const char *why);
+void ph_mail_lost(struct ph_hub *, uint16_t member);
+void ph_mail_fini(struct ph_hub *);
+
+#endif

@@ -1,0 +1,435 @@
+/* What is wanted against what runs: every difference becomes a command. */
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+#include "engine/spec.h"
+
+enum { SLICE = PH_JOB_SLICE };
+
+/* ---- What is to be looked at ----------------------------------------------------------------- */
+
+void ph_cluster_touch(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (entry->queued)
+        return;
+    entry->queued = true;
+    entry->next_dirty = NULL;
+    *cluster->dirty_last = entry;
+    cluster->dirty_last = &entry->next_dirty;
+}
+
+void ph_cluster_scan(struct ph_hub *hub)
+{
+    hub->cluster->scanning = true;
+    hub->cluster->scan = (struct ph_cursor){0};
+}
+
+bool ph_cluster_reconcile_has_work(const struct ph_hub *hub)
+{
+    return hub->cluster->dirty_first || hub->cluster->scanning;
+}
+
+/* ---- Where things are ------------------------------------------------------------------------ */
+
+uint16_t ph_cluster_owner(const struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    struct ph_cluster *writable = (struct ph_cluster *)(uintptr_t)cluster;
+    return ph_members_owner(ph_rcu_load(&writable->published), entry->hash, entry);
+}
+
+static enum ph_state state_of(const struct ph_placement *placement)
+{
+    return (enum ph_state)atomic_load_explicit(
+        &((struct ph_placement *)(uintptr_t)placement)->state, memory_order_relaxed);
+}
+
+static uint64_t epoch_of(const struct ph_placement *placement)
+{
+    return atomic_load_explicit(&((struct ph_placement *)(uintptr_t)placement)->epoch,
+                                memory_order_relaxed);
+}
+
+static bool counts(const struct ph_cluster *cluster, const struct ph_placement *placement)
+{
+    return ph_cluster_in_view(cluster, placement->member) &&
+           !ph_directory_is_void(cluster->directory, placement);
+}
+
+struct ph_placement *ph_cluster_live_placement(const struct ph_cluster *cluster,
+                                               const struct ph_entry *entry, uint16_t but)
+{
+    struct ph_placement *best = NULL;
+    for (struct ph_placement *at = ph_entry_first_rcu(entry); at; at = ph_placement_next_rcu(at)) {
+        if (at->member == but || !counts(cluster, at))
+            continue;
+        if (!best || (state_of(at) != PH_STATE_MOVING &&
+                      (state_of(best) == PH_STATE_MOVING || epoch_of(at) > epoch_of(best))))
+            best = at;
+    }
+    return best;
+}
+
+static enum ph_state shown_state(const struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    const struct ph_placement *placement = ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER);
+    if (placement)
+        return state_of(placement);
+    return ph_entry_first_rcu(entry) ? PH_STATE_UNKNOWN : PH_STATE_STARTING;
+}
+
+/* In transit, doubled, absent, or at another place than the strategy wants. */
+static bool is_misplaced(const struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    const struct ph_placement *only = NULL;
+    for (const struct ph_placement *at = ph_entry_first_rcu(entry); at;
+         at = ph_placement_next_rcu(at)) {
+        if (!counts(cluster, at))
+            continue;
+        if (only)
+            return true;
+        only = at;
+    }
+    if (!only)
+        return true;
+    uint16_t owner = ph_cluster_owner(cluster, entry);
+    return state_of(only) == PH_STATE_MOVING ||
+           (owner != PH_NO_MEMBER && owner != only->member && state_of(only) != PH_STATE_FAILED);
+}
+
+void ph_cluster_recount(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool wanted = ph_entry_spec_rcu(entry) != NULL;
+    uint8_t shown = wanted ? (uint8_t)shown_state(cluster, entry) : PH_STATES;
+    bool misplaced = wanted && !cluster->fenced && is_misplaced(cluster, entry);
+    if (entry->shown != PH_STATES)
+        cluster->by_state[entry->shown]--;
+    if (shown != PH_STATES)
+        cluster->by_state[shown]++;
+    entry->shown = shown;
+    cluster->misplaced += (uint64_t)misplaced - (uint64_t)entry->misplaced;
+    entry->misplaced = misplaced;
+}
+
+/* ---- The own placement --------------------------------------------------------------------- */
+
+static void note_own(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_child *child = entry->child;
+    struct ph_child_info info;
+    if (!child) {
+        ph_directory_place(hub->directory, entry, 0, NULL, NULL);
+        return;
+    }
+    ph_child_inspect_rcu(child, &info);
+    const struct ph_placed placed = {
+        .state = info.state,
+        .epoch = info.epoch,
+        .pid = info.pid,
+        .since_ms = info.since_ms,
+        .instance = (uint32_t)info.instance,
+        .restarts = info.restarts,
+    };
+    const struct ph_exit *exit = atomic_load_explicit(&child->last_exit, memory_order_relaxed);
+    struct ph_text why = PH_TEXT_INIT;
+    if (exit && (info.state == PH_STATE_FAILED || info.state == PH_STATE_BACKOFF))
+        ph_exit_reason(exit, info.state == PH_STATE_FAILED, &why);
+    ph_directory_place(hub->directory, entry, 0, &placed, why.length ? why.data : NULL);
+    ph_text_fini(&why);
+}
+
+static void drop_void(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_placement *next;
+    for (struct ph_placement *at = ph_entry_first_rcu(entry); at; at = next) {
+        next = ph_placement_next_rcu(at);
+        if (ph_directory_is_void(hub->directory, at))
+            ph_directory_place(hub->directory, entry, at->member, NULL, NULL);
+    }
+}
+
+/* ---- Commands ------------------------------------------------------------------------------ */
+
+struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, struct ph_job *job,
+                                   struct ph_text *state)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_spec *spec = ph_entry_spec_rcu(entry);
+    struct ph_child *child =
+        ph_child_create(hub, hub->kind_of(spec), entry->id, entry->id_length, spec);
+    int rc = ph_registry_publish(hub->registry, child);
+    ph_assert(rc == 0); /* the entry would know of another one */
+    child->entry = entry;
+    entry->child = child;
+    const struct ph_member *author = ph_member_by_hash(cluster, entry->version.author);
+    if (!job && !entry->ran && author && !author->info.self)
+        ph_super_await_remote(child, author->slot, entry->version.clock);
+    ph_mail_child_here(hub, entry);
+    if (state && state->length)
+        hub->ports.exec->load(hub->ports.context, child, state);
+    ph_super_begin(hub, child, job, 0);
+    return child;
+}
+
+/* Nobody runs it, and it belongs here. */
+static void take_over(struct ph_hub *hub, struct ph_entry *entry)
+{
+    if (entry->ran)
+        hub->cluster->takeovers++;
+    if (hub->stopping || hub->picture.children >= PH_CHILDREN_MAX)
+        return;
+    ph_cluster_launch(hub, entry, NULL, NULL);
+}
+
+static void stop_unwanted(struct ph_hub *hub, struct ph_entry *entry)
+{
+    const struct ph_member *author = ph_member_by_hash(hub->cluster, entry->version.author);
+    struct ph_super_call call = {
+        .event = PH_SUPER_STOP,
+        .member = author ? author->slot : 0,
+        .token = entry->version.clock,
+    };
+    if (!ph_super_ends(entry->child))
+        ph_super_handle(hub, entry->child, &call);
+}
+
+/* Of two instances in one view the one with the older epoch goes: everyone can tell which, only
+ * the loser acts. One that was given up loses to one that was not. */
+static bool loses(const struct ph_hub *hub, const struct ph_entry *entry,
+                  const struct ph_placement *other)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    bool failed = ph_child_state(entry->child) == PH_STATE_FAILED;
+    bool other_failed = state_of(other) == PH_STATE_FAILED;
+    uint64_t epoch = atomic_load_explicit(&entry->child->epoch, memory_order_relaxed);
+    if (failed != other_failed)
+        return failed;
+    if (epoch != epoch_of(other))
+        return epoch < epoch_of(other);
+    return cluster->members[0]->info.name_hash > cluster->members[other->member]->info.name_hash;
+}
+
+static void stop_duplicate(struct ph_hub *hub, struct ph_entry *entry,
+                           const struct ph_placement *other)
+{
+    struct ph_super_call call = {.event = PH_SUPER_STOP};
+    if (ph_super_ends(entry->child))
+        return;
+    hub->cluster->duplicates++;
+    ph_hub_record(hub, "child_duplicate", entry->id, 0, "it runs on %s, too, and stays there",
+                  hub->cluster->members[other->member]->info.name);
+    ph_super_handle(hub, entry->child, &call);
+}
+
+static bool has_other_spec(const struct ph_entry *entry)
+{
+    struct ph_spec *wanted = ph_entry_spec_rcu(entry);
+    struct ph_spec *asked = ph_spec_asked(ph_child_spec_rcu(entry->child));
+    return asked != wanted && !ph_spec_equal(asked, wanted);
+}
+
+static void replace_spec(struct ph_hub *hub, struct ph_entry *entry)
+{
+    const struct ph_member *author = ph_member_by_hash(hub->cluster, entry->version.author);
+    struct ph_super_call call = {
+        .event = PH_SUPER_START,
+        .spec = ph_spec_get(ph_entry_spec_rcu(entry)),
+        .member = author ? author->slot : 0,
+        .token = entry->version.clock,
+    };
+    if (!ph_super_has_next_spec(entry->child, ph_entry_spec_rcu(entry)) &&
+        ph_child_state(entry->child) != PH_STATE_STOPPING)
+        ph_super_handle(hub, entry->child, &call);
+    else
+        ph_spec_put(call.spec);
+}
+
+static bool may_move(const struct ph_child *child)
+{
+    enum ph_state state = ph_child_state(child);
+    return state == PH_STATE_RUNNING || state == PH_STATE_BACKOFF;
+}
+
+static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t owner,
+                            const struct ph_placement *other)
+{
+    bool doubled = other && state_of(other) != PH_STATE_MOVING;
+    if (doubled && loses(hub, entry, other))
+        stop_duplicate(hub, entry, other);
+    else if (has_other_spec(entry))
+        replace_spec(hub, entry);
+    else if (!doubled && owner != 0 && owner != PH_NO_MEMBER && may_move(entry->child))
+        ph_move_begin(hub, entry, owner);
+}
+
+static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_super_call call = {.event = PH_SUPER_FENCE};
+    if (entry->child)
+        ph_super_handle(hub, entry->child, &call);
+}
+
+static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    drop_void(hub, entry);
+    note_own(hub, entry);
+    ph_cluster_recount(hub, entry);
+    ph_cluster_settle(hub, entry);
+    if (cluster->fenced) {
+        stop_fenced(hub, entry);
+    } else if (!ph_entry_spec_rcu(entry)) {
+        if (entry->child && !entry->move)
+            stop_unwanted(hub, entry);
+        ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
+    } else if (!entry->move) {
+        uint16_t owner = ph_cluster_owner(cluster, entry);
+        const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
+        if (entry->child)
+            reconcile_local(hub, entry, owner, other);
+        else if (owner == 0 && !other)
+            take_over(hub, entry);
+    }
+    if (entry->held && !entry->child)
+        ph_mail_retry_held(hub, entry);
+}
+
+void ph_cluster_stop_here(struct ph_hub *hub)
+{
+    ph_cluster_scan(hub);
+}
+
+/* ---- Slices -------------------------------------------------------------------------------- */
+
+static void work_dirty(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (unsigned i = 0; i < SLICE && cluster->dirty_first; i++) {
+        struct ph_entry *entry = cluster->dirty_first;
+        cluster->dirty_first = entry->next_dirty;
+        if (!cluster->dirty_first)
+            cluster->dirty_last = &cluster->dirty_first;
+        entry->queued = false;
+        entry->next_dirty = NULL;
+        reconcile(hub, entry);
+    }
+}
+
+static void finish_scan(struct ph_hub *hub)
+{
+    hub->cluster->scanning = false;
+    ph_hub_record(hub, "reconciled", "", 0, "%llu children are not where they belong",
+                  (unsigned long long)hub->cluster->misplaced);
+    if (!ph_hooks_wanted(hub, PH_HOOK_POST_NODES_REDISTRIBUTION))
+        return;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_text_printf(&fields, "\"nodes\":%u,\"misplaced\":%llu", hub->cluster->in_view,
+                   (unsigned long long)hub->cluster->misplaced);
+    ph_hooks_fire(hub, PH_HOOK_POST_NODES_REDISTRIBUTION, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
+static void work_scan(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entries[SLICE];
+    unsigned count = ph_directory_walk(cluster->directory, &cluster->scan, entries, SLICE);
+    for (unsigned i = 0; i < count; i++)
+        reconcile(hub, entries[i]);
+    if (count < SLICE && cluster->scanning)
+        finish_scan(hub);
+}
+
+void ph_cluster_reconcile_work(struct ph_hub *hub)
+{
+    if (hub->cluster->dirty_first)
+        work_dirty(hub);
+    else if (hub->cluster->scanning)
+        work_scan(hub);
+}
+
+/* ---- What local children do ------------------------------------------------------------------ */
+
+void ph_cluster_child_changed(struct ph_hub *hub, struct ph_child *child)
+{
+    if (hub->cluster && child->entry)
+        ph_cluster_touch(hub, child->entry);
+}
+
+void ph_cluster_child_up(struct ph_hub *hub, struct ph_child *child)
+{
+    struct ph_entry *entry = child->entry;
+    if (!entry)
+        return;
+    entry->ran = true;
+    if (entry->move)
+        ph_move_arrived(hub, entry, 0, "");
+    ph_cluster_touch(hub, entry);
+}
+
+bool ph_cluster_child_ran_elsewhere(const struct ph_child *child)
+{
+    return child->entry && child->entry->ran && !child->entry->move;
+}
+
+void ph_cluster_child_failed_start(struct ph_hub *hub, struct ph_child *child, const char *why)
+{
+    struct ph_entry *entry = child->entry;
+    if (!entry)
+        return;
+    ph_cluster_fail_waiting(hub, entry, PH_EVENT_START, PH_EFAILED, why);
+    if (entry->move)
+        ph_move_arrived(hub, entry, PH_EFAILED, why);
+    else if (ph_entry_spec_rcu(entry) && !hub->cluster->fenced)
+        ph_cluster_want(hub, entry, NULL, 0, 0);
+}
+
+void ph_cluster_child_ended(struct ph_hub *hub, struct ph_child *child)
+{
+    struct ph_entry *entry = child->entry;
+    if (entry && ph_entry_spec_rcu(entry) && !hub->cluster->fenced)
+        ph_cluster_want(hub, entry, NULL, 0, 0);
+}
+
+void ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)
+{
+    struct ph_entry *entry = child->entry;
+    if (!entry)
+        return;
+    ph_move_child_gone(hub, entry);
+    ph_mail_child_gone(hub, entry, child);
+    child->entry = NULL;
+    entry->child = NULL;
+    ph_cluster_touch(hub, entry);
+}
+
+/* ---- The picture --------------------------------------------------------------------------- */
+
+static bool all_agree(const struct ph_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    uint64_t digest = ph_cluster_digest(cluster);
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view && member->digest != digest)
+            return false;
+    }
+    return true;
+}
+
+void ph_cluster_picture(const struct ph_hub *hub, struct ph_status *status)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    bool busy = cluster->scanning || cluster->dirty_first || cluster->view_wanted;
+    status->children = ph_directory_wanted_count(cluster->directory);
+    status->nodes = cluster->in_view;
+    memcpy(status->by_state, cluster->by_state, sizeof status->by_state);
+    status->migrating = cluster->misplaced + (cluster->scanning || cluster->view_wanted);
+    status->partitioned = cluster->fenced;
+    status->settled = status->settled && !busy && status->migrating == 0 &&
+                      status->by_state[PH_STATE_STARTING] == 0 && !cluster->push_first &&
+                      all_agree(hub);
+}

@@ -1,0 +1,491 @@
+/* Requests for children anywhere: what this node asks for, and what others ask of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+#include "engine/op.h"
+#include "engine/spec.h"
+
+enum { TEXT_MAX = 300, RECORDS_MAX = 4 * PH_JOB_WINDOW };
+
+/* ---- Who waits here ------------------------------------------------------------------------- */
+
+static struct ph_pending *wait_for(struct ph_hub *hub, struct ph_entry *entry, struct ph_job *job,
+                                   enum ph_event_type verb, uint16_t member)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_pending *pending = ph_alloc(sizeof *pending);
+    *pending = (struct ph_pending){
+        .next = entry->pending,
+        .after = cluster->pendings,
+        .link = &cluster->pendings,
+        .entry = entry,
+        .job = job,
+        .verb = verb,
+        .token = entry->version.clock,
+        .member = member,
+    };
+    entry->pending = pending;
+    if (pending->after)
+        pending->after->link = &pending->after;
+    cluster->pendings = pending;
+    return pending;
+}
+
+static void drop(struct ph_pending *pending)
+{
+    struct ph_pending **link = &pending->entry->pending;
+    while (*link != pending)
+        link = &(*link)->next;
+    *link = pending->next;
+    *pending->link = pending->after;
+    if (pending->after)
+        pending->after->link = pending->link;
+    ph_free(pending);
+}
+
+static void settle(struct ph_hub *hub, struct ph_pending *pending, enum ph_outcome outcome,
+                   int code, const char *text)
+{
+    struct ph_entry *entry = pending->entry;
+    struct ph_job *job = pending->job;
+    drop(pending);
+    ph_job_settle(hub, job, entry->id, outcome, code, text);
+}
+
+static enum ph_state state_of(const struct ph_placement *placement)
+{
+    struct ph_placed placed;
+    ph_placement_read_rcu(placement, &placed);
+    return placed.state;
+}
+
+/* It runs since the intent of the request was written, where the request wants it. */
+static bool has_started(const struct ph_cluster *cluster, const struct ph_pending *pending)
+{
+    struct ph_placed placed;
+    const struct ph_placement *placement =
+        ph_cluster_live_placement(cluster, pending->entry, PH_NO_MEMBER);
+    if (!placement)
+        return false;
+    ph_placement_read_rcu(placement, &placed);
+    if (pending->verb == PH_EVENT_PIN)
+        return placement->member == pending->member &&
+               (placed.state == PH_STATE_RUNNING || placed.state == PH_STATE_FAILED);
+    return placed.state == PH_STATE_RUNNING && placed.epoch > pending->token;
+}
+
+static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = pending->entry;
+    bool wanted = ph_entry_spec_rcu(entry) != NULL;
+    bool starts = pending->verb == PH_EVENT_START || pending->verb == PH_EVENT_PIN;
+    if (pending->verb == PH_EVENT_STOP && !entry->child &&
+        !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
+        settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
+    else if (starts && !wanted)
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    else if (starts && has_started(cluster, pending))
+        settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
+    else
+        return false;
+    return true;
+}
+
+void ph_cluster_settle(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_pending *next;
+    for (struct ph_pending *pending = entry->pending; pending; pending = next) {
+        next = pending->next;
+        try_settle(hub, pending);
+    }
+}
+
+void ph_cluster_fail_waiting(struct ph_hub *hub, struct ph_entry *entry, enum ph_event_type verb,
+                             int code, const char *why)
+{
+    struct ph_pending *next;
+    for (struct ph_pending *pending = entry->pending; pending; pending = next) {
+        next = pending->next;
+        if (pending->verb == verb)
+            settle(hub, pending, PH_OUTCOME_FAILED, code, why);
+    }
+}
+
+/* Starts are done by whoever owns the child next, and a stop is done when nobody in the view has
+ * it: only what was asked of that node alone has failed. */
+void ph_cluster_requests_lost(struct ph_hub *hub, uint16_t member)
+{
+    struct ph_pending *after;
+    for (struct ph_pending *pending = hub->cluster->pendings; pending; pending = after) {
+        after = pending->after;
+        if (pending->verb == PH_EVENT_STOP)
+            ph_cluster_touch(hub, pending->entry);
+        else if (pending->member == member && pending->verb != PH_EVENT_START)
+            settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION, "its node was lost meanwhile");
+    }
+}
+
+void ph_cluster_requests_fini(struct ph_hub *hub)
+{
+    while (hub->cluster->pendings)
+        drop(hub->cluster->pendings);
+}
+
+/* ---- Asking --------------------------------------------------------------------------------- */
+
+static void ask(struct ph_hub *hub, struct ph_member *member, enum ph_event_type verb, int signal,
+                const struct ph_pending *pending)
+{
+    struct ph_text *records = &member->requests.records;
+    ph_pack_uint(records, verb);
+    ph_pack_uint(records, (uint64_t)signal);
+    ph_pack_str(records, pending->entry->id, pending->entry->id_length);
+    ph_pack_uint(records, pending->token);
+    member->requests.count++;
+    (void)hub;
+}
+
+static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
+                      struct ph_spec *spec)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (ph_directory_wanted_count(cluster->directory) >= PH_CHILDREN_MAX) {
+        char full[64];
+        snprintf(full, sizeof full, "the hub has %d children already", PH_CHILDREN_MAX);
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
+        return;
+    }
+    entry->ran = false;
+    ph_cluster_want(hub, entry, spec, 0, 0);
+    if (!entry->child && !hub->stopping && ph_cluster_owner(cluster, entry) == 0 &&
+        !ph_cluster_live_placement(cluster, entry, 0))
+        ph_cluster_launch(hub, entry, job, NULL);
+    else
+        wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+}
+
+/* It has given up and is asked for again. */
+static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
+                         const struct ph_placement *placement)
+{
+    struct ph_super_call call = {.event = PH_SUPER_START, .job = job};
+    if (entry->child)
+        ph_super_handle(hub, entry->child, &call);
+    else
+        ask(hub, hub->cluster->members[placement->member], PH_EVENT_START, 0,
+            wait_for(hub, entry, job, PH_EVENT_RESTART, placement->member));
+}
+
+static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
+                    struct ph_spec *spec)
+{
+    struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
+    uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
+    ph_cluster_want(hub, entry, spec, pin, 0);
+    if (entry->child) {
+        ph_super_handle(hub, entry->child, &call);
+        return;
+    }
+    ph_spec_put(call.spec);
+    wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+}
+
+static void start_existing(struct ph_hub *hub, struct ph_job *job,
+                           const struct ph_start_options *options, struct ph_spec *spec,
+                           struct ph_entry *entry)
+{
+    struct ph_spec *wanted = ph_entry_spec_rcu(entry);
+    bool equal = ph_spec_equal(wanted, spec);
+    const struct ph_placement *placement =
+        ph_cluster_live_placement(hub->cluster, entry, PH_NO_MEMBER);
+    bool failed = placement && state_of(placement) == PH_STATE_FAILED;
+    if (entry->child && !failed)
+        failed = ph_child_state(entry->child) == PH_STATE_FAILED;
+    if (options->if_exists == PH_IF_EXISTS_FAIL)
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_EEXISTS, "already exists");
+    else if (equal && failed)
+        start_failed(hub, job, entry, placement);
+    else if (equal)
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_SAME, 0, NULL);
+    else if (options->if_exists != PH_IF_EXISTS_REPLACE)
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_EEXISTS,
+                      "already exists with another spec: use if_exists=replace, or stop it first");
+    else if (hub->kind_of(wanted) != hub->kind_of(spec))
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_EREFUSED,
+                      "exists as another kind of child: stop it first");
+    else
+        replace(hub, job, entry, spec);
+}
+
+void ph_cluster_start_one(struct ph_hub *hub, struct ph_job *job,
+                          const struct ph_start_options *options, struct ph_spec *spec,
+                          const char *id, size_t length)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = NULL;
+    if (cluster->fenced) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_EREFUSED,
+                      "this node is partitioned: start it where there is a quorum");
+        return;
+    }
+    entry = ph_directory_make(cluster->directory, id, length);
+    if (!entry)
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, "the directory is full");
+    else if (ph_entry_spec_rcu(entry))
+        start_existing(hub, job, options, spec, entry);
+    else if (entry->child && !ph_super_ends(entry->child))
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ESTOPPING, "is being stopped");
+    else
+        start_new(hub, job, entry, spec);
+}
+
+void ph_cluster_stop_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, id, length);
+    bool wanted = entry && ph_entry_spec_rcu(entry);
+    struct ph_placement *placement =
+        entry ? ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER) : NULL;
+    if (!entry || (!wanted && !entry->child && !placement)) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
+        return;
+    }
+    if (wanted)
+        ph_cluster_want(hub, entry, NULL, 0, 0);
+    struct ph_super_call call = {.event = PH_SUPER_STOP, .job = job};
+    if (entry->child)
+        ph_super_handle(hub, entry->child, &call);
+    else if (placement)
+        wait_for(hub, entry, job, PH_EVENT_STOP, placement->member);
+    else
+        ph_job_settle(hub, job, id, PH_OUTCOME_CHANGED, 0, NULL);
+}
+
+void ph_cluster_forward_one(struct ph_hub *hub, struct ph_job *job, enum ph_event_type verb,
+                            int signal, const char *id, size_t length)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, id, length);
+    struct ph_placement *placement =
+        entry ? ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER) : NULL;
+    if (!entry || !ph_entry_spec_rcu(entry))
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
+    else if (!placement || placement->member == 0)
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_EREFUSED, "runs nowhere at the moment");
+    else
+        ask(hub, cluster->members[placement->member], verb, signal,
+            wait_for(hub, entry, job, verb, placement->member));
+}
+
+void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node, const char *id,
+                        size_t length)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, id, length);
+    struct ph_spec *spec = entry ? ph_entry_spec_rcu(entry) : NULL;
+    struct ph_member *member = *node ? ph_member_by_name(cluster, node) : NULL;
+    uint64_t pin = member ? member->info.name_hash : 0;
+    if (!spec) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
+        return;
+    }
+    bool same = atomic_load_explicit(&entry->pin, memory_order_relaxed) == pin;
+    if (!same)
+        ph_cluster_want(hub, entry, spec, pin, 0);
+    struct ph_placement *placement = ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER);
+    if (!member || (placement && placement->member == member->slot))
+        ph_job_settle(hub, job, id, same ? PH_OUTCOME_SAME : PH_OUTCOME_CHANGED, 0, NULL);
+    else
+        wait_for(hub, entry, job, PH_EVENT_PIN, member->slot);
+}
+
+/* ---- Being asked ---------------------------------------------------------------------------- */
+
+void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
+                        const struct ph_child *child, enum ph_outcome outcome, int code,
+                        const char *text)
+{
+    struct ph_member *member = hub->cluster->members[slot];
+    struct ph_text *records = &member->outcomes.records;
+    if (!ph_member_is_linked(member))
+        return;
+    ph_pack_str(records, child->id, child->id_length);
+    ph_pack_uint(records, token);
+    ph_pack_uint(records, outcome);
+    ph_pack_uint(records, (uint64_t)-code);
+    ph_pack_str(records, text ? text : "", text ? strnlen(text, TEXT_MAX) : 0);
+    member->outcomes.count++;
+}
+
+static void refuse_request(struct ph_member *member, const char *id, size_t length, uint64_t token,
+                           int code, const char *text)
+{
+    struct ph_text *records = &member->outcomes.records;
+    ph_pack_str(records, id, length);
+    ph_pack_uint(records, token);
+    ph_pack_uint(records, code ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED);
+    ph_pack_uint(records, (uint64_t)-code);
+    ph_pack_str(records, text, strnlen(text, TEXT_MAX));
+    member->outcomes.count++;
+}
+
+static void obey(struct ph_hub *hub, struct ph_member *member, struct ph_child *child,
+                 enum ph_event_type verb, uint64_t token)
+{
+    struct ph_super_call call = {
+        .event = verb == PH_EVENT_START ? PH_SUPER_START : PH_SUPER_RESTART,
+        .member = member->slot,
+        .token = token,
+    };
+    ph_super_handle(hub, child, &call);
+}
+
+static void read_one_request(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    size_t length;
+    enum ph_event_type verb = (enum ph_event_type)ph_unpack_uint(frame, PH_EVENT_TYPES - 1);
+    int signal = (int)ph_unpack_uint(frame, 64);
+    const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
+    uint64_t token = ph_unpack_uint(frame, UINT64_MAX);
+    bool known = verb == PH_EVENT_START || verb == PH_EVENT_RESTART || verb == PH_EVENT_SIGNAL;
+    if (!known || !ph_id_is_valid(id, length))
+        ph_unpack_fail(frame);
+    if (frame->broken)
+        return;
+    struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
+    if (!child) {
+        refuse_request(member, id, length, token, PH_EGONE, "it has just left that node");
+    } else if (verb == PH_EVENT_SIGNAL) {
+        const char *why = "";
+        int rc = ph_hub_signal_child(hub, child, signal, &why);
+        refuse_request(member, id, length, token, rc, why);
+    } else {
+        obey(hub, member, child, verb, token);
+    }
+}
+
+void ph_cluster_read_request(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
+    for (uint32_t i = 0; i < count && !frame->broken; i++)
+        read_one_request(hub, member, frame);
+}
+
+static struct ph_pending *find_pending(const struct ph_hub *hub, const char *id, size_t length,
+                                       uint64_t token)
+{
+    struct ph_entry *entry = ph_directory_find_rcu(hub->directory, id, length);
+    struct ph_pending *pending = entry ? entry->pending : NULL;
+    while (pending && pending->token != token)
+        pending = pending->next;
+    return pending;
+}
+
+void ph_cluster_read_outcomes(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
+    (void)member;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t length, text_length;
+        char text[TEXT_MAX + 1];
+        const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
+        uint64_t token = ph_unpack_uint(frame, UINT64_MAX);
+        enum ph_outcome outcome = (enum ph_outcome)ph_unpack_uint(frame, PH_OUTCOME_FAILED);
+        int code = -(int)ph_unpack_uint(frame, 1 << 16);
+        const char *why = ph_unpack_str(frame, TEXT_MAX, &text_length);
+        if (frame->broken)
+            return;
+        memcpy(text, why, text_length);
+        text[text_length] = '\0';
+        if (outcome == PH_OUTCOME_FAILED && code == 0)
+            code = PH_EFAILED;
+        struct ph_pending *pending = find_pending(hub, id, length, token);
+        if (pending)
+            settle(hub, pending, outcome, code, text);
+    }
+}
+
+/* ---- Drains --------------------------------------------------------------------------------- */
+
+static int check_drain(struct ph_hub *hub, const struct ph_event *event, struct ph_member **member,
+                       const char **why)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    *member = cluster ? ph_member_by_name(cluster, event->place.node) : NULL;
+    *why = "no node of that name is known; `nodes` lists them";
+    if (!*member)
+        return PH_ENOTFOUND;
+    *why = "there is no other node that could take its children";
+    const struct ph_owners *owners = &ph_rcu_load(&cluster->published)->owners;
+    bool last =
+        owners->count == 0 || (owners->count == 1 && owners->nodes[0] == (*member)->info.name_hash);
+    return event->place.on && last ? PH_EREFUSED : 0;
+}
+
+/* Answers those whose node has no child left. */
+void ph_cluster_check_drains(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        bool empty = ph_directory_placed(cluster->directory, slot) == 0 && !cluster->scanning;
+        if (!member->drain || (member->info.draining && !empty && member->info.in_view))
+            continue;
+        ph_hub_finish_op(hub, member->drain, empty ? 0 : PH_ECANCELED,
+                         empty ? NULL : "taken back, or the node is gone");
+        member->drain = NULL;
+    }
+}
+
+void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
+{
+    struct ph_member *member;
+    const char *why;
+    char mark[PH_NAME_MAX + 8];
+    int rc = check_drain(hub, event, &member, &why);
+    struct ph_op *op = event->op;
+    event->op = NULL;
+    int length = snprintf(mark, sizeof mark, "drain %s", event->place.node);
+    struct ph_entry *entry = rc ? NULL : ph_directory_make(hub->directory, mark, (size_t)length);
+    if (!entry) {
+        ph_hub_finish_op(hub, op, rc ? rc : PH_ELIMIT, rc ? why : "the directory is full");
+        return;
+    }
+    uint64_t children = ph_directory_placed(hub->directory, member->slot);
+    ph_cluster_want(hub, entry, NULL, 0, event->place.on);
+    ph_hub_record(hub, event->place.on ? "drain" : "undrain", "", 0, "%s", member->info.name);
+    ph_cluster_owners_changed(hub);
+    if (op)
+        atomic_fetch_add_explicit(&op->changed, event->place.on ? children : 1,
+                                  memory_order_relaxed);
+    ph_hub_finish_op(hub, member->drain, PH_ECANCELED, "another request took its place");
+    member->drain = NULL;
+    if (event->place.on)
+        member->drain = op;
+    else
+        ph_hub_finish_op(hub, op, 0, NULL);
+}
+
+/* ---- Leaving -------------------------------------------------------------------------------- */
+
+void ph_cluster_on_leave(struct ph_hub *hub, struct ph_event *event)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_op *op = event->op;
+    event->op = NULL;
+    if (!cluster || cluster->leaving || cluster->in_view < 2) {
+        ph_hub_finish_op(hub, op, cluster && cluster->leaving ? PH_ESTOPPING : 0,
+                         cluster && cluster->leaving ? "it is leaving already" : NULL);
+        return;
+    }
+    if (!ph_cluster_hand_over(hub)) {
+        ph_hub_finish_op(hub, op, PH_EREFUSED, "this node is partitioned: nobody takes over");
+        return;
+    }
+    cluster->leave_op = op;
+    cluster->leave_asked = true;
+}

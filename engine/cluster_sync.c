@@ -1,0 +1,506 @@
+/* Intents and placements between members: pushed as they change, repaired where they differ. */
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+#include "engine/spec_pack.h"
+
+enum {
+    BATCH = PH_JOB_SLICE,     /* records of one frame */
+    REPAIR_LOOKS = 512,       /* entries that one step of a repair looks at */
+    ROOM_WANTED = 512 * 1024, /* below it the links are left to drain */
+    CONGESTED_MS = 5,
+    REASON_MAX = 300,
+    STONE_MIN_MS = 60000, /* longer than anything stays in a link */
+    STONES_PER_STEP = 64,
+};
+
+/* ---- Intents: writing ---------------------------------------------------------------------- */
+
+void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec *spec, uint64_t pin,
+                     uint64_t mark)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    const struct ph_intent intent = {
+        .version = {.clock = ph_cluster_clock(hub), .author = cluster->members[0]->info.name_hash},
+        .spec = spec,
+        .pin = pin,
+        .mark = mark,
+    };
+    bool taken = ph_directory_want(cluster->directory, entry, &intent, hub->now_ms);
+    ph_assert(taken); /* our clock is past every version that we have seen */
+    if (!entry->pushing) {
+        entry->pushing = true;
+        entry->next_push = NULL;
+        *cluster->push_last = entry;
+        cluster->push_last = &entry->next_push;
+        cluster->push_queued++;
+    }
+    ph_cluster_touch(hub, entry);
+}
+
+uint64_t ph_cluster_promised(const struct ph_hub *hub)
+{
+    return hub->cluster ? hub->cluster->push_queued : 0;
+}
+
+bool ph_cluster_is_held(const struct ph_hub *hub, uint64_t promised)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    return !cluster || cluster->in_view < 2 || cluster->push_taken >= promised;
+}
+
+/* A frame's entries and the specs that they share. */
+struct intents {
+    struct ph_text entries;
+    uint32_t count;
+    const struct ph_spec *specs[BATCH];
+    uint32_t spec_count;
+};
+
+static uint32_t spec_index(struct intents *intents, const struct ph_spec *spec)
+{
+    if (!spec)
+        return 0;
+    for (uint32_t i = intents->spec_count; i > 0; i--)
+        if (intents->specs[i - 1] == spec)
+            return i;
+    intents->specs[intents->spec_count] = spec;
+    return ++intents->spec_count;
+}
+
+/* Per entry: id, clock, author, number of its spec (0: stopped), pin, mark. */
+static void add_intent(struct intents *intents, struct ph_entry *entry)
+{
+    ph_pack_str(&intents->entries, entry->id, entry->id_length);
+    ph_pack_uint(&intents->entries, entry->version.clock);
+    ph_pack_uint(&intents->entries, entry->version.author);
+    ph_pack_uint(&intents->entries, spec_index(intents, ph_entry_spec_rcu(entry)));
+    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->pin, memory_order_relaxed));
+    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->mark, memory_order_relaxed));
+    intents->count++;
+}
+
+/* INTENTS: number to acknowledge (0: none), specs, entries. */
+static void pack_intents(struct intents *intents, uint64_t number, struct ph_text *body)
+{
+    struct ph_text spec = PH_TEXT_INIT;
+    ph_pack_uint(body, number);
+    ph_pack_array(body, intents->spec_count);
+    for (uint32_t i = 0; i < intents->spec_count; i++) {
+        ph_text_clear(&spec);
+        ph_spec_pack(intents->specs[i], &spec);
+        ph_pack_bin(body, spec.data, spec.length);
+    }
+    ph_pack_array(body, intents->count);
+    ph_text_append(body, ph_text_str(&intents->entries), intents->entries.length);
+    ph_text_fini(&spec);
+    ph_text_fini(&intents->entries);
+}
+
+static void send_intents(struct ph_hub *hub, struct ph_member *member, const struct ph_text *body)
+{
+    struct ph_text frame = PH_TEXT_INIT;
+    ph_frame_start(hub, &frame, PH_FRAME_INTENTS, member->info.generation);
+    ph_text_append(&frame, body->data, body->length);
+    ph_member_send(hub, member, PH_LINK_STREAM, &frame);
+}
+
+static void push_intents(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct intents intents = {.count = 0};
+    struct ph_text body = PH_TEXT_INIT;
+    while (cluster->push_first && intents.count < BATCH) {
+        struct ph_entry *entry = cluster->push_first;
+        cluster->push_first = entry->next_push;
+        if (!cluster->push_first)
+            cluster->push_last = &cluster->push_first;
+        entry->pushing = false;
+        add_intent(&intents, entry);
+    }
+    if (!intents.count)
+        return;
+    cluster->push_sent += intents.count;
+    pack_intents(&intents, cluster->push_sent, &body);
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (ph_member_is_linked(cluster->members[slot]))
+            send_intents(hub, cluster->members[slot], &body);
+    ph_text_fini(&body);
+}
+
+/* ---- Intents: repair ----------------------------------------------------------------------- */
+
+static bool is_in(const uint64_t *buckets, unsigned bucket)
+{
+    return buckets[bucket / 64] >> (bucket % 64) & 1;
+}
+
+static bool any_bucket(const struct ph_member *member)
+{
+    uint64_t any = 0;
+    for (unsigned i = 0; i < PH_BUCKETS / 64; i++)
+        any |= member->repair_buckets[i];
+    return any != 0;
+}
+
+static void finish_repair(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_text frame = PH_TEXT_INIT;
+    member->repairing = false;
+    ph_frame_start(hub, &frame, PH_FRAME_REPAIRED, member->info.generation);
+    ph_member_send(hub, member, PH_LINK_STREAM, &frame);
+}
+
+/* One step of the walk that sends a member all intents of the buckets in which it differs. */
+static void repair(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_entry *entries[BATCH];
+    struct intents intents = {.count = 0};
+    struct ph_text body = PH_TEXT_INIT;
+    unsigned got = 0;
+    for (unsigned looked = 0; any_bucket(member) && looked < REPAIR_LOOKS && !intents.count;
+         looked += BATCH) {
+        got = ph_directory_walk(hub->directory, &member->repair, entries, BATCH);
+        for (unsigned i = 0; i < got; i++)
+            if (entries[i]->version.clock &&
+                is_in(member->repair_buckets, ph_entry_bucket(entries[i])))
+                add_intent(&intents, entries[i]);
+        if (!got)
+            break;
+    }
+    if (intents.count) {
+        pack_intents(&intents, 0, &body);
+        send_intents(hub, member, &body);
+    }
+    ph_text_fini(&body);
+    ph_text_fini(&intents.entries);
+    if (!got)
+        finish_repair(hub, member);
+}
+
+void ph_cluster_read_repaired(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    if (ph_unpack_end(frame) < 0)
+        return;
+    member->repaired = true;
+    ph_cluster_review(hub);
+}
+
+/* ---- Intents: reading ---------------------------------------------------------------------- */
+
+static struct ph_spec *known_spec(struct ph_cluster *cluster, uint64_t hash, const void *bytes,
+                                  size_t length)
+{
+    for (unsigned i = 0; i < PH_SPECS_KNOWN; i++) {
+        struct ph_known_spec *known = &cluster->specs[i];
+        if (known->spec && known->hash == hash && known->bytes.length == length &&
+            memcmp(known->bytes.data, bytes, length) == 0)
+            return known->spec;
+    }
+    return NULL;
+}
+
+/* A spec of a frame, shared with those that came before: borrowed from the list of known ones. */
+static struct ph_spec *read_spec(struct ph_cluster *cluster, struct ph_unpack *frame)
+{
+    size_t length;
+    struct ph_unpack in;
+    const void *bytes = ph_unpack_bin(frame, 2 * PH_SPEC_BYTES_MAX, &length);
+    uint64_t hash = XXH3_64bits(bytes, length);
+    struct ph_spec *spec = known_spec(cluster, hash, bytes, length);
+    if (spec || frame->broken)
+        return spec;
+    ph_unpack_init(&in, bytes, length);
+    spec = ph_spec_unpack(&in);
+    if (!spec || ph_unpack_end(&in) < 0) {
+        ph_spec_put(spec);
+        ph_unpack_fail(frame);
+        return NULL;
+    }
+    struct ph_known_spec *known = &cluster->specs[cluster->specs_next++ % PH_SPECS_KNOWN];
+    ph_spec_put(known->spec);
+    ph_text_clear(&known->bytes);
+    ph_text_append(&known->bytes, bytes, length);
+    known->hash = hash;
+    known->spec = spec;
+    return spec;
+}
+
+static bool is_id(const char *id, size_t length)
+{
+    return ph_id_is_valid(id, length) || (length > 6 && memcmp(id, "drain ", 6) == 0);
+}
+
+static void read_intent(struct ph_hub *hub, struct ph_unpack *frame, struct ph_spec **specs,
+                        uint32_t spec_count)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    size_t length;
+    struct ph_intent intent;
+    const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
+    intent.version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
+    intent.version.author = ph_unpack_uint(frame, UINT64_MAX);
+    uint64_t index = ph_unpack_uint(frame, spec_count);
+    intent.pin = ph_unpack_uint(frame, UINT64_MAX);
+    intent.mark = ph_unpack_uint(frame, UINT64_MAX);
+    if (!frame->broken && !is_id(id, length))
+        ph_unpack_fail(frame);
+    if (frame->broken)
+        return;
+    intent.spec = index ? specs[index - 1] : NULL;
+    struct ph_entry *entry = ph_directory_make(cluster->directory, id, length);
+    if (!entry)
+        return;
+    if (intent.version.clock > hub->last_epoch)
+        hub->last_epoch = intent.version.clock;
+    bool mark = intent.mark || atomic_load_explicit(&entry->mark, memory_order_relaxed);
+    if (!ph_directory_want(cluster->directory, entry, &intent, hub->now_ms))
+        return;
+    if (mark)
+        ph_cluster_owners_changed(hub);
+    else
+        ph_cluster_touch(hub, entry);
+}
+
+void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    struct ph_spec *specs[BATCH];
+    uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
+    uint32_t spec_count = ph_unpack_array(frame, BATCH);
+    for (uint32_t i = 0; i < spec_count && !frame->broken; i++) {
+        specs[i] = read_spec(hub->cluster, frame);
+        if (specs[i])
+            ph_spec_get(specs[i]); /* a later one of the frame may push it out of the known ones */
+        else
+            spec_count = i;
+    }
+    uint32_t count = ph_unpack_array(frame, BATCH);
+    for (uint32_t i = 0; i < count && !frame->broken; i++)
+        read_intent(hub, frame, specs, spec_count);
+    for (uint32_t i = 0; i < spec_count; i++)
+        ph_spec_put(specs[i]);
+    if (number && !frame->broken)
+        member->taken_owed = number;
+}
+
+void ph_cluster_read_taken(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
+    if (ph_unpack_end(frame) < 0 || !member->info.in_view || number <= hub->cluster->push_taken ||
+        number > hub->cluster->push_sent)
+        return;
+    hub->cluster->push_taken = number;
+    ph_hub_jobs_held(hub);
+}
+
+/* ---- Placements: sending ------------------------------------------------------------------- */
+
+enum { ROWS_DELTA, ROWS_SNAPSHOT, ROWS_KINDS };
+
+void ph_cluster_sync_greeted(struct ph_hub *hub, struct ph_member *member, uint64_t generation,
+                             uint64_t hi)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool same = generation == cluster->generation &&
+                hi >= ph_directory_log_floor(cluster->directory) &&
+                hi <= ph_directory_log_hi(cluster->directory);
+    member->snapshot = !same;
+    member->sent_hi = same ? hi : 0;
+    ph_directory_log_seek(cluster->directory, member->slot, member->sent_hi);
+    member->caught_up |= !member->log_round && member->log_hi >= member->log_announced;
+}
+
+/* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason. */
+static void pack_row(struct ph_hub *hub, const struct ph_log_entry *row, struct ph_text *rows)
+{
+    struct ph_placed placed = {.state = PH_STATES, .since_ms = hub->now_ms};
+    const char *reason = NULL;
+    if (row->placement) {
+        ph_placement_read_rcu(row->placement, &placed);
+        reason = atomic_load_explicit(&((struct ph_placement *)(uintptr_t)row->placement)->reason,
+                                      memory_order_relaxed);
+    }
+    ph_pack_str(rows, row->entry->id, row->entry->id_length);
+    ph_pack_uint(rows, placed.state);
+    ph_pack_uint(rows, placed.epoch);
+    ph_pack_uint(rows, placed.pid);
+    ph_pack_uint(rows, placed.instance);
+    ph_pack_uint(rows, placed.restarts);
+    ph_pack_uint(rows, hub->now_ms - placed.since_ms);
+    ph_pack_str(rows, reason ? reason : "", reason ? strnlen(reason, REASON_MAX) : 0);
+}
+
+/* ROWS: kind, begins (of a snapshot), ends, number before, number after, rows. */
+static void send_rows(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_text frame = PH_TEXT_INIT, rows = PH_TEXT_INIT;
+    struct ph_log_entry row;
+    uint32_t count = 0;
+    bool begins = member->snapshot && member->sent_hi == 0 && !member->snapshot_begun;
+    uint64_t before = member->sent_hi;
+    while (count < BATCH && ph_directory_log_next(cluster->directory, member->slot, &row)) {
+        pack_row(hub, &row, &rows);
+        member->sent_hi = row.number;
+        count++;
+    }
+    bool ends = ph_directory_log_at_end(cluster->directory, member->slot);
+    if (ends)
+        member->sent_hi = ph_directory_log_hi(cluster->directory);
+    ph_frame_start(hub, &frame, PH_FRAME_ROWS, member->info.generation);
+    ph_pack_uint(&frame, member->snapshot ? ROWS_SNAPSHOT : ROWS_DELTA);
+    ph_pack_bool(&frame, begins);
+    ph_pack_bool(&frame, ends);
+    ph_pack_uint(&frame, before);
+    ph_pack_uint(&frame, member->sent_hi);
+    ph_pack_array(&frame, count);
+    ph_text_append(&frame, ph_text_str(&rows), rows.length);
+    ph_text_fini(&rows);
+    member->snapshot_begun = member->snapshot && !ends;
+    if (ends)
+        member->snapshot = false;
+    ph_member_send(hub, member, PH_LINK_STREAM, &frame);
+}
+
+/* ---- Placements: reading ------------------------------------------------------------------- */
+
+static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    size_t length, reason_length;
+    struct ph_placed placed;
+    char reason[REASON_MAX + 1];
+    const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
+    placed.state = (enum ph_state)ph_unpack_uint(frame, PH_STATES);
+    placed.epoch = ph_unpack_uint(frame, UINT64_MAX / 2);
+    placed.pid = ph_unpack_uint(frame, UINT32_MAX);
+    placed.instance = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
+    placed.restarts = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
+    uint64_t age_ms = ph_unpack_uint(frame, UINT64_MAX);
+    const char *why = ph_unpack_str(frame, REASON_MAX, &reason_length);
+    if (!frame->broken && !ph_id_is_valid(id, length))
+        ph_unpack_fail(frame);
+    if (frame->broken)
+        return;
+    memcpy(reason, why, reason_length);
+    reason[reason_length] = '\0';
+    placed.since_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
+    if (placed.epoch > hub->last_epoch)
+        hub->last_epoch = placed.epoch;
+    struct ph_entry *entry = ph_directory_make(cluster->directory, id, length);
+    if (!entry)
+        return;
+    bool gone = placed.state == PH_STATES;
+    if (!gone && placed.state == PH_STATE_RUNNING)
+        entry->ran = true;
+    if (ph_directory_place(cluster->directory, entry, member->slot, gone ? NULL : &placed,
+                           reason_length ? reason : NULL))
+        ph_cluster_touch(hub, entry);
+}
+
+/* Numbers must follow on what we have: else something was lost, and we ask for all of it. */
+static bool fits(struct ph_hub *hub, struct ph_member *member, unsigned kind, bool begins,
+                 uint64_t before)
+{
+    if (kind == ROWS_SNAPSHOT && begins) {
+        member->log_round = ph_directory_next_round(hub->directory, member->slot);
+        return true;
+    }
+    if ((kind == ROWS_SNAPSHOT) == (member->log_round != 0) && before == member->log_hi)
+        return true;
+    if (kind == ROWS_DELTA && before < member->log_hi)
+        return true; /* sent again: what comes is as new as what we have, or newer */
+    hub->cluster->resyncs++;
+    ph_member_greet(hub, member, true);
+    return false;
+}
+
+void ph_cluster_read_rows(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    unsigned kind = (unsigned)ph_unpack_uint(frame, ROWS_KINDS - 1);
+    bool begins = ph_unpack_bool(frame), ends = ph_unpack_bool(frame);
+    uint64_t before = ph_unpack_uint(frame, UINT64_MAX), after = ph_unpack_uint(frame, UINT64_MAX);
+    uint32_t count = ph_unpack_array(frame, BATCH);
+    if (frame->broken || after < before)
+        return;
+    if ((kind == ROWS_DELTA && after <= member->log_hi && !member->log_round) ||
+        !fits(hub, member, kind, begins, before)) {
+        frame->at = frame->end; /* it has nothing for us */
+        return;
+    }
+    for (uint32_t i = 0; i < count && !frame->broken; i++)
+        read_row(hub, member, frame);
+    if (frame->broken)
+        return;
+    member->log_hi = after;
+    if (kind == ROWS_SNAPSHOT && ends) {
+        ph_directory_void_before(hub->directory, member->slot, member->log_round);
+        member->log_round = 0;
+        ph_cluster_scan(hub);
+    }
+    bool before_caught_up = member->caught_up;
+    member->caught_up |= !member->log_round && member->log_hi >= member->log_announced;
+    if (member->caught_up != before_caught_up)
+        ph_cluster_review(hub);
+}
+
+/* ---- Work ---------------------------------------------------------------------------------- */
+
+static bool has_room(const struct ph_hub *hub, const struct ph_member *member)
+{
+    return hub->ports.link->room(hub->ports.context, member->info.peer) >= ROOM_WANTED;
+}
+
+static bool member_has_work(const struct ph_hub *hub, const struct ph_member *member)
+{
+    return ph_member_is_linked(member) && (member->repairing || member->snapshot ||
+                                           !ph_directory_log_at_end(hub->directory, member->slot));
+}
+
+bool ph_cluster_sync_has_work(const struct ph_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    if (cluster->push_first)
+        return true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (member_has_work(hub, cluster->members[slot]) &&
+            cluster->members[slot]->congested_ms <= hub->now_ms)
+            return true;
+    return false;
+}
+
+void ph_cluster_purge(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t before_ms = hub->now_ms > STONE_MIN_MS ? hub->now_ms - STONE_MIN_MS : 0;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (!member->left && member->info.generation && member->equal_ms < before_ms)
+            before_ms = member->equal_ms;
+    }
+    ph_directory_log_purge(cluster->directory);
+    ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+}
+
+void ph_cluster_sync_work(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    push_intents(hub);
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        if (!member_has_work(hub, member) || member->congested_ms > hub->now_ms)
+            continue;
+        if (!has_room(hub, member)) {
+            member->congested_ms = hub->now_ms + CONGESTED_MS;
+            continue;
+        }
+        if (member->repairing)
+            repair(hub, member);
+        if (member->snapshot || !ph_directory_log_at_end(hub->directory, member->slot))
+            send_rows(hub, member);
+    }
+}

@@ -1,0 +1,530 @@
+/* Which of the members form this side of the hub, and whether it may run anything. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+
+enum { EXCLUDED_BEATS = 20 /* so long left out of a reachable view: stop what runs here */ };
+
+/* The nodes of the matrix, in the order of their hashes. */
+struct nodes {
+    uint32_t count, self;
+    uint64_t hashes[PH_VIEW_MAX];
+    const struct ph_member *members[PH_VIEW_MAX]; /* NULL: known by hearsay only */
+};
+
+/* ---- The matrix ---------------------------------------------------------------------------- */
+
+/* Its beats come: its row counts. */
+static bool has_row(const struct ph_cluster *cluster, const struct ph_member *member,
+                    uint64_t now_ms)
+{
+    return member->greeted && !member->gone && member->beat_heard_ms &&
+           now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
+}
+
+static bool lists(const struct ph_member *member, uint64_t hash)
+{
+    for (uint32_t i = 0; i < member->hears_count; i++)
+        if (member->hears[i] == hash)
+            return true;
+    return false;
+}
+
+static void add_node(struct nodes *nodes, uint64_t hash, const struct ph_member *member)
+{
+    for (uint32_t i = 0; i < nodes->count; i++)
+        if (nodes->hashes[i] == hash)
+            return;
+    if (nodes->count == PH_VIEW_MAX)
+        return;
+    nodes->hashes[nodes->count] = hash;
+    nodes->members[nodes->count++] = member;
+}
+
+/* Gone a moment ago: others who have not noticed do not bring it back. */
+static bool is_surely_gone(const struct ph_cluster *cluster, const struct ph_member *member,
+                           uint64_t now_ms)
+{
+    return member->gone && now_ms - member->gone_ms < cluster->dead_after_ms;
+}
+
+static void add_hearsay(struct ph_cluster *cluster, const struct ph_member *member, uint64_t now_ms,
+                        struct nodes *nodes)
+{
+    for (uint32_t i = 0; i < member->hears_count; i++) {
+        const struct ph_member *known = ph_member_by_hash(cluster, member->hears[i]);
+        if (!known || !is_surely_gone(cluster, known, now_ms))
+            add_node(nodes, member->hears[i], known);
+    }
+}
+
+static void sort_nodes(struct nodes *nodes)
+{
+    for (uint32_t i = 1; i < nodes->count; i++) {
+        uint64_t hash = nodes->hashes[i];
+        const struct ph_member *member = nodes->members[i];
+        uint32_t at = i;
+        for (; at > 0 && nodes->hashes[at - 1] > hash; at--) {
+            nodes->hashes[at] = nodes->hashes[at - 1];
+            nodes->members[at] = nodes->members[at - 1];
+        }
+        nodes->hashes[at] = hash;
+        nodes->members[at] = member;
+    }
+}
+
+static void gather_nodes(struct ph_cluster *cluster, uint64_t now_ms, struct nodes *nodes)
+{
+    const struct ph_member *self = cluster->members[0];
+    nodes->count = 0;
+    add_node(nodes, self->info.name_hash, self);
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (ph_member_is_heard(cluster, cluster->members[slot], now_ms))
+            add_node(nodes, cluster->members[slot]->info.name_hash, cluster->members[slot]);
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (has_row(cluster, cluster->members[slot], now_ms))
+            add_hearsay(cluster, cluster->members[slot], now_ms, nodes);
+    sort_nodes(nodes);
+    for (nodes->self = 0; nodes->members[nodes->self] != self;)
+        nodes->self++;
+}
+
+/* Does node a hear node b, as far as we know? Whose row we have not got is believed to hear those
+ * that hear it. */
+static bool hears(const struct ph_cluster *cluster, const struct nodes *nodes, uint32_t a,
+                  uint32_t b, uint64_t now_ms)
+{
+    const struct ph_member *from = nodes->members[a], *to = nodes->members[b];
+    if (from && from->info.self)
+        return to && ph_member_is_heard(cluster, to, now_ms);
+    if (from && has_row(cluster, from, now_ms))
+        return lists(from, nodes->hashes[b]);
+    if (to && to->info.self)
+        return from && ph_member_is_heard(cluster, from, now_ms);
+    return to && has_row(cluster, to, now_ms) && lists(to, nodes->hashes[a]);
+}
+
+/* Fills the matrix; true when every two nodes are linked. */
+static bool fill_matrix(const struct ph_cluster *cluster, const struct nodes *nodes,
+                        uint64_t now_ms, struct ph_view_matrix *matrix)
+{
+    bool complete = true;
+    memset(matrix, 0, sizeof *matrix);
+    matrix->count = nodes->count;
+    for (uint32_t a = 0; a < nodes->count; a++) {
+        for (uint32_t b = 0; b < nodes->count; b++) {
+            if (a == b)
+                continue;
+            if (hears(cluster, nodes, a, b, now_ms))
+                ph_view_add(&matrix->hears[a], b);
+            else
+                complete = false;
+        }
+    }
+    return complete;
+}
+
+/* ---- The decision -------------------------------------------------------------------------- */
+
+static void look_again(struct ph_cluster *cluster, uint64_t when_ms)
+{
+    if (when_ms < cluster->review_ms)
+        cluster->review_ms = when_ms;
+}
+
+/* A member of the view that is silent, but not long enough to be dead: nothing is decided until it
+ * is one or the other, so that those that vanish together are one change. */
+static bool anyone_suspect(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool suspect = false;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (!member->info.in_view || member->gone ||
+            ph_member_is_heard(cluster, member, hub->now_ms))
+            continue;
+        uint64_t dead_ms = member->heard_ms + cluster->dead_after_ms;
+        if (hub->now_ms < dead_ms) {
+            suspect = true;
+            look_again(cluster, dead_ms);
+        }
+    }
+    return suspect;
+}
+
+/* The slots that should be in the view: false while it is too early to tell. */
+static bool decide(struct ph_hub *hub, bool *keep)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct nodes nodes;
+    struct ph_view_matrix matrix;
+    struct ph_view_set view = {{0}};
+    if (anyone_suspect(hub))
+        return false;
+    gather_nodes(cluster, hub->now_ms, &nodes);
+    bool complete = fill_matrix(cluster, &nodes, hub->now_ms, &matrix);
+    uint64_t settled_ms = cluster->matrix_since_ms + cluster->heartbeat_ms;
+    if (!complete && hub->now_ms < settled_ms) {
+        look_again(cluster, settled_ms);
+        return false;
+    }
+    bool excluded = ph_view_compute(&matrix, nodes.self, &view);
+    if (excluded && !cluster->excluded)
+        cluster->excluded_ms = hub->now_ms;
+    cluster->excluded = excluded;
+    memset(keep, 0, PH_MEMBERS_MAX * sizeof *keep);
+    for (uint32_t i = 0; i < nodes.count; i++)
+        if (ph_view_has(&view, i) && nodes.members[i])
+            keep[nodes.members[i]->slot] = true;
+    return true;
+}
+
+static bool is_current(const struct ph_cluster *cluster, const bool *keep)
+{
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (keep[slot] != member->info.in_view ||
+            (keep[slot] && member->view_generation != member->info.generation))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Quorum, lease, fence ------------------------------------------------------------------- */
+
+static bool needs_quorum(const struct ph_hub *hub)
+{
+    return hub->options.partition == PH_PARTITION_MAJORITY;
+}
+
+static uint64_t needed(const struct ph_hub *hub)
+{
+    return needs_quorum(hub) ? hub->cluster->quorum_max / 2 + 1 : 1;
+}
+
+static int compare_newest(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Until when a majority cannot have declared us dead: the time of the newest beat of ours that so
+ * many members have echoed, plus the lease, which is shorter than the time to death. */
+static uint64_t lease_of(const struct ph_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    uint64_t echoed[PH_MEMBERS_MAX], others = needed(hub) - 1;
+    uint32_t count = 0;
+    if (others == 0)
+        return UINT64_MAX;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (cluster->members[slot]->info.in_view)
+            echoed[count++] = cluster->members[slot]->echoed_ms;
+    if (count < others)
+        return 0;
+    qsort(echoed, count, sizeof *echoed, compare_newest);
+    return echoed[others - 1] ? echoed[others - 1] + cluster->lease_ms : 0;
+}
+
+static void fire_partition(struct ph_hub *hub, enum ph_hook hook)
+{
+    if (!ph_hooks_wanted(hub, hook))
+        return;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_text_printf(&fields, "\"nodes\":%u,\"needed\":%llu", hub->cluster->in_view,
+                   (unsigned long long)needed(hub));
+    ph_hooks_fire(hub, hook, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
+static void fence(struct ph_hub *hub, const char *why)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    const struct ph_lock *lock = NULL;
+    const struct ph_lock_request request = {
+        .name = "partition",
+        .reason = why,
+        .level = PH_PRIORITY_LOCKED,
+        .deadline_ms = PH_NEVER,
+    };
+    cluster->fenced = true;
+    ph_hub_record(hub, "partitioned", "", 0, "%s: what runs here is stopped", why);
+    uint8_t before = hub->gate.level;
+    if (ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock) == 0)
+        cluster->fence_token = lock->token;
+    ph_hub_report_level(hub, before, 0);
+    fire_partition(hub, PH_HOOK_PARTITIONED);
+    ph_cluster_stop_here(hub);
+    cluster->beat_now = true;
+    ph_cluster_publish(hub);
+}
+
+static void unfence(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint8_t before = hub->gate.level;
+    cluster->fenced = false;
+    ph_gate_unlock(&hub->gate, cluster->fence_token);
+    uint64_t seq = ph_hub_record(hub, "quorum_regained", "", 0, "%u nodes, %llu needed",
+                                 cluster->in_view, (unsigned long long)needed(hub));
+    ph_hub_report_level(hub, before, seq);
+    fire_partition(hub, PH_HOOK_QUORUM_REGAINED);
+    cluster->beat_now = true;
+    ph_cluster_publish(hub);
+    ph_cluster_scan(hub);
+}
+
+/* May anything run here? Never waits for the gate. */
+static void review_fence(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t lease_ms = lease_of(hub);
+    uint64_t excluded_ms = cluster->excluded_ms + EXCLUDED_BEATS * cluster->heartbeat_ms;
+    uint64_t held_ms = atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed);
+    bool excluded = cluster->excluded && cluster->in_view == 1;
+    const char *why = NULL;
+    if (needs_quorum(hub) && cluster->in_view < needed(hub))
+        why = "no quorum";
+    else if (lease_ms <= hub->now_ms || (!cluster->fenced && held_ms <= hub->now_ms))
+        why = "the majority has not answered for too long";
+    else if (excluded && hub->now_ms >= excluded_ms)
+        why = "the other nodes go on without this one";
+    else if (excluded)
+        look_again(cluster, excluded_ms);
+    if (lease_ms != UINT64_MAX && lease_ms > hub->now_ms)
+        look_again(cluster, lease_ms);
+    if (why && !cluster->fenced)
+        fence(hub, why);
+    else if (!why && cluster->fenced)
+        unfence(hub);
+    /* Relaxed: a child that reads the old one is bounded by that. */
+    atomic_store_explicit(&hub->lease_until_ms, cluster->fenced ? 0 : lease_ms,
+                          memory_order_relaxed);
+}
+
+/* ---- States -------------------------------------------------------------------------------- */
+
+static enum ph_member_state state_of(const struct ph_hub *hub, const struct ph_member *member)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    bool heard = member->info.self || ph_member_is_heard(cluster, member, hub->now_ms);
+    if (member->info.in_view && heard)
+        return member->leaving ? PH_MEMBER_LEAVING : PH_MEMBER_UP;
+    if (member->info.in_view)
+        return PH_MEMBER_SUSPECT;
+    if (member->left)
+        return PH_MEMBER_LEFT;
+    if (member->info.peer && !member->gone &&
+        hub->now_ms - member->heard_ms < cluster->dead_after_ms)
+        return PH_MEMBER_JOINING;
+    return PH_MEMBER_DOWN;
+}
+
+static void review_states(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool changed = false;
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        enum ph_member_state state = state_of(hub, member);
+        if (state == member->info.state && member->told_peer == member->info.peer)
+            continue;
+        if (state != member->info.state)
+            member->info.since_ms = hub->now_ms;
+        member->info.state = state;
+        member->told_peer = member->info.peer;
+        changed = true;
+    }
+    if (changed)
+        ph_cluster_publish(hub);
+}
+
+/* ---- Review -------------------------------------------------------------------------------- */
+
+/* Hash of whom we hear; notes when the next one falls silent. */
+static uint64_t own_row(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t hash = 0;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (!ph_member_is_heard(cluster, member, hub->now_ms))
+            continue;
+        hash += member->info.name_hash ^ member->info.generation;
+        look_again(cluster, member->heard_ms + ph_cluster_suspect_ms(cluster));
+    }
+    return hash;
+}
+
+void ph_cluster_review(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool keep[PH_MEMBERS_MAX];
+    cluster->review_ms = PH_NEVER;
+    uint64_t row = own_row(hub);
+    if (row != cluster->row_hash || cluster->rows_version != cluster->rows_seen) {
+        cluster->beat_now |= row != cluster->row_hash;
+        cluster->row_hash = row;
+        cluster->rows_seen = cluster->rows_version;
+        cluster->matrix_since_ms = hub->now_ms;
+    }
+    if (!cluster->view_queued && decide(hub, keep))
+        cluster->view_wanted = !is_current(cluster, keep);
+    review_fence(hub);
+    review_states(hub);
+}
+
+uint64_t ph_cluster_view_deadline(const struct ph_hub *hub)
+{
+    return hub->cluster->review_ms;
+}
+
+/* ---- A new view ---------------------------------------------------------------------------- */
+
+static void tell_change(struct ph_hub *hub, const struct ph_member *member, bool joined)
+{
+    const char *how = joined ? "node_up" : member->left ? "node_left" : "node_down";
+    const char *why = joined         ? ""
+                      : member->gone ? ""
+                      : ph_member_is_heard(hub->cluster, member, hub->now_ms)
+                          ? ": not all nodes of this side hear it"
+                          : ": silent for too long";
+    ph_hub_record(hub, how, "", 0, "%s%s", member->info.name, why);
+    enum ph_hook hook = joined ? PH_HOOK_POST_CLUSTER_JOIN : PH_HOOK_POST_CLUSTER_LEAVE;
+    if (!ph_hooks_wanted(hub, hook))
+        return;
+    struct ph_text fields = PH_TEXT_INIT;
+    ph_text_put(&fields, "\"node\":");
+    ph_text_json(&fields, member->info.name, strlen(member->info.name));
+    ph_hooks_fire(hub, hook, ph_text_str(&fields));
+    ph_text_fini(&fields);
+}
+
+/* Nothing that was on its way to a dead node may reach its next life or a healed link. */
+static void end_session(struct ph_hub *hub, struct ph_member *member)
+{
+    if (!member->info.peer || ph_member_is_heard(hub->cluster, member, hub->now_ms))
+        return;
+    hub->ports.link->reset(hub->ports.context, member->info.peer);
+    member->info.peer = 0;
+    member->greeted = false;
+    ph_directory_log_close(hub->directory, member->slot);
+}
+
+static void lose_member(struct ph_hub *hub, struct ph_member *member)
+{
+    tell_change(hub, member, false);
+    end_session(hub, member);
+    ph_cluster_requests_lost(hub, member->slot);
+    ph_moves_lost(hub, member->slot);
+    ph_mail_lost(hub, member->slot);
+}
+
+static uint64_t hash_view(const struct ph_cluster *cluster)
+{
+    uint64_t hash = 0;
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        const struct ph_member_info *info = &cluster->members[slot]->info;
+        if (info->in_view)
+            hash += (info->name_hash ^ info->generation * UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    }
+    return hash;
+}
+
+static void apply(struct ph_hub *hub, const bool *keep)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool was[PH_MEMBERS_MAX] = {0}, fresh[PH_MEMBERS_MAX] = {0};
+    cluster->in_view = 0;
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        was[slot] = member->info.in_view;
+        fresh[slot] = keep[slot] && member->view_generation != member->info.generation;
+        member->info.in_view = keep[slot];
+        member->view_generation = keep[slot] ? member->info.generation : 0;
+        cluster->in_view = (uint16_t)(cluster->in_view + keep[slot]);
+    }
+    cluster->view = hash_view(cluster);
+    if (cluster->in_view > cluster->quorum_max && hub->options.majority_track_max)
+        cluster->quorum_max = cluster->in_view;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (was[slot] && (!keep[slot] || fresh[slot]))
+            lose_member(hub, cluster->members[slot]);
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (keep[slot] && fresh[slot])
+            tell_change(hub, cluster->members[slot], true);
+    review_fence(hub); /* before anything is taken over */
+    ph_cluster_owners_changed(hub);
+    ph_hub_jobs_held(hub); /* with nobody else there is nobody to hold it */
+    cluster->beat_now = true;
+}
+
+bool ph_cluster_wants_view(const struct ph_hub *hub)
+{
+    return hub->cluster && hub->cluster->view_wanted && !hub->cluster->view_queued;
+}
+
+/* Waits behind a lock, as every change of who belongs here; but not behind the partition's own. */
+struct ph_event *ph_cluster_view_event(struct ph_hub *hub)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_VIEW);
+    hub->cluster->view_queued = true;
+    if (hub->cluster->fenced)
+        event->gated.priority = PH_PRIORITY_SYSTEM;
+    return event;
+}
+
+void ph_cluster_on_view(struct ph_hub *hub, struct ph_event *event)
+{
+    (void)event;
+    struct ph_cluster *cluster = hub->cluster;
+    bool keep[PH_MEMBERS_MAX];
+    cluster->view_queued = false;
+    cluster->view_wanted = false;
+    if (decide(hub, keep) && !is_current(cluster, keep))
+        apply(hub, keep);
+    ph_cluster_review(hub);
+}
+
+/* ---- Owners -------------------------------------------------------------------------------- */
+
+static void note_drains(struct ph_cluster *cluster)
+{
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        char mark[PH_NAME_MAX + 8];
+        int length = snprintf(mark, sizeof mark, "drain %s", member->info.name);
+        struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, mark, (size_t)length);
+        member->info.draining = entry && atomic_load_explicit(&entry->mark, memory_order_relaxed);
+    }
+}
+
+void ph_cluster_owners_changed(struct ph_hub *hub)
+{
+    note_drains(hub->cluster);
+    ph_cluster_publish(hub);
+    ph_cluster_scan(hub);
+}
+
+/* ---- Sizes of a quorum ----------------------------------------------------------------------- */
+
+void ph_cluster_on_quorum(struct ph_hub *hub, struct ph_event *event)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster) {
+        uint64_t size = event->place.size ? event->place.size : cluster->in_view;
+        cluster->quorum_max = size < PH_MEMBERS_MAX ? size : PH_MEMBERS_MAX;
+        cluster->quorum_clock = ph_cluster_clock(hub);
+        cluster->beat_now = true;
+        ph_hub_record(hub, "quorum_reset", "", 0, "counted from %llu nodes",
+                      (unsigned long long)cluster->quorum_max);
+        ph_cluster_review(hub);
+        ph_cluster_publish(hub);
+    }
+    ph_hub_finish_op(hub, event->op, cluster ? 0 : PH_EREFUSED,
+                     cluster ? NULL : "this node has no links: start it with --listen");
+    event->op = NULL;
+}
