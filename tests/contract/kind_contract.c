@@ -424,7 +424,7 @@ static void save_is_answered_by_one_down(void **state)
 static void save_may_cross_everything(void **state)
 {
     (void)state;
-    for (unsigned round = 0; round < tested->rounds; round++) {
+    for (unsigned round = 0; round < 16; round++) {
         struct contract_stage *stage = contract_open(tested, round + 1);
         make(stage, CONTRACT_RUNS);
         contract_start(stage);

@@ -128,6 +128,24 @@ static void failed_load_is_a_failed_start(void **state)
     assert_string_equal(diary->text, "nonsense");
 }
 
+/* A start that was stopped before it began used up its state: the next one does not get it. */
+static void state_of_a_start_that_never_began_is_dropped(void **state)
+{
+    struct diary *diary = *state;
+    struct ph_text text = PH_TEXT_INIT;
+    diary->probe.load = cannot_load;
+    ph_text_put(&text, "old");
+    ph_kind_module.load(diary->stage->child, &text);
+    contract_start(diary->stage);
+    ph_kind_module.stop(diary->stage->child);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).downs, 1);
+    contract_start(diary->stage);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).ups, 1);
+    assert_string_equal(diary->text, "");
+}
+
 static int cannot_save(struct probe *probe, struct ph_context *context)
 {
     (void)probe;
@@ -362,6 +380,7 @@ int main(void)
         cmocka_unit_test(states_survive_moves),
         cmocka_unit_test(stateless_modules_are_moved_without_state),
         MODULE(failed_load_is_a_failed_start),
+        MODULE(state_of_a_start_that_never_began_is_dropped),
         MODULE(instance_that_cannot_be_saved_goes_on),
         MODULE(save_comes_after_a_stop_and_before_mail),
         MODULE(unread_mail_is_forwarded_in_order),
