@@ -16,6 +16,7 @@ enum { DEADLINES_PER_STEP = 128, RELEASES_PER_WORK = 128 };
 void ph_hub_init(struct ph_hub *hub, const struct ph_hub_setup *setup)
 {
     *hub = (struct ph_hub){
+        .lease_until_ms = UINT64_MAX,
         .options = setup->options,
         .ports = setup->ports,
         .registry = setup->registry,

@@ -60,6 +60,9 @@ struct ph_directory;
 struct ph_hub {
     char name[PH_NAME_MAX + 1];
     struct ph_node *node; /* of the host; not for the hub itself */
+    /* Until when (ph_now_ms) module children may handle messages; UINT64_MAX: no lease is needed.
+     * The hub writes, any worker reads; among constant fields, for the readers' sake. */
+    _Atomic uint64_t lease_until_ms;
     struct ph_hub_options options;
     struct ph_ports ports;
     struct ph_prng prng;

@@ -172,14 +172,14 @@ static bool beats(const struct runner *a, const struct runner *b)
 static uint32_t best_weighted(const struct ph_owners *owners, const int32_t *keys)
 {
     uint32_t found = owners->count;
-    struct runner best = {0};
+    struct runner best = {.key = NO_KEY};
     for (uint32_t i = 0; i < owners->count; i++) {
+        if (keys[i] <= best.key && owners->weights[i] <= best.weight)
+            continue; /* nearly all of them: no logarithm */
         if (keys[i] == NO_KEY || !owners->weights[i])
             continue;
-        if (found != owners->count && keys[i] < best.key && owners->weights[i] <= best.weight)
-            continue; /* for nearly all of them: no logarithm */
         struct runner runner = runner_of(owners, keys, i);
-        if (found == owners->count || beats(&runner, &best)) {
+        if (beats(&runner, &best)) {
             best = runner;
             found = i;
         }

@@ -84,6 +84,10 @@ struct ph_kind {
      * next instance. */
     void (*forward)(struct ph_child *, struct ph_queue *into);
     void (*kill)(struct ph_child *);
+    /* The hub's lease (ph_hub.lease_until_ms) was renewed or lifted: an instance that held still
+     * because it was over goes on. While it is over a module child handles neither messages nor
+     * timers; they wait, and start, stop, save and kill are obeyed as ever. */
+    void (*resume)(struct ph_child *);
     int (*signal)(struct ph_child *, int signal_number);
     /* Any thread, inside a read section: takes the box on success only. */
     int (*deliver)(struct ph_child *, struct ph_message_box *);

@@ -266,13 +266,23 @@ static bool handle(struct module_child *self, struct ph_message_box *box)
     return judge(&context, rc);
 }
 
-static bool handle_timers(struct module_child *self)
+/* Is it time to hold still? Relaxed: the moment counts, not what else the hub wrote. */
+static bool lease_is_over(const struct module_child *self)
+{
+    return ph_now_ms() >=
+           atomic_load_explicit(&self->child->hub->lease_until_ms, memory_order_relaxed);
+}
+
+/* `leased`: look at the lease before each. False: the instance ended, or holds still. */
+static bool handle_timers(struct module_child *self, bool leased)
 {
     if (!self->timers)
         return true;
     unsigned due = atomic_load_explicit(&self->timers->fired, memory_order_relaxed);
     for (; due; due &= due - 1) {
         int number = __builtin_ctz(due);
+        if (leased && lease_is_over(self))
+            return false;
         /* Acquire: what was set with the timer is seen by its handler. A handler before it may have
          * disarmed this one. */
         if (!(atomic_fetch_and_explicit(&self->timers->fired, ~(1u << number),
@@ -319,9 +329,17 @@ static bool run(struct ph_actor *actor)
     struct module_child *self = ph_container_of(actor, struct module_child, actor);
     struct ph_queue_node *node;
     obey(self);
-    if (!self->module || !handle_timers(self))
+    if (!self->module)
         return false; /* unread mail waits for the next instance */
+    /* Most hubs need no lease: then no clock is read. One that is granted for the first time counts
+     * from the next batch on. */
+    bool leased =
+        atomic_load_explicit(&self->child->hub->lease_until_ms, memory_order_relaxed) != UINT64_MAX;
+    if (!handle_timers(self, leased))
+        return false;
     for (unsigned i = 0; i < PH_ACTOR_BATCH; i++) {
+        if (leased && lease_is_over(self))
+            return false; /* until it is resumed */
         if (ph_queue_pop(&self->mail, &node) != PH_QUEUE_OK)
             break;
         atomic_fetch_sub_explicit(&self->queued, 1, memory_order_relaxed);
@@ -446,6 +464,11 @@ static void kind_forward(struct ph_child *child, struct ph_queue *into)
     }
 }
 
+static void kind_resume(struct ph_child *child)
+{
+    wake(ph_child_tail(child));
+}
+
 static int kind_signal(struct ph_child *child, int signal_number)
 {
     (void)child;
@@ -483,6 +506,7 @@ const struct ph_kind ph_kind_module = {
     .save = kind_save,
     .forward = kind_forward,
     .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */
+    .resume = kind_resume,
     .signal = kind_signal,
     .deliver = kind_deliver,
     .inspect = kind_inspect,

@@ -77,6 +77,11 @@ static void kind_forward(struct ph_child *child, struct ph_queue *into)
     (void)into;
 }
 
+static void kind_resume(struct ph_child *child)
+{
+    (void)child; /* the hub kills processes when its lease is over */
+}
+
 static void kind_stop(struct ph_child *child)
 {
     ph_process_stop_any(process_of(child));
@@ -117,6 +122,7 @@ const struct ph_kind ph_kind_process = {
     .save = kind_stop,
     .forward = kind_forward,
     .kill = kind_kill,
+    .resume = kind_resume,
     .signal = kind_signal,
     .deliver = kind_deliver,
     .inspect = kind_inspect,

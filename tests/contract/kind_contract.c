@@ -16,7 +16,7 @@ static const struct contract_kind *tested;
 
 /* ---- The recorder in the hub's place ------------------------------------------------------- */
 
-static void take_note(struct contract_stage *stage, const struct ph_event *event)
+static void take_note(struct contract_stage *stage, struct ph_event *event)
 {
     static const struct ph_exit fine = {.how = PH_EXIT_CODE};
     struct contract_reports *reports = &stage->reports;
@@ -28,6 +28,13 @@ static void take_note(struct contract_stage *stage, const struct ph_event *event
         reports->downs++;
         reports->exit = event->child.exit ? *event->child.exit : fine;
         reports->down_instance = event->child.instance;
+        reports->saves += event->child.saved.data != NULL;
+        ph_text_fini(&stage->saved);
+        stage->saved = event->child.saved;
+        event->child.saved = PH_TEXT_INIT;
+    } else if (event->type == PH_EVENT_CHILD_KEPT) {
+        reports->kepts++;
+        memcpy(reports->why_kept, event->child.exit->text, sizeof reports->why_kept);
     } else {
         reports->notes++;
     }
@@ -68,6 +75,7 @@ struct contract_stage *contract_open(const struct contract_kind *kind, uint64_t 
     stage->host.node = stage->host.hub.node = stage->node;
     stage->host.hub.registry = ph_registry_create(seed);
     ph_registry_open(stage->host.hub.registry);
+    atomic_store(&stage->host.hub.lease_until_ms, UINT64_MAX);
     ph_queue_init(&stage->host.queue);
     ph_actor_init(&stage->host.actor, &recorder_class);
     return stage;
@@ -79,6 +87,15 @@ struct contract_reports contract_reports(struct contract_stage *stage)
     struct contract_reports reports = stage->reports;
     pthread_mutex_unlock(&stage->lock);
     return reports;
+}
+
+struct ph_text contract_take_saved(struct contract_stage *stage)
+{
+    pthread_mutex_lock(&stage->lock);
+    struct ph_text saved = stage->saved;
+    stage->saved = PH_TEXT_INIT;
+    pthread_mutex_unlock(&stage->lock);
+    return saved;
 }
 
 /* ---- Children ------------------------------------------------------------------------------ */
@@ -116,6 +133,7 @@ void contract_close(struct contract_stage *stage)
     contract_settle(stage);
     ph_node_destroy(stage->node);
     pthread_mutex_destroy(&stage->lock);
+    ph_text_fini(&stage->saved);
     ph_free(stage);
 }
 
@@ -375,6 +393,129 @@ static void inspection_shows_what_runs(void **state)
     contract_free_child(stage);
 }
 
+/* Ends whatever the save left running. */
+static void end_rest(struct contract_stage *stage, unsigned downs)
+{
+    contract_settle(stage);
+    tested->kind->kill(stage->child);
+    contract_wait_downs(stage, downs);
+    contract_settle(stage);
+}
+
+/* A save ends the instance: one down, with a state if the kind has states. */
+static void save_is_answered_by_one_down(void **state)
+{
+    struct contract_stage *stage = *state;
+    make(stage, CONTRACT_RUNS);
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    tested->kind->save(stage->child);
+    contract_wait_downs(stage, 1);
+    contract_settle(stage);
+    struct contract_reports reports = contract_reports(stage);
+    assert_int_equal(reports.downs, 1);
+    assert_int_equal(reports.down_instance, 1);
+    assert_int_equal(reports.kepts, 0);
+    assert_int_equal(reports.saves, tested->kind == &ph_kind_module);
+    contract_free_child(stage);
+}
+
+/* A save that crosses the start, a stop or a kill, on either side: exactly one down. */
+static void save_may_cross_everything(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 16; round++) {
+        struct contract_stage *stage = contract_open(tested, round + 1);
+        make(stage, CONTRACT_RUNS);
+        contract_start(stage);
+        if (round & 1)
+            contract_wait_ups(stage, 1);
+        if (round & 2)
+            tested->kind->stop(stage->child);
+        tested->kind->save(stage->child);
+        if (round & 4)
+            contract_settle(stage);
+        tested->kind->kill(stage->child);
+        contract_wait_downs(stage, 1);
+        contract_settle(stage);
+        struct contract_reports reports = contract_reports(stage);
+        assert_true(reports.ups <= 1);
+        assert_int_equal(reports.downs, 1);
+        assert_int_equal(reports.late_ups, 0);
+        assert_int_equal(reports.kepts, 0);
+        contract_free_child(stage);
+        contract_close(stage);
+    }
+}
+
+/* A save that crosses the instance's own end does nothing: the down is the ordinary one, and the
+ * next instance is not saved. */
+static void save_may_cross_the_end(void **state)
+{
+    struct contract_stage *stage = *state;
+    make(stage, CONTRACT_ENDS);
+    for (unsigned i = 1; i <= 3; i++) {
+        contract_start(stage);
+        contract_wait_downs(stage, i);
+        tested->kind->save(stage->child);
+    }
+    contract_settle(stage);
+    assert_int_equal(contract_reports(stage).ups, 3);
+    assert_int_equal(contract_reports(stage).downs, 3);
+    assert_int_equal(contract_reports(stage).saves, 0);
+    assert_int_equal(contract_reports(stage).kepts, 0);
+    contract_free_child(stage);
+}
+
+/* A state is taken by every kind, once or twice, whether an instance follows or not. */
+static void load_takes_the_state(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_text text = PH_TEXT_INIT;
+    make(stage, CONTRACT_RUNS);
+    for (unsigned i = 1; i <= 3; i++) {
+        for (unsigned times = 0; times < i; times++) {
+            ph_text_put(&text, "a state");
+            tested->kind->load(stage->child, &text);
+            assert_null(text.data);
+        }
+        contract_start(stage);
+        end_rest(stage, i);
+    }
+    assert_int_equal(contract_reports(stage).downs, 3);
+    ph_text_put(&text, "never used");
+    tested->kind->load(stage->child, &text);
+    contract_free_child(stage);
+}
+
+/* Without mail nothing is forwarded. */
+static void no_mail_is_forwarded_as_none(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_queue queue;
+    ph_queue_init(&queue);
+    make(stage, CONTRACT_RUNS);
+    tested->kind->forward(stage->child, &queue);
+    assert_true(ph_queue_is_empty(&queue));
+    contract_free_child(stage);
+}
+
+/* Resuming is harmless when nothing was held: no instance, or one that runs. */
+static void resuming_what_runs_does_nothing(void **state)
+{
+    struct contract_stage *stage = *state;
+    make(stage, CONTRACT_RUNS);
+    tested->kind->resume(stage->child);
+    contract_settle(stage);
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    tested->kind->resume(stage->child);
+    contract_settle(stage);
+    assert_int_equal(contract_reports(stage).downs, 0);
+    end_rest(stage, 1);
+    contract_free_child(stage);
+}
+
 #define CONTRACT(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int contract_run(const struct contract_kind *kind)
@@ -390,6 +531,12 @@ int contract_run(const struct contract_kind *kind)
         CONTRACT(instances_follow_each_other),
         CONTRACT(what_a_kind_cannot_do_is_refused),
         CONTRACT(inspection_shows_what_runs),
+        CONTRACT(save_is_answered_by_one_down),
+        cmocka_unit_test(save_may_cross_everything),
+        CONTRACT(save_may_cross_the_end),
+        CONTRACT(load_takes_the_state),
+        CONTRACT(no_mail_is_forwarded_as_none),
+        CONTRACT(resuming_what_runs_does_nothing),
     };
     tested = kind;
     return cmocka_run_group_tests_name(kind->kind->name, tests, NULL, NULL);

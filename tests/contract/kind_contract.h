@@ -38,8 +38,10 @@ struct contract_kind {
 /* What was reported of one child. */
 struct contract_reports {
     unsigned ups, downs, notes, late_ups; /* late: after the down of the same instance */
+    unsigned saves, kepts;                /* downs with a state; saves that failed */
     uint32_t up_instance, down_instance;
     struct ph_exit exit;
+    char why_kept[200];
 };
 
 /* A place for children without a hub. */
@@ -49,6 +51,7 @@ struct contract_stage {
     struct ph_node *node;
     pthread_mutex_t lock;            /* guards: */
     struct contract_reports reports; /* of the one child */
+    struct ph_text saved;            /* the last state that came with a down */
     struct ph_child *child;
 };
 
@@ -65,6 +68,8 @@ uint32_t contract_start(struct contract_stage *);
 /* Waits for so many reports in all. */
 void contract_wait_ups(struct contract_stage *, unsigned ups);
 void contract_wait_downs(struct contract_stage *, unsigned downs);
+/* The state that came with the last down; moved. */
+struct ph_text contract_take_saved(struct contract_stage *);
 /* Lets everything settle, as far as one can see. */
 void contract_settle(struct contract_stage *);
 

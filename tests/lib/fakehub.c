@@ -202,6 +202,7 @@ const struct ph_kind fake_kind = {
     .fini = ph_child_free,
     .load = kind_load,
     .save = kind_nothing,
+    .resume = kind_nothing,
     .forward = kind_forward,
     .inspect = kind_inspect,
 };

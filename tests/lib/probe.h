@@ -13,6 +13,8 @@ struct probe {
     int (*init)(struct probe *, struct ph_context *);
     int (*handle)(struct probe *, struct ph_context *, const struct ph_message *);
     void (*terminate)(struct probe *, struct ph_context *);
+    int (*save)(struct probe *, struct ph_context *);
+    int (*load)(struct probe *, struct ph_context *, const void *data, size_t length);
 };
 
 #endif

@@ -25,6 +25,18 @@ static void terminate(struct ph_context *context, void *state)
         probe->terminate(probe, context);
 }
 
+static int save(struct ph_context *context, void *state)
+{
+    struct probe *probe = state;
+    return probe && probe->save ? probe->save(probe, context) : 0;
+}
+
+static int load(struct ph_context *context, void *state, const void *data, size_t length)
+{
+    struct probe *probe = state;
+    return probe && probe->load ? probe->load(probe, context, data, length) : 0;
+}
+
 extern const struct ph_module prochub_module;
 
 const struct ph_module prochub_module = {
@@ -35,4 +47,6 @@ const struct ph_module prochub_module = {
     .init = init,
     .handle = handle,
     .terminate = terminate,
+    .save = save,
+    .load = load,
 };

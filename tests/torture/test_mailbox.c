@@ -113,7 +113,8 @@ static void messages_arrive_once_and_in_order_over_restarts(void **state)
     pthread_t threads[SENDERS];
     struct ph_prng prng;
     struct ph_node *node = real_node(0);
-    arena->probe = (struct probe){count_init, count_message, count_end};
+    arena->probe =
+        (struct probe){.init = count_init, .handle = count_message, .terminate = count_end};
     arena->hub = real_hub(node, "mail", "restart.rate=0");
     real_start(arena->hub, "m-[1..100]",
                real_probe_spec(&arena->probe, "backoff=0 max_restarts=1000 max_seconds=1"));

@@ -119,6 +119,13 @@ static void messages_prints_its_figures(void **state)
     check_suite("messages", 5);
 }
 
+/* Every figure of the suite owners is a row with its ceiling. */
+static void owners_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("owners", 7);
+}
+
 /* Every figure of the suite spawn is a row with its ceiling. */
 static void spawn_prints_its_figures(void **state)
 {
@@ -133,7 +140,7 @@ static void bench_alone_lists_the_suites(void **state)
     const char *const words[] = {"-o", "json", NULL};
     assert_int_equal(run_bench(words), 0);
     assert_int_equal(output[0], '[');
-    static const char *const names[] = {"start", "registry", "gate", "messages", "spawn"};
+    static const char *const names[] = {"start", "registry", "gate", "messages", "owners", "spawn"};
     for (size_t i = 0; i < PH_COUNT_OF(names); i++) {
         char member[64];
         snprintf(member, sizeof member, "{\"t\":\"bench_suite\",\"suite\":\"%s\"", names[i]);
@@ -181,6 +188,7 @@ int main(void)
         cmocka_unit_test(registry_prints_its_figures),
         cmocka_unit_test(gate_prints_its_figures),
         cmocka_unit_test(messages_prints_its_figures),
+        cmocka_unit_test(owners_prints_its_figures),
         cmocka_unit_test(spawn_prints_its_figures),
         cmocka_unit_test(bench_alone_lists_the_suites),
         cmocka_unit_test(wrong_arguments_are_refused),
