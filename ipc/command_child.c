@@ -42,7 +42,7 @@ static void put_placements(struct ph_text *out, const struct ph_child_row *row)
     else
         ph_text_put(out, "null");
     ph_text_printf(out, ",\"instance\":%llu,\"epoch\":", (unsigned long long)row->info.instance);
-    ph_text_json(out, row->epoch, strlen(row->epoch));
+    ph_text_json(out, ph_text_str(&row->epoch), row->epoch.length);
     ph_text_put(out, "}]");
 }
 

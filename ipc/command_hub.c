@@ -79,7 +79,7 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     ph_rows_str(rows, ph_hub_name(session->hub));
     ph_rows_uint(rows, status->nodes);
     ph_rows_uint(rows, status->children);
-    ph_rows_uint(rows, status->children);
+    ph_rows_uint(rows, session->hub->directory ? status->local : status->children);
     for (int state = 0; state < PH_STATES; state++)
         ph_rows_uint(rows, status->by_state[state]);
     ph_rows_uint(rows, status->migrating);
