@@ -27,9 +27,11 @@
 
 #include "engine/prochub.h"
 #include "engine/rcu.h"
+#include "engine/rendezvous.h"
 #include <urcu/rculfhash.h>
 
 struct ph_child;
+struct ph_own;
 struct ph_directory;
 struct ph_entry;
 struct ph_spec;
@@ -74,11 +76,7 @@ struct ph_placement {
     _Atomic uint8_t state;
     _Atomic(char *) reason; /* why it failed or waits, or NULL */
 
-    /* The hub's actor only. */
-    bool stale;                                 /* of a snapshot that is being read */
-    uint64_t number;                            /* in the own log */
-    struct ph_placement *log_next, *log_before; /* the own log, in the order of numbers */
-    struct rcu_head rcu;
+    uint32_t round; /* the hub's actor: see ph_directory_round */
 };
 
 struct ph_entry {
@@ -105,16 +103,14 @@ struct ph_entry {
     bool misplaced;              /* counted: it is not where it should be */
     bool ran;                    /* some instance of this intent has run somewhere */
     bool in_stones;
-    uint8_t shown;     /* state it is counted under; PH_STATES: none */
-    uint64_t retry_ms; /* do not try to move it before */
-    struct rcu_head rcu;
+    uint8_t shown;      /* state it is counted under; PH_STATES: none */
+    uint32_t index;     /* in the walk */
+    struct ph_own *own; /* its entry in the own log, also when the placement is gone */
+    uint64_t retry_ms;  /* do not try to move it before */
 
     uint8_t id_length;
     char id[]; /* and a NUL */
 };
-
-/* The same hash of a node's name / of a child's id on every node (XXH3). Never 0. */
-uint64_t ph_name_hash(const char *text, size_t length);
 
 struct ph_directory *ph_directory_create(uint64_t secret);
 void ph_directory_destroy(struct ph_directory *); /* no reader, no writer left */
@@ -170,8 +166,19 @@ bool ph_directory_want(struct ph_directory *, struct ph_entry *, const struct ph
 bool ph_directory_place(struct ph_directory *, struct ph_entry *, uint16_t member,
                         const struct ph_placed *placed, const char *reason);
 
-/* Frees what nobody needs: an entry that is neither wanted nor placed nor used, whose tombstone
- * everybody has passed. At most `limit` tombstones; those that came after `before_ms` stay. */
+/* Placements of a member carry the round in which they came. A new generation of the member, or the
+ * end of a snapshot of its log, makes older rounds void: ph_directory_is_void tells, and whoever
+ * walks the directory takes void ones away. */
+uint32_t ph_directory_next_round(struct ph_directory *, uint16_t member);
+void ph_directory_void_before(struct ph_directory *, uint16_t member, uint32_t round);
+bool ph_directory_is_void(const struct ph_directory *, const struct ph_placement *);
+
+/* The valid placement of a member, or NULL. */
+struct ph_placement *ph_directory_placement(const struct ph_directory *, const struct ph_entry *,
+                                            uint16_t member);
+
+/* Frees entries that nobody needs: tombstones that came before `before_ms`, without placement,
+ * child, or anything that waits. Looks at no more than `limit`. */
 void ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
 
 /* Ends a step: hands what was taken out to RCU. */
@@ -200,9 +207,5 @@ static inline unsigned ph_entry_bucket(const struct ph_entry *entry)
 {
     return (unsigned)(entry->hash >> 56);
 }
-
-/* ---- The own log ----------------------------------------------------------------------------- */
-
-uint64_t ph_directory_log_hi(const struct ph_directory *); /* number of the newest entry */
 
 #endif

@@ -16,6 +16,7 @@ enum {
     PH_TAGS_MAX = 32,              /* tags of one child */
     PH_SPEC_BYTES_MAX = 64 * 1024, /* all texts of one spec together */
     PH_MESSAGE_BYTES_MAX = 1024 * 1024,
+    PH_STATE_BYTES_MAX = 256 * 1024 * 1024, /* saved state of one module child */
 
     /* Counts. */
     PH_HUBS_MAX = 64,             /* hubs of one node */

@@ -470,7 +470,7 @@ PH_MUST_CHECK int ph_cast(struct ph_context *, const char *id, const void *data,
 /* (Re)arms timer `number` (0..15) to fire once after `delay_ms`; UINT64_MAX disarms it. A timer
  * dies with its instance. */
 PH_MUST_CHECK int ph_timer(struct ph_context *, int number, uint64_t delay_ms);
-/* In `save`: appends to the saved state. */
+/* In `save`: appends to the saved state; copied. Beyond 256 MiB the save fails. */
 void ph_save(struct ph_context *, const void *data, size_t length);
 
 #ifdef __cplusplus

@@ -8,11 +8,13 @@
  * others, and one that leaves gives its share away; nothing else moves. Ties go to the lower index.
  *
  * Pure functions over a list that the caller keeps; any thread. Nodes are in ascending order of
- * their hash. A weight of 0 owns nothing; equal weights (the normal case) take a fast way.
+ * their hash. A weight of 0 owns nothing; equal weights (the normal case) take a fast way. Integers
+ * only: machines of all sorts agree. What the scores are is part of the protocol between nodes.
  */
 #ifndef PH_ENGINE_RENDEZVOUS_H
 #define PH_ENGINE_RENDEZVOUS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum { PH_OWNERS_MAX = 256 };
@@ -22,21 +24,26 @@ struct ph_owners {
     uint32_t weighted;             /* not all weights are equal */
     uint64_t nodes[PH_OWNERS_MAX]; /* ph_name_hash of each */
     uint32_t weights[PH_OWNERS_MAX];
+    uint32_t halves[2][PH_OWNERS_MAX]; /* of `nodes`, low and high, for loops of equal lanes */
 };
 
-/* Fills the list from `count` node hashes (any order) and weights (NULL: all 1). The order that
- * results is that of the hashes; `order[i]` (may be NULL) is the place in `hashes` of nodes[i]. */
+/* The same hash of a node's name / of a child's id on every node (XXH3). Never 0. */
+uint64_t ph_name_hash(const char *text, size_t length);
+
+/* Fills the list from `count` node hashes (any order, at most PH_OWNERS_MAX) and weights (NULL: all
+ * 1). The order that results is that of the hashes; `order[i]` (may be NULL) is the place in
+ * `hashes` of nodes[i]. */
 void ph_owners_init(struct ph_owners *, const uint64_t *hashes, const uint32_t *weights,
                     uint32_t count, uint32_t *order);
 
 /* The index of the owner of an id; count when there is none. */
 uint32_t ph_owner_of(const struct ph_owners *, uint64_t id_hash);
 
-/* The indices of the `factor` best owners, best first; returns how many (fewer when there are fewer
- * nodes). */
+/* The indices of the `factor` best owners, best first; returns how many (fewer when fewer nodes
+ * have a weight). */
 uint32_t ph_owners_of(const struct ph_owners *, uint64_t id_hash, uint32_t factor, uint32_t *out);
 
-/* The rank of a node for an id: 0 owns it. */
+/* The rank of a node for an id: 0 owns it; count when the node owns nothing at all. */
 uint32_t ph_owner_rank(const struct ph_owners *, uint64_t id_hash, uint32_t node);
 
 #endif

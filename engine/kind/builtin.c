@@ -209,6 +209,43 @@ static int kv_handle(struct ph_context *context, void *state, const struct ph_me
     return PH_HANDLER_OK;
 }
 
+/* Keys and values in turn, each with its NUL. */
+static int kv_save(struct ph_context *context, void *state)
+{
+    const struct kv *kv = state;
+    for (size_t i = 0; i < kv->count; i++) {
+        ph_save(context, kv->pairs[i].key, strlen(kv->pairs[i].key) + 1);
+        ph_save(context, kv->pairs[i].value, strlen(kv->pairs[i].value) + 1);
+    }
+    return 0;
+}
+
+/* The text at *at, which moves behind it; NULL when no NUL ends it. */
+static const char *next_text(const char **at, const char *end)
+{
+    const char *text = *at, *nul = memchr(text, 0, (size_t)(end - text));
+    if (nul)
+        *at = nul + 1;
+    return nul ? text : NULL;
+}
+
+static int kv_load(struct ph_context *context, void *state, const void *data, size_t length)
+{
+    struct kv *kv = state;
+    const char *at = data, *end = at + length;
+    while (at < end) {
+        bool found = false;
+        const char *key = next_text(&at, end), *value = key ? next_text(&at, end) : NULL;
+        size_t place = value ? kv_position(kv, key, &found) : 0;
+        if (!value || found || kv->count == KV_ENTRIES_MAX) {
+            ph_fail(context, "the %zu bytes are no pairs", length);
+            return PH_EUSAGE;
+        }
+        kv_insert(kv, place, key, value);
+    }
+    return 0;
+}
+
 static void kv_terminate(struct ph_context *context, void *state)
 {
     struct kv *kv = state;
@@ -228,6 +265,8 @@ const struct ph_module ph_module_kv = {
     .init = kv_init,
     .handle = kv_handle,
     .terminate = kv_terminate,
+    .save = kv_save,
+    .load = kv_load,
 };
 
 /* ---- echo: answers what it is told ---- */

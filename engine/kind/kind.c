@@ -75,6 +75,7 @@ void ph_kind_down_saved(struct ph_child *child, uint32_t instance, struct ph_tex
     struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);
     event->child.child = child;
     event->child.instance = instance;
+    ph_text_put(state, "");
     event->child.saved = *state;
     *state = PH_TEXT_INIT;
     ph_host_post_system(ph_host_of(child->hub), event);

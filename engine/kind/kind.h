@@ -68,14 +68,20 @@ struct ph_kind {
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);
     /* Before `start`: the state that the instance begins with, from another one's `save`; the text
-     * is moved. A kind without states drops it. */
+     * is moved. It is used up by that start, also when the instance never begins; what cannot be
+     * loaded cannot run. A kind without states drops it; so does a module child an empty one when
+     * its module cannot load. */
     void (*load)(struct ph_child *, struct ph_text *state);
     /* Asks it to end (the spec's stop signal; a module's terminate) / ends it and all its tree. */
     void (*stop)(struct ph_child *);
-    /* The same, but saves its state first, if the kind and the module can: the `down` carries it.
-     * When saving fails the instance goes on and `ph_kind_not_saved` tells. */
+    /* The same, but saves its state first: the `down` carries it. That of a module without `save`
+     * carries an empty one; that of a kind without states, of an instance that ended before, and of
+     * one that is stopped or killed before it gets to save, is an ordinary one. When saving fails
+     * the instance goes on and `ph_kind_not_saved` tells. */
     void (*save)(struct ph_child *);
-    /* Hub's actor, when no instance exists: moves the unread messages to the end of `into`. */
+    /* Hub's actor, when no instance exists: moves the unread messages to the end of `into`, in
+     * their order. One that is being sent meanwhile may stay: it goes with the next call, or to the
+     * next instance. */
     void (*forward)(struct ph_child *, struct ph_queue *into);
     void (*kill)(struct ph_child *);
     int (*signal)(struct ph_child *, int signal_number);
@@ -98,7 +104,8 @@ void ph_exit_reason(const struct ph_exit *, bool gave_up, struct ph_text *out);
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */
 void ph_kind_up(struct ph_child *, uint32_t instance);
 void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
-/* The same after a `save`; the state is moved. */
+/* The same after a `save`; the state is moved. The event's text has data, also when it is empty: by
+ * that it is told from an ordinary down. */
 void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state);
 /* The instance could not be saved and goes on. */
 void ph_kind_not_saved(struct ph_child *, uint32_t instance, const char *why);

@@ -4,7 +4,12 @@
  * The actor lives as long as its child, over all instances, so a restarted child keeps its unread
  * mail. The hub asks by control bits (never more than one start and one stop are outstanding); the
  * actor answers with ph_kind_up and ph_kind_down. Everything of group 2 belongs to the actor's run.
+ *
+ * What passes from the hub to the run and back needs no lock: from a `start` to its down it is the
+ * run's (the start bit is a release, the down an event), else the hub's. A run that finds no
+ * instance touches neither the mail nor the state to load.
  */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,8 +21,11 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START, STOP: what the hub asks for. LIVE: there is an instance whose end was not reported yet. */
-enum { CONTROL_START = 1, CONTROL_STOP = 2, CONTROL_LIVE = 4 };
+/* START, STOP, SAVE: what the hub asks for. LIVE: there is an instance whose end was not reported
+ * yet. */
+enum { CONTROL_START = 1, CONTROL_STOP = 2, CONTROL_LIVE = 4, CONTROL_SAVE = 8 };
+
+enum { FORWARD_TRIES = 1000 }; /* while a sender is half-way into the mailbox */
 
 /* Timers of an instance that uses some. */
 struct timers {
@@ -40,6 +48,8 @@ struct module_child {
     const struct ph_module *module; /* NULL while there is no instance */
     void *state;
     struct timers *timers;
+    /* 3. The hub's actor while there is no instance, the run's when one begins. */
+    struct ph_text *load; /* what it begins with, or NULL */
 };
 
 /* What the functions of a module get: lives during one call of one of them. */
@@ -48,7 +58,8 @@ struct ph_context {
     struct ph_message_box *call; /* being handled, or NULL */
     bool replied;
     char why[200];
-    struct ph_text *saved;
+    struct ph_text *saved; /* in `save`: what it wrote */
+    bool overflow;         /* it wrote more than fits */
 };
 
 static struct ph_node *node_of(const struct module_child *self)
@@ -73,39 +84,95 @@ static void drop_timers(struct module_child *self)
     self->timers = NULL;
 }
 
-/* The last word about an instance: its hub may be gone right afterwards. */
-static void report_down(struct module_child *self, const struct ph_exit *exit)
+static void drop_load(struct module_child *self)
+{
+    if (!self->load)
+        return;
+    ph_text_fini(self->load);
+    ph_free(self->load);
+    self->load = NULL;
+}
+
+static void forget_live(struct module_child *self)
 {
     /* Release: whoever still sees LIVE in a read section finds the hub there; see slow. */
     atomic_fetch_and_explicit(&self->control, ~(unsigned)CONTROL_LIVE, memory_order_release);
+}
+
+/* The last word about an instance: its hub may be gone right afterwards. */
+static void report_down(struct module_child *self, const struct ph_exit *exit)
+{
+    forget_live(self);
     ph_kind_down(self->child, instance_of(self), exit);
+}
+
+/* What a module's function that failed says of it. Returns its code, as one of a failure. */
+static int explain(struct ph_exit *exit, const struct ph_context *context,
+                   const struct ph_module *module, const char *function, int rc)
+{
+    exit->value = rc < 0 ? rc : PH_EFAILED;
+    snprintf(exit->text, sizeof exit->text, "module %.64s: %s failed: %.110s", module->name,
+             function, context->why[0] ? context->why : ph_error_text(exit->value));
+    return exit->value;
+}
+
+static void free_state(struct module_child *self, const struct ph_module *module)
+{
+    struct ph_context context = {.self = self};
+    drop_timers(self);
+    if (module->terminate)
+        module->terminate(&context, self->state);
+    drop_timers(self); /* terminate may have set one */
+    self->state = NULL;
+}
+
+/* A fresh state takes over what another instance saved. */
+static int load(struct module_child *self, const struct ph_module *module, struct ph_exit *exit)
+{
+    struct ph_context context = {.self = self};
+    int rc = PH_EUNSUPPORTED;
+    if (!self->load || (!module->load && !self->load->length))
+        return 0;
+    if (module->load)
+        rc = module->load(&context, self->state, ph_text_str(self->load), self->load->length);
+    else
+        ph_fail(&context, "it cannot load the %zu bytes that it comes with", self->load->length);
+    return rc ? explain(exit, &context, module, "load", rc) : 0;
+}
+
+static int make_state(struct module_child *self, const struct ph_module *module, const char *args,
+                      struct ph_exit *exit)
+{
+    struct ph_context context = {.self = self};
+    int rc = module->init(&context, args, &self->state);
+    if (rc) {
+        drop_timers(self);
+        return explain(exit, &context, module, "init", rc);
+    }
+    rc = load(self, module, exit);
+    if (rc)
+        free_state(self, module);
+    return rc;
 }
 
 static void begin(struct module_child *self)
 {
     atomic_fetch_or_explicit(&self->control, CONTROL_LIVE, memory_order_relaxed);
     struct ph_exit exit = {.how = PH_EXIT_EXEC};
-    struct ph_context context = {.self = self};
     struct ph_error error = {0};
     const struct ph_module *module;
     ph_rcu_enter();
     struct ph_spec *spec = ph_spec_get(ph_child_spec_rcu(self->child));
     ph_rcu_exit();
     int rc = ph_modules_find(node_of(self)->modules, spec->module, &module, &error);
-    if (rc == 0) {
-        rc = module->init(&context, spec->args ? spec->args : "", &self->state);
-        if (rc > 0)
-            rc = PH_EFAILED;
-        if (rc)
-            snprintf(exit.text, sizeof exit.text, "module %.64s: init failed: %.110s", module->name,
-                     context.why[0] ? context.why : ph_error_text(rc));
-    } else {
-        snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
-    }
-    ph_spec_put(spec);
     exit.value = rc;
+    if (rc == 0)
+        rc = make_state(self, module, spec->args ? spec->args : "", &exit);
+    else
+        snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
+    ph_spec_put(spec);
+    drop_load(self);
     if (rc) {
-        drop_timers(self);
         report_down(self, &exit);
         return;
     }
@@ -116,15 +183,32 @@ static void begin(struct module_child *self)
 /* Ends the instance; the hub learns how. */
 static void end(struct module_child *self, const struct ph_exit *exit)
 {
-    struct ph_context context = {.self = self};
-    const struct ph_module *module = self->module;
-    drop_timers(self);
-    if (module->terminate)
-        module->terminate(&context, self->state);
-    drop_timers(self); /* terminate may have set one */
+    free_state(self, self->module);
     self->module = NULL;
-    self->state = NULL;
     report_down(self, exit);
+}
+
+/* Ends the instance and hands out its state; if that cannot be had, it goes on. */
+static void save(struct module_child *self)
+{
+    struct ph_text state = PH_TEXT_INIT;
+    struct ph_context context = {.self = self, .saved = &state};
+    struct ph_exit exit = {0};
+    int rc = self->module->save ? self->module->save(&context, self->state) : 0;
+    if (context.overflow) {
+        ph_fail(&context, "the state is larger than %d bytes", PH_STATE_BYTES_MAX);
+        rc = PH_ELIMIT;
+    }
+    if (rc) {
+        explain(&exit, &context, self->module, "save", rc);
+        ph_text_fini(&state);
+        ph_kind_not_saved(self->child, instance_of(self), exit.text);
+        return;
+    }
+    free_state(self, self->module);
+    self->module = NULL;
+    forget_live(self);
+    ph_kind_down_saved(self->child, instance_of(self), &state);
 }
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -160,6 +244,7 @@ static void init_context(struct ph_context *context, struct module_child *self,
     context->replied = false;
     context->why[0] = '\0';
     context->saved = NULL;
+    context->overflow = false;
 }
 
 static bool handle(struct module_child *self, struct ph_message_box *box)
@@ -219,11 +304,14 @@ static void obey(struct module_child *self)
             end(self, NULL);
         break;
     case CONTROL_START | CONTROL_STOP:
+        drop_load(self);
         report_down(self, NULL);
         break;
     default:
         break;
     }
+    if (control & CONTROL_SAVE && self->module) /* a stop has won already */
+        save(self);
 }
 
 static bool run(struct ph_actor *actor)
@@ -251,6 +339,7 @@ static void dead(struct ph_actor *actor)
     while (ph_queue_pop(&self->mail, &node) == PH_QUEUE_OK)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child was stopped before it read the message");
+    drop_load(self);
     ph_child_free(self->child);
 }
 
@@ -311,12 +400,50 @@ static void kind_start(struct ph_child *child, uint32_t instance)
     wake(self);
 }
 
-static void kind_stop(struct ph_child *child)
+static void kind_load(struct ph_child *child, struct ph_text *state)
+{
+    struct module_child *self = ph_child_tail(child);
+    drop_load(self);
+    self->load = ph_alloc(sizeof *self->load);
+    *self->load = *state;
+    *state = PH_TEXT_INIT;
+}
+
+static void demand(struct ph_child *child, unsigned what)
 {
     struct module_child *self = ph_child_tail(child);
     /* Pairs with the acquire in obey. */
-    atomic_fetch_or_explicit(&self->control, CONTROL_STOP, memory_order_acq_rel);
+    atomic_fetch_or_explicit(&self->control, what, memory_order_acq_rel);
     wake(self);
+}
+
+static void kind_stop(struct ph_child *child)
+{
+    demand(child, CONTROL_STOP);
+}
+
+static void kind_save(struct ph_child *child)
+{
+    demand(child, CONTROL_SAVE);
+}
+
+/* The hub is the consumer here: there is no instance, so no run reads mail. */
+static void kind_forward(struct ph_child *child, struct ph_queue *into)
+{
+    struct module_child *self = ph_child_tail(child);
+    struct ph_queue_node *node;
+    enum ph_queue_result result;
+    unsigned tries = 0;
+    while ((result = ph_queue_pop(&self->mail, &node)) != PH_QUEUE_EMPTY) {
+        if (result == PH_QUEUE_OK) {
+            atomic_fetch_sub_explicit(&self->queued, 1, memory_order_relaxed);
+            ph_queue_push(into, node);
+        } else if (++tries == FORWARD_TRIES) {
+            break; /* its sender has no processor: the hub does not wait for it */
+        } else {
+            sched_yield();
+        }
+    }
 }
 
 static int kind_signal(struct ph_child *child, int signal_number)
@@ -351,7 +478,10 @@ const struct ph_kind ph_kind_module = {
     .init = kind_init,
     .fini = kind_fini,
     .start = kind_start,
+    .load = kind_load,
     .stop = kind_stop,
+    .save = kind_save,
+    .forward = kind_forward,
     .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */
     .signal = kind_signal,
     .deliver = kind_deliver,
@@ -426,7 +556,10 @@ int ph_cast(struct ph_context *context, const char *id, const void *data, size_t
 
 void ph_save(struct ph_context *context, const void *data, size_t length)
 {
-    if (context->saved)
+    if (!context->saved || context->overflow)
+        return;
+    context->overflow = length > PH_STATE_BYTES_MAX - context->saved->length;
+    if (!context->overflow)
         ph_text_append(context->saved, data, length);
 }
 

@@ -64,6 +64,19 @@ static void kind_start(struct ph_child *child, uint32_t instance)
                          atomic_load_explicit(&child->epoch, memory_order_relaxed));
 }
 
+/* A process has no state that could be carried over, and no mail. */
+static void kind_load(struct ph_child *child, struct ph_text *state)
+{
+    (void)child;
+    ph_text_fini(state);
+}
+
+static void kind_forward(struct ph_child *child, struct ph_queue *into)
+{
+    (void)child;
+    (void)into;
+}
+
 static void kind_stop(struct ph_child *child)
 {
     ph_process_stop_any(process_of(child));
@@ -99,7 +112,10 @@ const struct ph_kind ph_kind_process = {
     .init = kind_init,
     .fini = kind_fini,
     .start = kind_start,
+    .load = kind_load,
     .stop = kind_stop,
+    .save = kind_stop,
+    .forward = kind_forward,
     .kill = kind_kill,
     .signal = kind_signal,
     .deliver = kind_deliver,

@@ -173,7 +173,7 @@ static const struct ph_trace_port trace_port = {.record = port_record};
 
 /* ---- A kind that does nothing -------------------------------------------------------------- */
 
-static void kind_init(struct ph_child *child)
+static void kind_nothing(struct ph_child *child)
 {
     (void)child;
 }
@@ -184,10 +184,25 @@ static void kind_inspect(const struct ph_child *child, struct ph_child_info *inf
     (void)info;
 }
 
+static void kind_load(struct ph_child *child, struct ph_text *state)
+{
+    (void)child;
+    ph_text_fini(state);
+}
+
+static void kind_forward(struct ph_child *child, struct ph_queue *into)
+{
+    (void)child;
+    (void)into;
+}
+
 const struct ph_kind fake_kind = {
     .name = "fake",
-    .init = kind_init,
+    .init = kind_nothing,
     .fini = ph_child_free,
+    .load = kind_load,
+    .save = kind_nothing,
+    .forward = kind_forward,
     .inspect = kind_inspect,
 };
 

@@ -1,0 +1,43 @@
+/* What the files of the directory share; nobody else looks in here. */
+#ifndef PH_ENGINE_DIRECTORY_INSIDE_H
+#define PH_ENGINE_DIRECTORY_INSIDE_H
+
+#include "engine/directory.h"
+
+struct garbage;
+
+/* A child of this node in the own log. */
+struct ph_own {
+    struct ph_entry *entry;
+    struct ph_placement *placement; /* NULL: it is gone */
+    uint64_t number;
+    struct ph_own *next, *before;           /* the log, oldest first */
+    struct ph_own *gone_next, *gone_before; /* of those that are gone, oldest first */
+};
+
+struct ph_directory {
+    struct cds_lfht *table;
+    uint64_t secret;
+    _Atomic size_t buckets;
+    struct ph_entry **all; /* for walks; NULL where an entry was freed */
+    size_t all_count, all_capacity;
+    uint32_t *holes;
+    size_t hole_count, hole_capacity;
+    _Atomic uint64_t wanted, entries;
+    _Atomic uint64_t placed[PH_MEMBERS_MAX];
+    uint64_t hash, bucket[PH_BUCKETS];
+    uint32_t round[PH_MEMBERS_MAX], valid_from[PH_MEMBERS_MAX];
+    struct ph_entry *stones, **stones_last;
+    struct garbage *garbage;
+
+    struct ph_own *log_first, *log_last, *gone_first, *gone_last;
+    uint64_t log_hi, log_floor;
+    struct ph_own *cursor[PH_MEMBERS_MAX]; /* next one to send; NULL: at the end */
+    uint16_t readers[PH_MEMBERS_MAX];      /* members with a cursor */
+    unsigned reader_count;
+};
+
+/* An own placement changed; NULL: it is gone. */
+void ph_directory_log_change(struct ph_directory *, struct ph_entry *, struct ph_placement *);
+
+#endif

@@ -1,0 +1,147 @@
+#include "engine/directory_log.h"
+
+#include "engine/alloc.h"
+#include "engine/directory_inside.h"
+
+static void log_unlink(struct ph_directory *directory, struct ph_own *own)
+{
+    for (unsigned i = 0; i < directory->reader_count; i++)
+        if (directory->cursor[directory->readers[i]] == own)
+            directory->cursor[directory->readers[i]] = own->next;
+    *(own->before ? &own->before->next : &directory->log_first) = own->next;
+    *(own->next ? &own->next->before : &directory->log_last) = own->before;
+}
+
+static void log_append(struct ph_directory *directory, struct ph_own *own)
+{
+    own->number = ++directory->log_hi;
+    own->next = NULL;
+    own->before = directory->log_last;
+    *(own->before ? &own->before->next : &directory->log_first) = own;
+    directory->log_last = own;
+    for (unsigned i = 0; i < directory->reader_count; i++)
+        if (!directory->cursor[directory->readers[i]])
+            directory->cursor[directory->readers[i]] = own;
+}
+
+static void gone_unlink(struct ph_directory *directory, struct ph_own *own)
+{
+    *(own->gone_before ? &own->gone_before->gone_next : &directory->gone_first) = own->gone_next;
+    *(own->gone_next ? &own->gone_next->gone_before : &directory->gone_last) = own->gone_before;
+    own->gone_next = own->gone_before = NULL;
+}
+
+static void gone_append(struct ph_directory *directory, struct ph_own *own)
+{
+    own->gone_next = NULL;
+    own->gone_before = directory->gone_last;
+    *(own->gone_before ? &own->gone_before->gone_next : &directory->gone_first) = own;
+    directory->gone_last = own;
+}
+
+/* Forgets removals that every reader has been told of. */
+static void purge_gone(struct ph_directory *directory)
+{
+    uint64_t passed = UINT64_MAX;
+    for (unsigned i = 0; i < directory->reader_count; i++) {
+        const struct ph_own *next = directory->cursor[directory->readers[i]];
+        if (next && next->number < passed)
+            passed = next->number;
+    }
+    while (directory->gone_first && directory->gone_first->number < passed) {
+        struct ph_own *own = directory->gone_first;
+        directory->log_floor = own->number;
+        gone_unlink(directory, own);
+        log_unlink(directory, own);
+        own->entry->own = NULL;
+        ph_free(own);
+    }
+}
+
+void ph_directory_log_change(struct ph_directory *directory, struct ph_entry *entry,
+                             struct ph_placement *placement)
+{
+    struct ph_own *own = entry->own;
+    if (!own) {
+        own = entry->own = ph_alloc(sizeof *own);
+        own->entry = entry;
+    } else {
+        if (!own->placement)
+            gone_unlink(directory, own);
+        log_unlink(directory, own);
+    }
+    own->placement = placement;
+    log_append(directory, own);
+    if (!placement)
+        gone_append(directory, own);
+}
+
+uint64_t ph_directory_log_hi(const struct ph_directory *directory)
+{
+    return directory->log_hi;
+}
+
+uint64_t ph_directory_log_floor(const struct ph_directory *directory)
+{
+    return directory->log_floor;
+}
+
+static bool reads_log(const struct ph_directory *directory, uint16_t member)
+{
+    for (unsigned i = 0; i < directory->reader_count; i++)
+        if (directory->readers[i] == member)
+            return true;
+    return false;
+}
+
+void ph_directory_log_seek(struct ph_directory *directory, uint16_t member, uint64_t number)
+{
+    struct ph_own *next = directory->log_first;
+    if (!reads_log(directory, member))
+        directory->readers[directory->reader_count++] = member;
+    if (number > directory->log_hi / 2) {
+        next = directory->log_last;
+        while (next && next->number > number && next->before && next->before->number > number)
+            next = next->before;
+        if (next && next->number <= number)
+            next = NULL;
+    }
+    while (next && next->number <= number)
+        next = next->next;
+    directory->cursor[member] = next;
+}
+
+void ph_directory_log_close(struct ph_directory *directory, uint16_t member)
+{
+    for (unsigned i = 0; i < directory->reader_count; i++)
+        if (directory->readers[i] == member)
+            directory->readers[i--] = directory->readers[--directory->reader_count];
+    directory->cursor[member] = NULL;
+    purge_gone(directory);
+}
+
+bool ph_directory_log_next(struct ph_directory *directory, uint16_t member,
+                           struct ph_log_entry *next)
+{
+    struct ph_own *own = directory->cursor[member];
+    if (!own)
+        return false;
+    *next = (struct ph_log_entry){
+        .number = own->number,
+        .entry = own->entry,
+        .placement = own->placement,
+    };
+    directory->cursor[member] = own->next;
+    return true;
+}
+
+bool ph_directory_log_at_end(const struct ph_directory *directory, uint16_t member)
+{
+    return directory->cursor[member] == NULL;
+}
+
+void ph_directory_log_purge(struct ph_directory *directory)
+{
+    if (directory->gone_first)
+        purge_gone(directory);
+}

@@ -1,0 +1,33 @@
+/*
+ * The own log of a directory: what the other members are told of this node's placements.
+ *
+ * Each change of an own placement gets the next number; one that changes again moves to the end, so
+ * the log holds one entry for each child. Each member that is told has a cursor. A removal stays
+ * until every cursor has passed it; who asks for less than the floor gets everything anew.
+ *
+ * Part of the directory: the hub's actor, in a step.
+ */
+#ifndef PH_ENGINE_DIRECTORY_LOG_H
+#define PH_ENGINE_DIRECTORY_LOG_H
+
+#include "engine/directory.h"
+
+uint64_t ph_directory_log_hi(const struct ph_directory *);
+uint64_t ph_directory_log_floor(const struct ph_directory *); /* older removals are forgotten */
+
+/* The member has everything up to `number`. O(1) at both ends of the log. */
+void ph_directory_log_seek(struct ph_directory *, uint16_t member, uint64_t number);
+void ph_directory_log_close(struct ph_directory *, uint16_t member);
+
+/* The next entry for that member: false when it has all. `*placement` NULL: it is gone. */
+struct ph_log_entry {
+    uint64_t number;
+    const struct ph_entry *entry;
+    const struct ph_placement *placement;
+};
+bool ph_directory_log_next(struct ph_directory *, uint16_t member, struct ph_log_entry *);
+bool ph_directory_log_at_end(const struct ph_directory *, uint16_t member);
+/* Forgets removals that all readers have been told of. */
+void ph_directory_log_purge(struct ph_directory *);
+
+#endif
