@@ -260,36 +260,3 @@ int ph_command_pids(struct ph_session *session, const struct ph_args *args)
     ph_free(found);
     return ph_rows_finish(rows);
 }
-
-int ph_command_owner(struct ph_session *session, const struct ph_args *args)
-{
-    static const struct ph_column columns[] = {
-        {.key = "id", .type = PH_COLUMN_TEXT},
-        {.key = "nodes", .type = PH_COLUMN_LIST},
-    };
-    struct ph_ids ids = {0};
-    struct ph_error error = {0};
-    int rc = 0;
-    for (size_t i = 0; i < args->word_count && rc == 0; i++) {
-        const struct ph_word *word = args->words[i];
-        rc = word->quoted ? ph_ids_add(&ids, word->text, word->length)
-                          : ph_ids_add_range(&ids, word->text, &error);
-        if (rc < 0)
-            rc =
-                ph_session_error(session, word, rc, "%s", error.text[0] ? error.text : "not an id");
-    }
-    if (rc == 0) {
-        struct ph_rows *rows =
-            ph_session_rows(session, "owner", columns, PH_COUNT_OF(columns), false);
-        size_t cursor = 0, length;
-        for (const char *id; rc == 0 && (id = ph_ids_next(&ids, &cursor, &length));) {
-            ph_rows_text(rows, id, length);
-            ph_rows_str(rows, ph_node_name(session->node));
-            rc = ph_rows_end_row(rows);
-        }
-        int finished = ph_rows_finish(rows);
-        rc = rc < 0 ? rc : finished;
-    }
-    ph_ids_fini(&ids);
-    return rc;
-}

@@ -9,11 +9,13 @@
 #include "ipc/command.h"
 #include "ipc/row.h"
 
+struct ph_links;
 struct ph_settings;
 
 /* What a session's program adds to the node. All may be NULL; kept by reference. */
 struct ph_session_place {
     const struct ph_settings *settings; /* for `config` and `node` */
+    struct ph_links *links;             /* NULL: the node has none */
     void (*shutdown)(void *arg);        /* the node was asked to end; any thread, also twice */
     void *arg;
 };
