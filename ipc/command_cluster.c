@@ -243,7 +243,7 @@ static int say_plan_rows(struct ph_session *session, const struct ph_plan *plan)
     }
     int rc = ph_rows_finish(rows);
     ph_session_note(session, "%llu children would move%s", (unsigned long long)plan->moves,
-                    plan->moves > plan->count ? ", the first are listed" : "");
+                    plan->moves > plan->count ? "; some of them are listed" : "");
     if (plan->unavailable)
         ph_session_note(session, "%llu of them would have no node to run on",
                         (unsigned long long)plan->unavailable);
@@ -287,28 +287,23 @@ static const struct ph_column quorum_columns[] = {
     {.key = "strategy", .type = PH_COLUMN_TEXT},
 };
 
-struct quorum {
-    bool partitioned;
-    uint64_t seen, needed, size;
-};
-
-static struct quorum read_quorum(struct ph_hub *hub)
+struct ph_quorum ph_hub_quorum(struct ph_hub *hub)
 {
-    struct quorum quorum = {.seen = 1, .size = 1};
+    struct ph_quorum quorum = {.seen = 1, .size = 1};
     ph_rcu_enter();
     const struct ph_members *members = hub->directory ? ph_members_rcu(hub) : NULL;
     if (members)
-        quorum = (struct quorum){.partitioned = members->partitioned,
-                                 .seen = members->quorum_seen,
-                                 .needed = members->quorum_needed,
-                                 .size = members->quorum_max};
+        quorum = (struct ph_quorum){.partitioned = members->partitioned,
+                                    .seen = members->quorum_seen,
+                                    .needed = members->quorum_needed,
+                                    .size = members->quorum_max};
     ph_rcu_exit();
     return quorum;
 }
 
 static int say_quorum(struct ph_session *session, struct ph_hub *hub)
 {
-    struct quorum quorum = read_quorum(hub);
+    struct ph_quorum quorum = ph_hub_quorum(hub);
     bool majority = hub->options.partition == PH_PARTITION_MAJORITY;
     struct ph_rows *rows =
         ph_session_rows(session, "quorum", quorum_columns, PH_COUNT_OF(quorum_columns), true);

@@ -47,6 +47,8 @@ static const struct ph_column status_columns[] = {
     {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
     {.key = "version", .type = PH_COLUMN_UINT, .wide = true},
     {.key = "time", .type = PH_COLUMN_TIME, .wide = true},
+    {.key = "quorum_seen", .type = PH_COLUMN_UINT, .wide = true},
+    {.key = "quorum_needed", .type = PH_COLUMN_NULLABLE, .wide = true},
 };
 
 static uint64_t lock_left(const struct ph_status *status)
@@ -95,6 +97,9 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     ph_rows_uint(rows, ph_node_uptime_ms(session->node));
     ph_rows_uint(rows, status->version);
     ph_rows_time(rows, ph_wall_of(status->now_ms));
+    struct ph_quorum quorum = ph_hub_quorum(session->hub);
+    ph_rows_uint(rows, quorum.seen);
+    ph_rows_uint(rows, quorum.needed ? quorum.needed : UINT64_MAX);
     ph_rows_end_row(rows);
 }
 

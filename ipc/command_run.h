@@ -113,6 +113,13 @@ int ph_command_use(struct ph_session *, const struct ph_args *);
 int ph_command_shutdown(struct ph_session *, const struct ph_args *);
 
 /* command_cluster.c */
+/* How many nodes this side sees, how many it needs (0: the strategy wants none), and the size that
+ * this is counted from. */
+struct ph_quorum {
+    bool partitioned;
+    uint64_t seen, needed, size;
+};
+struct ph_quorum ph_hub_quorum(struct ph_hub *);
 int ph_command_nodes(struct ph_session *, const struct ph_args *);
 int ph_command_owner(struct ph_session *, const struct ph_args *);
 int ph_command_plan(struct ph_session *, const struct ph_args *);

@@ -9,6 +9,7 @@
 #include "engine/host.h"
 #include "engine/node.h"
 #include "ipc/subject.h"
+#include "ipc/target.h"
 
 /* The names behind the hashes, and who may own children before and after. */
 struct planner {
@@ -130,6 +131,12 @@ static bool look(void *arg, struct ph_subject *subject)
     return true;
 }
 
+static int compare_rows(const void *a, const void *b)
+{
+    const struct ph_plan_row *x = a, *y = b;
+    return ph_natural_compare(x->id, y->id);
+}
+
 int ph_plan_make(struct ph_hub *hub, enum ph_plan_kind kind, const char *node, struct ph_plan *plan,
                  struct ph_error *error)
 {
@@ -145,6 +152,7 @@ int ph_plan_make(struct ph_hub *hub, enum ph_plan_kind kind, const char *node, s
         ph_subject_each_rcu(&subject, false, look, planner);
         ph_rcu_exit();
         ph_subject_fini(&subject);
+        qsort(plan->rows, plan->count, sizeof *plan->rows, compare_rows);
     }
     ph_free(planner);
     return rc;

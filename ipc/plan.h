@@ -3,7 +3,7 @@
  *
  * It walks the directory once and asks the distribution for each child's owner before and after;
  * both answers are pure functions of the members, so the plan is what the hub itself would come to.
- * Any thread. The first PH_PLAN_ROWS_MAX moves are listed, all are counted.
+ * Any thread. PH_PLAN_ROWS_MAX moves are listed, in natural order of their ids, all are counted.
  */
 #ifndef PH_IPC_PLAN_H
 #define PH_IPC_PLAN_H
