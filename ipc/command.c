@@ -202,12 +202,13 @@ const struct ph_command ph_commands[] = {
     },
     {
         .name = "events",
-        .usage = "events [since=SEQ|-5m] [n=N] [follow] [where EXPR]",
+        .usage = "events [since=SEQ|-5m] [n=N] [node=NODE] [follow] [where EXPR]",
         .summary = "what happened to the hub, with causes: those after SEQ, the newest N, or all "
                    "that are kept (follow: from the last ten on)",
         .flags = PH_COMMAND_WHERE,
         .options = {{.name = "since", .type = PH_OPTION_TEXT},
                     {.name = "n", .type = PH_OPTION_UINT},
+                    {.name = "node", .type = PH_OPTION_TEXT},
                     {.name = "follow", .type = PH_OPTION_FLAG}},
         .resolver = &ph_event_resolver,
         .run = ph_command_events,

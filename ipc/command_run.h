@@ -64,6 +64,16 @@ void ph_field_row(struct ph_text *);
 /* Takes the next row apart in place; false at the end. Missing fields are "". */
 bool ph_field_next(char **cursor, const char **fields, size_t count);
 
+/* ---- What another node has to do (command_remote.c) ----------------------------------------- */
+
+/* Runs the statement on the node where the child that `word` names runs, when that is another one:
+ * `*here` false, and its code. Else `*here` is true and 0 is returned: the command goes on with
+ * what is known here. */
+PH_MUST_CHECK int ph_session_elsewhere(struct ph_session *, const struct ph_word *word, bool *here);
+/* The same for the node of that name. */
+PH_MUST_CHECK int ph_session_on_node(struct ph_session *, const struct ph_word *word,
+                                     const char *node, bool *here);
+
 /* ---- Commands ------------------------------------------------------------------------------ */
 
 /* command_children.c */
