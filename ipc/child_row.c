@@ -9,9 +9,6 @@
 #include "engine/node.h"
 #include "engine/spec.h"
 
-#define FIELDS \
-    "id, node, state, kind, mode, tag, restarts, epoch, queue, pid, module, uptime, meta.KEY"
-
 const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
     {.key = "id", .type = PH_COLUMN_TEXT},
     {.key = "kind", .type = PH_COLUMN_TEXT},
@@ -21,7 +18,7 @@ const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
     {.key = "pid", .type = PH_COLUMN_NULLABLE},
     {.key = "restarts", .type = PH_COLUMN_UINT},
     {.key = "epoch", .type = PH_COLUMN_TEXT, .wide = true},
-    {.key = "queue", .type = PH_COLUMN_UINT},
+    {.key = "queue", .type = PH_COLUMN_NULLABLE},
     {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
     {.key = "tags", .type = PH_COLUMN_LIST},
     {.key = "meta", .type = PH_COLUMN_MAP, .wide = true},
@@ -32,6 +29,8 @@ const struct ph_column ph_child_columns[PH_CHILD_COLUMNS] = {
 
 void ph_child_row_fini(struct ph_child_row *row)
 {
+    ph_text_fini(&row->nodes);
+    ph_text_fini(&row->epoch);
     ph_text_fini(&row->module);
     ph_text_fini(&row->reason);
     ph_text_fini(&row->last_exit);
@@ -39,11 +38,6 @@ void ph_child_row_fini(struct ph_child_row *row)
     ph_text_fini(&row->tags);
     ph_text_fini(&row->meta);
     ph_text_fini(&row->spec);
-}
-
-static const char *node_name(const struct ph_child *child)
-{
-    return ph_host_of(child->hub)->node->name;
 }
 
 static void put_tags(const struct ph_spec *spec, struct ph_text *out)
@@ -63,17 +57,17 @@ static void put_meta(const struct ph_spec *spec, struct ph_text *out)
 
 static uint64_t uptime_of(const struct ph_child_info *info, uint64_t now_ms)
 {
-    if (info->state != PH_STATE_RUNNING || now_ms < info->since_ms)
+    if (info->state != PH_STATE_RUNNING || !info->since_ms || now_ms < info->since_ms)
         return 0;
     return now_ms - info->since_ms;
 }
 
+/* How it ended last and why it waits: what the child here knows. */
 static void read_exit_rcu(struct ph_child_row *row, const struct ph_child *child)
 {
     /* Acquire: pairs with the hub's release when it publishes how the instance ended. */
     const struct ph_exit *exit = atomic_load_explicit(
         &((struct ph_child *)(uintptr_t)child)->last_exit, memory_order_acquire);
-    row->last_exit_ms = 0;
     if (!exit)
         return;
     ph_exit_describe(exit, &row->last_exit);
@@ -82,18 +76,33 @@ static void read_exit_rcu(struct ph_child_row *row, const struct ph_child *child
         ph_exit_reason(exit, row->info.state == PH_STATE_FAILED, &row->reason);
 }
 
-void ph_child_row_read_rcu(struct ph_child_row *row, const struct ph_child *child)
+/* The same, as its node says it. */
+static void read_reason_rcu(struct ph_child_row *row, const struct ph_placement *placement)
 {
-    const struct ph_spec *spec = ph_child_spec_rcu(child);
-    struct ph_text *texts[] = {&row->module, &row->program, &row->tags,     &row->meta,
-                               &row->spec,   &row->reason,  &row->last_exit};
-    for (size_t i = 0; i < PH_COUNT_OF(texts); i++)
-        ph_text_clear(texts[i]);
-    ph_child_inspect_rcu(child, &row->info);
-    row->kind = child->kind->name;
-    snprintf(row->node, sizeof row->node, "%s", node_name(child));
-    snprintf(row->epoch, sizeof row->epoch, "%llu.%s", (unsigned long long)row->info.epoch,
-             row->node);
+    /* Acquire: pairs with the hub's release when it publishes the text. */
+    const char *reason =
+        placement ? atomic_load_explicit(&((struct ph_placement *)(uintptr_t)placement)->reason,
+                                         memory_order_acquire)
+                  : NULL;
+    if (reason)
+        ph_text_put(&row->reason, reason);
+}
+
+static void put_nodes_rcu(struct ph_child_row *row, struct ph_subject *subject)
+{
+    if (!subject->entry) {
+        ph_text_put(&row->nodes, row->node);
+        return;
+    }
+    for (bool more = ph_subject_first_rcu(subject); more; more = ph_subject_next_rcu(subject)) {
+        const char *node = ph_subject_node_rcu(subject);
+        if (node)
+            ph_text_printf(&row->nodes, "%s%s", row->nodes.length ? "\x1f" : "", node);
+    }
+}
+
+static void read_spec_rcu(struct ph_child_row *row, const struct ph_spec *spec)
+{
     if (spec->module)
         ph_text_put(&row->module, spec->module);
     if (spec->argc)
@@ -102,18 +111,44 @@ void ph_child_row_read_rcu(struct ph_child_row *row, const struct ph_child *chil
     put_meta(spec, &row->meta);
     if (row->wants_spec)
         ph_spec_print(spec, &row->spec);
+}
+
+void ph_child_row_read_rcu(struct ph_child_row *row, struct ph_subject *subject)
+{
+    struct ph_text *texts[] = {&row->nodes, &row->epoch, &row->module, &row->program,  &row->tags,
+                               &row->meta,  &row->spec,  &row->reason, &row->last_exit};
+    for (size_t i = 0; i < PH_COUNT_OF(texts); i++)
+        ph_text_clear(texts[i]);
+    row->last_exit_ms = 0;
+    const struct ph_spec *spec = ph_subject_spec_rcu(subject);
+    const char *node = ph_subject_node_rcu(subject);
+    const struct ph_child *child = ph_subject_local_rcu(subject);
+    ph_subject_info_rcu(subject, &row->info);
+    row->kind = ph_subject_kind(subject);
+    row->here = child != NULL;
+    snprintf(row->node, sizeof row->node, "%s", node ? node : "");
+    ph_subject_put_epoch(subject, row->info.epoch, &row->epoch);
     row->uptime_ms = uptime_of(&row->info, ph_now_ms());
-    read_exit_rcu(row, child);
+    if (spec)
+        read_spec_rcu(row, spec);
+    if (child)
+        read_exit_rcu(row, child);
+    else
+        read_reason_rcu(row, subject->placement);
+    put_nodes_rcu(row, subject);
 }
 
 bool ph_child_row_find(struct ph_child_row *row, struct ph_hub *hub, const char *id, size_t length)
 {
+    struct ph_subject subject = {0};
     ph_rcu_enter();
-    const struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
-    if (child)
-        ph_child_row_read_rcu(row, child);
+    ph_subject_open_rcu(&subject, hub);
+    bool found = ph_subject_find_rcu(&subject, id, length);
+    if (found)
+        ph_child_row_read_rcu(row, &subject);
     ph_rcu_exit();
-    return child != NULL;
+    ph_subject_fini(&subject);
+    return found;
 }
 
 static void put_or_null(struct ph_rows *rows, const struct ph_text *text)
@@ -125,192 +160,20 @@ void ph_child_row_put(struct ph_rows *rows, const struct ph_child_row *row)
 {
     ph_rows_str(rows, row->info.id);
     ph_rows_str(rows, row->kind);
-    ph_rows_str(rows, row->node);
+    ph_rows_text(rows, ph_text_str(&row->nodes), row->nodes.length);
     ph_rows_str(rows, ph_state_name(row->info.state));
     ph_rows_str(rows, "active");
     ph_rows_uint(rows, row->info.pid ? row->info.pid : UINT64_MAX);
     ph_rows_uint(rows, row->info.restarts);
-    ph_rows_str(rows, row->epoch);
-    ph_rows_uint(rows, row->info.queue);
+    put_or_null(rows, &row->epoch);
+    ph_rows_uint(rows, row->here ? row->info.queue : UINT64_MAX);
     ph_rows_uint(rows, row->uptime_ms);
     ph_rows_text(rows, ph_text_str(&row->tags), row->tags.length);
     ph_rows_text(rows, ph_text_str(&row->meta), row->meta.length);
-    ph_rows_time(rows, ph_wall_of(row->info.since_ms));
+    if (row->info.since_ms)
+        ph_rows_time(rows, ph_wall_of(row->info.since_ms));
+    else
+        ph_rows_str(rows, NULL);
     put_or_null(rows, &row->module);
     put_or_null(rows, &row->reason);
 }
-
-/* ---- The fields of EXPR -------------------------------------------------------------------- */
-
-static void set_number(struct ph_value *value, uint64_t number)
-{
-    *value = (struct ph_value){.type = PH_VALUE_NUMBER, .number = number};
-}
-
-static void set_text(struct ph_value *value, const char *text)
-{
-    *value = (struct ph_value){.type = PH_VALUE_TEXT, .text = text, .length = strlen(text)};
-}
-
-typedef void (*field_fn)(struct ph_child_subject *, const struct ph_child_info *,
-                         struct ph_value *);
-
-static void field_id(struct ph_child_subject *subject, const struct ph_child_info *info,
-                     struct ph_value *value)
-{
-    (void)info;
-    set_text(value, subject->child->id);
-}
-
-static void field_node(struct ph_child_subject *subject, const struct ph_child_info *info,
-                       struct ph_value *value)
-{
-    (void)info;
-    set_text(value, node_name(subject->child));
-}
-
-static void field_state(struct ph_child_subject *subject, const struct ph_child_info *info,
-                        struct ph_value *value)
-{
-    (void)info;
-    set_text(value, ph_state_name(ph_child_state(subject->child)));
-}
-
-static void field_kind(struct ph_child_subject *subject, const struct ph_child_info *info,
-                       struct ph_value *value)
-{
-    (void)info;
-    set_text(value, subject->child->kind->name);
-}
-
-static void field_mode(struct ph_child_subject *subject, const struct ph_child_info *info,
-                       struct ph_value *value)
-{
-    (void)subject;
-    (void)info;
-    set_text(value, "active");
-}
-
-static void field_tag(struct ph_child_subject *subject, const struct ph_child_info *info,
-                      struct ph_value *value)
-{
-    (void)info;
-    ph_text_clear(&subject->scratch);
-    put_tags(ph_child_spec_rcu(subject->child), &subject->scratch);
-    *value = (struct ph_value){.type = PH_VALUE_LIST,
-                               .text = ph_text_str(&subject->scratch),
-                               .length = subject->scratch.length};
-}
-
-static void field_restarts(struct ph_child_subject *subject, const struct ph_child_info *info,
-                           struct ph_value *value)
-{
-    (void)info;
-    set_number(value,
-               atomic_load_explicit(&((struct ph_child *)(uintptr_t)subject->child)->restarts,
-                                    memory_order_relaxed));
-}
-
-static void field_epoch(struct ph_child_subject *subject, const struct ph_child_info *info,
-                        struct ph_value *value)
-{
-    (void)subject;
-    set_number(value, info->epoch);
-}
-
-static void field_queue(struct ph_child_subject *subject, const struct ph_child_info *info,
-                        struct ph_value *value)
-{
-    (void)subject;
-    set_number(value, info->queue);
-}
-
-static void field_pid(struct ph_child_subject *subject, const struct ph_child_info *info,
-                      struct ph_value *value)
-{
-    (void)subject;
-    if (info->pid)
-        set_number(value, info->pid);
-}
-
-static void field_module(struct ph_child_subject *subject, const struct ph_child_info *info,
-                         struct ph_value *value)
-{
-    (void)info;
-    const struct ph_spec *spec = ph_child_spec_rcu(subject->child);
-    if (spec->module)
-        set_text(value, spec->module);
-}
-
-static void field_uptime(struct ph_child_subject *subject, const struct ph_child_info *info,
-                         struct ph_value *value)
-{
-    set_number(value, uptime_of(info, subject->now_ms ? subject->now_ms : ph_now_ms()));
-}
-
-static void field_since(struct ph_child_subject *subject, const struct ph_child_info *info,
-                        struct ph_value *value)
-{
-    (void)subject;
-    set_number(value, info->since_ms);
-}
-
-static const struct {
-    const char *name;
-    field_fn value;
-    bool inspected; /* needs what the kind knows */
-} fields[] = {
-    {.name = "id", .value = field_id},
-    {.name = "state", .value = field_state},
-    {.name = "kind", .value = field_kind},
-    {.name = "node", .value = field_node},
-    {.name = "nodes", .value = field_node},
-    {.name = "mode", .value = field_mode},
-    {.name = "tag", .value = field_tag},
-    {.name = "tags", .value = field_tag},
-    {.name = "restarts", .value = field_restarts},
-    {.name = "module", .value = field_module},
-    {.name = "epoch", .value = field_epoch, .inspected = true},
-    {.name = "queue", .value = field_queue, .inspected = true},
-    {.name = "pid", .value = field_pid, .inspected = true},
-    {.name = "uptime", .value = field_uptime, .inspected = true},
-    {.name = "since", .value = field_since, .inspected = true},
-};
-
-static bool is_meta(const char *field)
-{
-    return strncmp(field, "meta.", 5) == 0 && field[5];
-}
-
-static bool child_known(const char *field)
-{
-    for (size_t i = 0; i < PH_COUNT_OF(fields); i++)
-        if (strcmp(fields[i].name, field) == 0)
-            return true;
-    return is_meta(field);
-}
-
-static void child_value(void *arg, const char *field, struct ph_value *value)
-{
-    struct ph_child_subject *subject = arg;
-    *value = (struct ph_value){.type = PH_VALUE_NONE};
-    for (size_t i = 0; i < PH_COUNT_OF(fields); i++) {
-        if (strcmp(fields[i].name, field) != 0)
-            continue;
-        struct ph_child_info info;
-        if (fields[i].inspected)
-            ph_child_inspect_rcu(subject->child, &info);
-        fields[i].value(subject, &info, value);
-        return;
-    }
-    const char *meta =
-        is_meta(field) ? ph_spec_meta(ph_child_spec_rcu(subject->child), field + 5) : NULL;
-    if (meta)
-        set_text(value, meta);
-}
-
-const struct ph_resolver ph_child_resolver = {
-    .known = child_known,
-    .fields = FIELDS,
-    .value = child_value,
-};

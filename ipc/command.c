@@ -17,13 +17,6 @@
     {                                                               \
         .name = "wait", .type = PH_OPTION_WORD, .choices = "yes|no" \
     }
-/* A command that only a cluster has. */
-#define CLUSTER(command)                                                                          \
-    {                                                                                             \
-        .name = (command), .usage = (command), .summary = "needs a cluster",                      \
-        .flags = PH_COMMAND_CLUSTER | PH_COMMAND_KEYS, .max = UINT_MAX, .run = ph_command_cluster \
-    }
-
 const struct ph_command ph_commands[] = {
     {
         .name = "start",
@@ -209,12 +202,13 @@ const struct ph_command ph_commands[] = {
     },
     {
         .name = "events",
-        .usage = "events [since=SEQ|-5m] [n=N] [follow] [where EXPR]",
+        .usage = "events [since=SEQ|-5m] [n=N] [node=NODE] [follow] [where EXPR]",
         .summary = "what happened to the hub, with causes: those after SEQ, the newest N, or all "
                    "that are kept (follow: from the last ten on)",
         .flags = PH_COMMAND_WHERE,
         .options = {{.name = "since", .type = PH_OPTION_TEXT},
                     {.name = "n", .type = PH_OPTION_UINT},
+                    {.name = "node", .type = PH_OPTION_TEXT},
                     {.name = "follow", .type = PH_OPTION_FLAG}},
         .resolver = &ph_event_resolver,
         .run = ph_command_events,
@@ -240,19 +234,6 @@ const struct ph_command ph_commands[] = {
         .run = ph_command_module_load,
     },
     {
-        .name = "quorum",
-        .usage = "quorum",
-        .summary = "partition state, sizes seen and needed",
-        .max = 2,
-        .run = ph_command_quorum,
-    },
-    {
-        .name = "migrations",
-        .usage = "migrations",
-        .summary = "moves in flight and the last ones",
-        .run = ph_command_migrations,
-    },
-    {
         .name = "config",
         .usage = "config",
         .summary = "every effective setting with unit and source",
@@ -271,6 +252,81 @@ const struct ph_command ph_commands[] = {
         .usage = "shutdown",
         .summary = "end the node that this is attached to",
         .run = ph_command_shutdown,
+    },
+    {
+        .name = "migrate",
+        .usage = "migrate TARGET to NODE [mode=cold] [wait=yes|no] [timeout=D]",
+        .summary = "move children to a node and pin them there",
+        .group = "Nodes",
+        .flags = PH_COMMAND_TARGET,
+        .min = 3,
+        .max = UINT_MAX,
+        .options = {{.name = "mode", .type = PH_OPTION_WORD, .choices = "hot|cold"}, WAIT, TIMEOUT},
+        .run = ph_command_migrate,
+    },
+    {
+        .name = "unpin",
+        .usage = "unpin TARGET [wait=yes|no] [timeout=D]",
+        .summary = "let children go where they belong",
+        .flags = PH_COMMAND_TARGET,
+        .min = 1,
+        .max = UINT_MAX,
+        .options = {WAIT, TIMEOUT},
+        .run = ph_command_unpin,
+    },
+    {
+        .name = "drain",
+        .usage = "drain NODE [deadline=D]",
+        .summary = "move everything off a node and let nothing on it",
+        .min = 1,
+        .max = 1,
+        .options = {{.name = "deadline", .type = PH_OPTION_DURATION}},
+        .run = ph_command_drain,
+    },
+    {
+        .name = "undrain",
+        .usage = "undrain NODE",
+        .summary = "children may come to that node again",
+        .min = 1,
+        .max = 1,
+        .run = ph_command_undrain,
+    },
+    {
+        .name = "plan",
+        .usage = "plan join NAME | leave NODE | drain NODE",
+        .summary = "what would move; nothing happens",
+        .min = 2,
+        .max = 2,
+        .run = ph_command_plan,
+    },
+    {
+        .name = "migrations",
+        .usage = "migrations",
+        .summary = "moves in flight and the last ones",
+        .run = ph_command_migrations,
+    },
+    {
+        .name = "join",
+        .usage = "join ENDPOINT",
+        .summary = "link to the node there, and by it to its cluster",
+        .min = 1,
+        .max = 1,
+        .run = ph_command_join,
+    },
+    {
+        .name = "leave",
+        .usage = "leave [timeout=D]",
+        .summary = "hand this node's children over and leave the hub's cluster",
+        .options = {TIMEOUT},
+        .run = ph_command_leave,
+    },
+    {
+        .name = "quorum",
+        .usage = "quorum [reset [N]] [timeout=D]",
+        .summary = "partition state, sizes seen and needed; set the size that counts",
+        .max = 2,
+        .options = {TIMEOUT},
+        .run = ph_command_quorum,
     },
     {
         .name = "lock",
@@ -416,13 +472,6 @@ const struct ph_command ph_commands[] = {
         .flags = PH_COMMAND_CLIENT,
         .max = 1,
     },
-    CLUSTER("migrate"),
-    CLUSTER("unpin"),
-    CLUSTER("drain"),
-    CLUSTER("undrain"),
-    CLUSTER("plan"),
-    CLUSTER("join"),
-    CLUSTER("leave"),
 };
 
 const size_t ph_command_count = PH_COUNT_OF(ph_commands);

@@ -56,8 +56,6 @@ enum {
                                  * missing when `min` is 0; a bare option may be the very last word */
     PH_COMMAND_NESTED = 1 << 7, /* the words are a command of their own (`watch`); options of the
                                  * row come before it or last */
-    PH_COMMAND_CLUSTER =
-        1 << 8, /* for several nodes: any words, refused when it is run, not in help */
 };
 
 struct ph_command {

@@ -31,19 +31,68 @@ static const struct ph_column detail_columns[] = {
     {.key = "history", .type = PH_COLUMN_JSON},
 };
 
-static void put_placements(struct ph_text *out, const struct ph_child_row *row)
+static void put_placement_rcu(struct ph_text *out, struct ph_subject *subject)
 {
-    ph_text_put(out, "[{\"node\":");
-    ph_text_json(out, row->node, strlen(row->node));
-    ph_text_printf(
-        out, ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":", ph_state_name(row->info.state));
-    if (row->info.pid)
-        ph_text_printf(out, "%llu", (unsigned long long)row->info.pid);
+    struct ph_child_info info;
+    struct ph_text epoch = PH_TEXT_INIT;
+    const char *node = ph_subject_node_rcu(subject);
+    ph_subject_info_rcu(subject, &info);
+    ph_subject_put_epoch(subject, info.epoch, &epoch);
+    ph_text_put(out, out->length > 1 ? ",{\"node\":" : "{\"node\":");
+    ph_text_json(out, node ? node : "", node ? strlen(node) : 0);
+    ph_text_printf(out,
+                   ",\"state\":\"%s\",\"mode\":\"active\",\"pid\":", ph_state_name(info.state));
+    if (info.pid)
+        ph_text_printf(out, "%llu", (unsigned long long)info.pid);
     else
         ph_text_put(out, "null");
-    ph_text_printf(out, ",\"instance\":%llu,\"epoch\":", (unsigned long long)row->info.instance);
-    ph_text_json(out, row->epoch, strlen(row->epoch));
-    ph_text_put(out, "}]");
+    ph_text_printf(out, ",\"instance\":%llu,\"epoch\":", (unsigned long long)info.instance);
+    ph_text_json(out, ph_text_str(&epoch), epoch.length);
+    ph_text_put(out, "}");
+    ph_text_fini(&epoch);
+}
+
+static void put_placements(struct ph_text *out, struct ph_hub *hub, const char *id)
+{
+    struct ph_subject subject = {0};
+    ph_text_put(out, "[");
+    ph_rcu_enter();
+    ph_subject_open_rcu(&subject, hub);
+    bool more = ph_subject_find_rcu(&subject, id, strlen(id));
+    for (more = more && ph_subject_first_rcu(&subject); more; more = ph_subject_next_rcu(&subject))
+        put_placement_rcu(out, &subject);
+    ph_rcu_exit();
+    ph_subject_fini(&subject);
+    ph_text_put(out, "]");
+}
+
+/* Why it is where it is. */
+static void put_why(struct ph_hub *hub, const struct ph_child_row *row, struct ph_text *out)
+{
+    ph_rcu_enter();
+    const struct ph_members *members = hub->directory ? ph_members_rcu(hub) : NULL;
+    struct ph_entry *entry =
+        members ? ph_directory_find_rcu(hub->directory, row->info.id, strlen(row->info.id)) : NULL;
+    if (!entry) {
+        ph_text_put(out, "this is the only node");
+        ph_rcu_exit();
+        return;
+    }
+    uint16_t slot = ph_members_owner(members, entry->hash, entry);
+    const struct ph_member_info *owner = slot < members->count ? &members->list[slot] : NULL;
+    /* Relaxed: for people. */
+    uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
+    if (!owner)
+        ph_text_put(out, "no node may have it");
+    else if (pin == owner->name_hash)
+        ph_text_printf(out, "it is pinned to %s", owner->name);
+    else
+        ph_text_printf(out, "the distribution gives it to %s", owner->name);
+    if (owner && strcmp(owner->name, row->node) != 0)
+        ph_text_put(out, ", where it is not yet");
+    else if (owner && pin && pin != owner->name_hash)
+        ph_text_put(out, ", for the node that it is pinned to may have none");
+    ph_rcu_exit();
 }
 
 /* What only OS processes have; a module child's row stays zeroed. */
@@ -67,8 +116,9 @@ static void put_detail(struct ph_session *session, struct ph_rows *rows,
 {
     struct ph_process_info process = {0};
     struct ph_text placements = PH_TEXT_INIT, history = PH_TEXT_INIT, time = PH_TEXT_INIT;
+    struct ph_text why = PH_TEXT_INIT;
     read_process(session->hub, row->info.id, &process);
-    put_placements(&placements, row);
+    put_placements(&placements, session->hub, row->info.id);
     ph_history_json(session->hub, row->info.id, CHILD_HISTORY, &history);
     if (row->last_exit.length)
         ph_text_time(&time, ph_wall_of(row->last_exit_ms));
@@ -76,7 +126,8 @@ static void put_detail(struct ph_session *session, struct ph_rows *rows,
     put_str_or_null(rows, ph_text_str(&row->program));
     ph_rows_str(rows, ph_text_str(&row->spec));
     ph_rows_str(rows, placements.data);
-    ph_rows_str(rows, "this is the only node");
+    put_why(session->hub, row, &why);
+    ph_rows_str(rows, why.data);
     put_str_or_null(rows, ph_text_str(&row->last_exit));
     put_str_or_null(rows, ph_text_str(&time));
     put_str_or_null(rows, process.status);
@@ -89,6 +140,7 @@ static void put_detail(struct ph_session *session, struct ph_rows *rows,
     ph_text_fini(&placements);
     ph_text_fini(&history);
     ph_text_fini(&time);
+    ph_text_fini(&why);
 }
 
 int ph_command_child(struct ph_session *session, const struct ph_args *args)
@@ -97,7 +149,14 @@ int ph_command_child(struct ph_session *session, const struct ph_args *args)
     memcpy(columns, ph_child_columns, sizeof ph_child_columns);
     memcpy(columns + PH_CHILD_COLUMNS, detail_columns, sizeof detail_columns);
     struct ph_child_row row = {.wants_spec = true};
-    int rc = ph_session_child(session, args->words[0], &row);
+    struct ph_hub *hub;
+    bool here = true;
+    int rc = ph_session_hub(session, &hub);
+    if (rc == 0)
+        rc = ph_session_elsewhere(session, args->words[0], &here);
+    if (rc < 0 || !here)
+        return rc;
+    rc = ph_session_child(session, args->words[0], &row);
     if (rc == 0) {
         struct ph_rows *rows =
             ph_session_rows(session, "child", columns, PH_COUNT_OF(columns), true);
@@ -205,21 +264,34 @@ static struct ph_process *hold_process(struct ph_hub *hub, const struct ph_word 
     return process;
 }
 
+static int no_process(struct ph_session *session, const struct ph_word *word, int rc)
+{
+    struct ph_child_row row = {0};
+    bool wanted = ph_child_row_find(&row, session->hub, word->text, word->length);
+    ph_child_row_fini(&row);
+    if (rc == PH_ENOTFOUND && wanted)
+        return ph_session_error(session, word, PH_EREFUSED, "%s runs nowhere yet", word->text);
+    return ph_session_error(session, word, rc,
+                            rc == PH_ENOTFOUND
+                                ? "there is no child %s"
+                                : "%s is a module child: it has no output of its own",
+                            word->text);
+}
+
 int ph_command_logs(struct ph_session *session, const struct ph_args *args)
 {
     const struct ph_word *word = args->words[0];
     uint64_t limit = LOG_LINES;
     struct ph_hub *hub;
+    bool here = true;
     int rc = ph_session_hub(session, &hub);
-    if (rc < 0)
+    if (rc == 0)
+        rc = ph_session_elsewhere(session, word, &here);
+    if (rc < 0 || !here)
         return rc;
     struct ph_process *process = hold_process(hub, word, &rc);
     if (!process)
-        return ph_session_error(session, word, rc,
-                                rc == PH_ENOTFOUND
-                                    ? "there is no child %s"
-                                    : "%s is a module child: it has no output of its own",
-                                word->text);
+        return no_process(session, word, rc);
     struct log_reader reader = {.session = session, .id = word->text};
     if (session->form != PH_FORM_TABLE && session->form != PH_FORM_TSV)
         reader.rows = ph_session_rows(session, "log", log_columns, PH_COUNT_OF(log_columns), false);

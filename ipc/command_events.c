@@ -211,8 +211,12 @@ int ph_command_events(struct ph_session *session, const struct ph_args *args)
 {
     struct ph_hub *hub;
     uint64_t after;
+    const char *node = ph_args_text(args, "node");
+    bool here = true;
     int rc = ph_session_hub(session, &hub);
-    if (rc < 0)
+    if (rc == 0 && node)
+        rc = ph_session_on_node(session, ph_args_value(args, "node"), node, &here);
+    if (rc < 0 || !here)
         return rc;
     struct batch *batch = ph_alloc(sizeof *batch);
     batch->where = args->expr;
@@ -234,8 +238,11 @@ int ph_command_history(struct ph_session *session, const struct ph_args *args)
 {
     struct ph_hub *hub;
     uint64_t after = 0;
+    bool here = true;
     int rc = ph_session_hub(session, &hub);
-    if (rc < 0)
+    if (rc == 0)
+        rc = ph_session_elsewhere(session, args->words[0], &here);
+    if (rc < 0 || !here)
         return rc;
     struct batch *batch = ph_alloc(sizeof *batch);
     batch->id = args->words[0]->text;

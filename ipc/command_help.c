@@ -84,8 +84,6 @@ static void list_commands(struct ph_text *out)
     }
     for (size_t i = 0; i < ph_command_count; i++) {
         const struct ph_command *row = &ph_commands[i];
-        if (row->flags & PH_COMMAND_CLUSTER)
-            continue;
         if (row->group)
             ph_text_printf(out, "%s%s\n", out->length ? "\n" : "", row->group);
         ph_text_printf(out, "  %-*s  %s\n", (int)width, row->name, row->summary);

@@ -47,6 +47,8 @@ static const struct ph_column status_columns[] = {
     {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
     {.key = "version", .type = PH_COLUMN_UINT, .wide = true},
     {.key = "time", .type = PH_COLUMN_TIME, .wide = true},
+    {.key = "quorum_seen", .type = PH_COLUMN_UINT, .wide = true},
+    {.key = "quorum_needed", .type = PH_COLUMN_NULLABLE, .wide = true},
 };
 
 static uint64_t lock_left(const struct ph_status *status)
@@ -79,7 +81,7 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     ph_rows_str(rows, ph_hub_name(session->hub));
     ph_rows_uint(rows, status->nodes);
     ph_rows_uint(rows, status->children);
-    ph_rows_uint(rows, status->children);
+    ph_rows_uint(rows, session->hub->directory ? status->local : status->children);
     for (int state = 0; state < PH_STATES; state++)
         ph_rows_uint(rows, status->by_state[state]);
     ph_rows_uint(rows, status->migrating);
@@ -95,6 +97,9 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     ph_rows_uint(rows, ph_node_uptime_ms(session->node));
     ph_rows_uint(rows, status->version);
     ph_rows_time(rows, ph_wall_of(status->now_ms));
+    struct ph_quorum quorum = ph_hub_quorum(session->hub);
+    ph_rows_uint(rows, quorum.seen);
+    ph_rows_uint(rows, quorum.needed ? quorum.needed : UINT64_MAX);
     ph_rows_end_row(rows);
 }
 
@@ -262,72 +267,7 @@ int ph_command_use(struct ph_session *session, const struct ph_args *args)
     return say_hub(session, "use", name, changed);
 }
 
-/* ---- The cluster of one --------------------------------------------------------------------- */
-
-int ph_command_nodes(struct ph_session *session, const struct ph_args *args)
-{
-    static const struct ph_column columns[] = {
-        {.key = "name", .type = PH_COLUMN_TEXT},
-        {.key = "endpoint", .type = PH_COLUMN_TEXT},
-        {.key = "state", .type = PH_COLUMN_TEXT},
-        {.key = "self", .type = PH_COLUMN_BOOL},
-        {.key = "children", .type = PH_COLUMN_UINT},
-        {.key = "uptime_ms", .type = PH_COLUMN_DURATION},
-        {.key = "rtt_us", .type = PH_COLUMN_NULLABLE},
-    };
-    (void)args;
-    struct ph_hub *hub;
-    int rc = ph_session_hub(session, &hub);
-    if (rc < 0)
-        return rc;
-    struct ph_rows *rows = ph_session_rows(session, "node", columns, PH_COUNT_OF(columns), false);
-    ph_rows_str(rows, ph_node_name(session->node));
-    ph_rows_str(rows, NULL);
-    ph_rows_str(rows, "up");
-    ph_rows_bool(rows, true);
-    ph_rows_uint(rows, ph_count(hub));
-    ph_rows_uint(rows, ph_node_uptime_ms(session->node));
-    ph_rows_uint(rows, UINT64_MAX);
-    ph_rows_end_row(rows);
-    return ph_rows_finish(rows);
-}
-
-int ph_command_cluster(struct ph_session *session, const struct ph_args *args)
-{
-    return ph_session_error(session, NULL, PH_EREFUSED,
-                            "this build supervises one node: `%s` needs a cluster",
-                            args->command->name);
-}
-
-int ph_command_quorum(struct ph_session *session, const struct ph_args *args)
-{
-    static const struct ph_column columns[] = {
-        {.key = "partitioned", .type = PH_COLUMN_BOOL},
-        {.key = "seen", .type = PH_COLUMN_UINT},
-        {.key = "needed", .type = PH_COLUMN_UINT},
-    };
-    if (args->word_count)
-        return ph_command_cluster(session, args);
-    struct ph_rows *rows = ph_session_rows(session, "quorum", columns, PH_COUNT_OF(columns), true);
-    ph_rows_bool(rows, false);
-    ph_rows_uint(rows, 1);
-    ph_rows_uint(rows, 1);
-    ph_rows_end_row(rows);
-    return ph_rows_finish(rows);
-}
-
-int ph_command_migrations(struct ph_session *session, const struct ph_args *args)
-{
-    static const struct ph_column columns[] = {
-        {.key = "id", .type = PH_COLUMN_TEXT},     {.key = "from", .type = PH_COLUMN_TEXT},
-        {.key = "to", .type = PH_COLUMN_TEXT},     {.key = "phase", .type = PH_COLUMN_TEXT},
-        {.key = "bytes", .type = PH_COLUMN_BYTES}, {.key = "age_ms", .type = PH_COLUMN_DURATION},
-        {.key = "error", .type = PH_COLUMN_TEXT},
-    };
-    (void)args;
-    return ph_rows_finish(
-        ph_session_rows(session, "migration", columns, PH_COUNT_OF(columns), false));
-}
+/* ---- shutdown ------------------------------------------------------------------------------- */
 
 int ph_command_shutdown(struct ph_session *session, const struct ph_args *args)
 {

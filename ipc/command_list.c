@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
 #include "engine/host.h"
@@ -28,7 +29,11 @@ static int read_target(struct ph_session *session, const struct ph_args *args,
     if (rc < 0)
         return rc;
     rc = ph_target_init(target, hub, args->words, args->word_count, args->expr, &error);
-    return rc < 0 ? target_error(session, &error) : 0;
+    if (rc < 0)
+        return target_error(session, &error);
+    const char *scope = ph_args_text(args, "scope");
+    target->local = scope && strcmp(scope, "local") == 0;
+    return 0;
 }
 
 /* ---- children, registry --------------------------------------------------------------------- */
@@ -121,9 +126,9 @@ static void put_registry(struct ph_rows *rows, const struct ph_child_row *row)
 {
     ph_rows_str(rows, row->info.id);
     ph_rows_str(rows, row->kind);
-    ph_rows_str(rows, row->node);
+    ph_rows_text(rows, ph_text_str(&row->nodes), row->nodes.length);
     ph_rows_str(rows, ph_state_name(row->info.state));
-    ph_rows_str(rows, row->epoch);
+    ph_rows_str(rows, row->epoch.length ? row->epoch.data : NULL);
     ph_rows_text(rows, ph_text_str(&row->tags), row->tags.length);
     ph_rows_text(rows, ph_text_str(&row->meta), row->meta.length);
     ph_rows_str(rows, ph_text_str(&row->spec));
@@ -143,9 +148,9 @@ int ph_command_registry(struct ph_session *session, const struct ph_args *args)
 
 /* ---- count ---------------------------------------------------------------------------------- */
 
-static bool count_one(void *arg, const struct ph_child *child)
+static bool count_one(void *arg, struct ph_subject *subject)
 {
-    (void)child;
+    (void)subject;
     ++*(uint64_t *)arg;
     return true;
 }
@@ -158,7 +163,7 @@ int ph_command_count_children(struct ph_session *session, const struct ph_args *
     int rc = read_target(session, args, &target);
     if (rc < 0)
         return rc;
-    if (args->word_count || args->expr)
+    if (args->word_count || args->expr || target.local)
         ph_target_each(&target, count_one, &count);
     else
         count = ph_count(session->hub);
@@ -188,6 +193,52 @@ int ph_session_child(struct ph_session *session, const struct ph_word *word,
     return ph_session_error(session, word, PH_ENOTFOUND, "there is no child %s", word->text);
 }
 
+/* The placements of one child, copied: nobody writes inside a read section. */
+struct placements {
+    struct placement {
+        struct ph_child_info info;
+        char node[PH_NAME_MAX + 1];
+        struct ph_text epoch;
+    } list[PH_MEMBERS_MAX];
+    size_t count;
+};
+
+static void copy_placement_rcu(struct placement *copy, struct ph_subject *subject)
+{
+    const char *node = ph_subject_node_rcu(subject);
+    ph_subject_info_rcu(subject, &copy->info);
+    snprintf(copy->node, sizeof copy->node, "%s", node ? node : "");
+    ph_subject_put_epoch(subject, copy->info.epoch, &copy->epoch);
+}
+
+static void find_placements(struct placements *found, struct ph_hub *hub,
+                            const struct ph_word *word)
+{
+    struct ph_subject subject = {0};
+    ph_rcu_enter();
+    ph_subject_open_rcu(&subject, hub);
+    bool more = ph_subject_find_rcu(&subject, word->text, word->length);
+    for (more = more && ph_subject_first_rcu(&subject); more && found->count < PH_MEMBERS_MAX;
+         more = ph_subject_next_rcu(&subject))
+        copy_placement_rcu(&found->list[found->count++], &subject);
+    ph_rcu_exit();
+    ph_subject_fini(&subject);
+}
+
+static void put_placement(struct ph_rows *rows, struct placement *placement)
+{
+    const struct ph_child_info *info = &placement->info;
+    ph_rows_str(rows, info->id);
+    ph_rows_str(rows, placement->node);
+    ph_rows_uint(rows, info->pid ? info->pid : UINT64_MAX);
+    ph_rows_str(rows, "active");
+    ph_rows_str(rows, ph_state_name(info->state));
+    ph_rows_str(rows, ph_text_str(&placement->epoch));
+    ph_rows_uint(rows, info->instance);
+    ph_rows_end_row(rows);
+    ph_text_fini(&placement->epoch);
+}
+
 int ph_command_pids(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column columns[] = {
@@ -198,52 +249,14 @@ int ph_command_pids(struct ph_session *session, const struct ph_args *args)
     };
     struct ph_child_row row = {0};
     int rc = ph_session_child(session, args->words[0], &row);
-    if (rc == 0) {
-        struct ph_rows *rows =
-            ph_session_rows(session, "pid", columns, PH_COUNT_OF(columns), false);
-        ph_rows_str(rows, row.info.id);
-        ph_rows_str(rows, row.node);
-        ph_rows_uint(rows, row.info.pid ? row.info.pid : UINT64_MAX);
-        ph_rows_str(rows, "active");
-        ph_rows_str(rows, ph_state_name(row.info.state));
-        ph_rows_str(rows, row.epoch);
-        ph_rows_uint(rows, row.info.instance);
-        ph_rows_end_row(rows);
-        rc = ph_rows_finish(rows);
-    }
     ph_child_row_fini(&row);
-    return rc;
-}
-
-int ph_command_owner(struct ph_session *session, const struct ph_args *args)
-{
-    static const struct ph_column columns[] = {
-        {.key = "id", .type = PH_COLUMN_TEXT},
-        {.key = "nodes", .type = PH_COLUMN_LIST},
-    };
-    struct ph_ids ids = {0};
-    struct ph_error error = {0};
-    int rc = 0;
-    for (size_t i = 0; i < args->word_count && rc == 0; i++) {
-        const struct ph_word *word = args->words[i];
-        rc = word->quoted ? ph_ids_add(&ids, word->text, word->length)
-                          : ph_ids_add_range(&ids, word->text, &error);
-        if (rc < 0)
-            rc =
-                ph_session_error(session, word, rc, "%s", error.text[0] ? error.text : "not an id");
-    }
-    if (rc == 0) {
-        struct ph_rows *rows =
-            ph_session_rows(session, "owner", columns, PH_COUNT_OF(columns), false);
-        size_t cursor = 0, length;
-        for (const char *id; rc == 0 && (id = ph_ids_next(&ids, &cursor, &length));) {
-            ph_rows_text(rows, id, length);
-            ph_rows_str(rows, ph_node_name(session->node));
-            rc = ph_rows_end_row(rows);
-        }
-        int finished = ph_rows_finish(rows);
-        rc = rc < 0 ? rc : finished;
-    }
-    ph_ids_fini(&ids);
-    return rc;
+    if (rc < 0)
+        return rc;
+    struct placements *found = ph_alloc(sizeof *found);
+    find_placements(found, session->hub, args->words[0]);
+    struct ph_rows *rows = ph_session_rows(session, "pid", columns, PH_COUNT_OF(columns), false);
+    for (size_t i = 0; i < found->count; i++)
+        put_placement(rows, &found->list[i]);
+    ph_free(found);
+    return ph_rows_finish(rows);
 }

@@ -4,12 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/directory.h"
 #include "engine/error.h"
 #include "engine/host.h"
 #include "engine/kind/modules.h"
 #include "engine/kind/monitor.h"
+#include "engine/members.h"
 #include "engine/node.h"
+#include "ipc/links.h"
 #include "ipc/settings.h"
 
 /* ---- modules -------------------------------------------------------------------------------- */
@@ -84,6 +88,8 @@ static const struct ph_column stats_columns[] = {
     {.key = "by_worker", .type = PH_COLUMN_JSON},
     {.key = "scheduler", .type = PH_COLUMN_JSON},
     {.key = "monitor", .type = PH_COLUMN_JSON},
+    {.key = "cluster", .type = PH_COLUMN_JSON},
+    {.key = "links", .type = PH_COLUMN_JSON},
 };
 
 static void json_number(struct ph_text *out, const char *key, uint64_t number)
@@ -145,6 +151,83 @@ static void put_monitor(struct ph_text *out, const struct ph_monitor *monitor)
     ph_text_put(out, "}");
 }
 
+/* What the hub is made of on several nodes; null on a node without links. */
+static void put_cluster(struct ph_text *out, struct ph_hub *hub, const struct ph_status *status)
+{
+    if (!hub->directory) {
+        ph_text_put(out, "null");
+        return;
+    }
+    ph_text_put(out, "{");
+    json_number(out, "nodes", status->nodes);
+    json_number(out, "wanted", ph_directory_wanted_count(hub->directory));
+    json_number(out, "entries", ph_directory_entries(hub->directory));
+    json_number(out, "local", status->local);
+    json_number(out, "migrating", status->migrating);
+    ph_text_put(out, "}");
+}
+
+static void put_link(struct ph_text *out, const struct ph_links_stats *stats)
+{
+    json_number(out, "rtt_us", stats->rtt_us);
+    json_number(out, "bytes_in", stats->bytes_in);
+    json_number(out, "bytes_out", stats->bytes_out);
+    json_number(out, "messages_in", stats->messages_in);
+    json_number(out, "messages_out", stats->messages_out);
+    json_number(out, "retransmits", stats->retransmits);
+    json_number(out, "queued_bytes", stats->queued_bytes);
+}
+
+struct link_names {
+    struct {
+        char name[PH_NAME_MAX + 1];
+        uint64_t peer;
+    } list[PH_MEMBERS_MAX];
+    size_t count;
+};
+
+static void copy_link_names(struct link_names *names, struct ph_hub *hub)
+{
+    ph_rcu_enter();
+    const struct ph_members *members = hub->directory ? ph_members_rcu(hub) : NULL;
+    for (uint16_t slot = 0; members && slot < members->count; slot++) {
+        const struct ph_member_info *info = &members->list[slot];
+        if (!info->peer)
+            continue;
+        memcpy(names->list[names->count].name, info->name, sizeof info->name);
+        names->list[names->count++].peer = info->peer;
+    }
+    ph_rcu_exit();
+}
+
+/* All links together, each by the name of its node, and what was refused, by reason. */
+static void put_links(struct ph_text *out, struct ph_session *session)
+{
+    struct ph_links *links = session->place.links;
+    struct ph_links_stats stats = {0};
+    if (!links) {
+        ph_text_put(out, "null");
+        return;
+    }
+    struct link_names *names = ph_alloc(sizeof *names);
+    copy_link_names(names, session->hub);
+    ph_links_stats(links, 0, &stats);
+    ph_text_put(out, "{");
+    put_link(out, &stats);
+    ph_text_put(out, ",\"refused\":{");
+    for (int reason = 0; reason < PH_MESH_REFUSALS; reason++)
+        json_number(out, ph_mesh_refusal_name((enum ph_mesh_refusal)reason), stats.refused[reason]);
+    ph_text_put(out, "},\"peers\":{");
+    for (size_t i = 0; i < names->count; i++) {
+        ph_links_stats(links, names->list[i].peer, &stats);
+        ph_text_printf(out, "%s\"%s\":{", i ? "," : "", names->list[i].name);
+        put_link(out, &stats);
+        ph_text_put(out, "}");
+    }
+    ph_text_put(out, "}}");
+    ph_free(names);
+}
+
 static void put_steps(struct ph_rows *rows, const struct ph_stats_sum *sum)
 {
     ph_rows_uint(rows, sum->steps);
@@ -188,6 +271,12 @@ static void put_stats(struct ph_session *session, struct ph_rows *rows,
     ph_rows_str(rows, json.data);
     ph_text_clear(&json);
     put_monitor(&json, session->node->monitor);
+    ph_rows_str(rows, json.data);
+    ph_text_clear(&json);
+    put_cluster(&json, session->hub, &status);
+    ph_rows_str(rows, json.data);
+    ph_text_clear(&json);
+    put_links(&json, session);
     ph_rows_str(rows, json.data);
     ph_text_fini(&json);
     ph_rows_end_row(rows);
@@ -285,6 +374,36 @@ static void put_limits(struct ph_rows *rows)
     }
 }
 
+static void put_bound(struct ph_rows *rows, const char *key, uint64_t ms, const char *source)
+{
+    char value[24];
+    snprintf(value, sizeof value, "%llu", (unsigned long long)ms);
+    const char *const fields[] = {"bound", key, value, "ms", source};
+    put_setting(rows, fields);
+}
+
+/* So early that the others can agree on the view before the silent one is dead. */
+static uint64_t suspicion_ms(const struct ph_node *node)
+{
+    uint64_t margin_ms = 2 * node->heartbeat_ms;
+    return node->dead_after_ms > 2 * margin_ms ? node->dead_after_ms - margin_ms
+                                               : node->dead_after_ms / 2;
+}
+
+/* What follows from the times of failure detection. */
+static void put_bounds(const struct ph_node *node, struct ph_rows *rows)
+{
+    if (!node->links.port)
+        return;
+    put_bound(rows, "suspicion", suspicion_ms(node), "silence after which a node is a suspect");
+    put_bound(rows, "failover", node->dead_after_ms + node->heartbeat_ms,
+              "at worst, from a node's end to the start of its children elsewhere");
+    put_bound(rows, "fencing", node->lease_ms,
+              "without a quorum (partition=majority) a node stops its children after that");
+    put_bound(rows, "fencing_margin", node->dead_after_ms - node->lease_ms,
+              "between their end here and their start elsewhere");
+}
+
 int ph_command_config(struct ph_session *session, const struct ph_args *args)
 {
     (void)args;
@@ -293,6 +412,7 @@ int ph_command_config(struct ph_session *session, const struct ph_args *args)
     put_node_settings(session, rows);
     if (session->hub)
         put_hub_settings(session->hub, rows);
+    put_bounds(session->node, rows);
     put_limits(rows);
     return ph_rows_finish(rows);
 }

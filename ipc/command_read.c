@@ -500,20 +500,10 @@ static int read_nested(struct reader *reader)
     return 0;
 }
 
-/* A command that is refused when it is run: its words do not matter. */
-static int read_any(struct reader *reader)
-{
-    for (size_t i = name_words(reader->row); i < reader->statement->count; i++)
-        add_positional(reader, &reader->statement->words[i]);
-    return 0;
-}
-
 static int read_row(struct reader *reader)
 {
     const struct ph_statement *statement = reader->statement;
     unsigned flags = reader->row->flags;
-    if (flags & PH_COMMAND_CLUSTER)
-        return read_any(reader);
     if (statement->argv < statement->count && !(flags & (PH_COMMAND_SPEC | PH_COMMAND_NESTED)))
         return ph_word_refuse(&statement->words[statement->argv], reader->error, PH_EUSAGE,
                               "`%s` starts no program: quote the '--' if it is meant as a word",

@@ -18,6 +18,20 @@ bool ph_args_flag(const struct ph_args *, const char *option);
 /* When a request that may take `timeout=` has to be done; `fallback_ms` UINT64_MAX is never. */
 uint64_t ph_args_timeout(const struct ph_args *, uint64_t fallback_ms);
 
+/* ---- Requests for many (command_report.c) -------------------------------------------------- */
+
+/* Is the command to wait for the end of its request (`wait=`)? */
+bool ph_args_waits(const struct ph_args *);
+/* The ids that the first `count` words and `where` mean. */
+PH_MUST_CHECK int ph_session_targets(struct ph_session *, const struct ph_args *, size_t count,
+                                     struct ph_hub **hub, struct ph_ids *ids);
+/* Waits for a request and reports it: an object of `type` with what changed (and what was the
+ * `same`) and what failed. Puts the op. */
+PH_MUST_CHECK int ph_session_report(struct ph_session *, struct ph_op *, const char *type,
+                                    bool same, uint64_t timeout_ms);
+/* `wait=no`: it is under way, and that is all there is to say. */
+PH_MUST_CHECK int ph_session_under_way(struct ph_session *, const char *type, bool same);
+
 /* ---- Results (command_say.c) --------------------------------------------------------------- */
 
 /* Begins rows in the session's form. */
@@ -50,6 +64,16 @@ void ph_field_row(struct ph_text *);
 /* Takes the next row apart in place; false at the end. Missing fields are "". */
 bool ph_field_next(char **cursor, const char **fields, size_t count);
 
+/* ---- What another node has to do (command_remote.c) ----------------------------------------- */
+
+/* Runs the statement on the node where the child that `word` names runs, when that is another one:
+ * `*here` false, and its code. Else `*here` is true and 0 is returned: the command goes on with
+ * what is known here. */
+PH_MUST_CHECK int ph_session_elsewhere(struct ph_session *, const struct ph_word *word, bool *here);
+/* The same for the node of that name. */
+PH_MUST_CHECK int ph_session_on_node(struct ph_session *, const struct ph_word *word,
+                                     const char *node, bool *here);
+
 /* ---- Commands ------------------------------------------------------------------------------ */
 
 /* command_children.c */
@@ -64,7 +88,6 @@ int ph_command_call(struct ph_session *, const struct ph_args *);
 int ph_command_children(struct ph_session *, const struct ph_args *);
 int ph_command_count_children(struct ph_session *, const struct ph_args *);
 int ph_command_pids(struct ph_session *, const struct ph_args *);
-int ph_command_owner(struct ph_session *, const struct ph_args *);
 int ph_command_registry(struct ph_session *, const struct ph_args *);
 /* Reads the row of the child that `word` names, or says that there is none. */
 struct ph_child_row;
@@ -97,11 +120,29 @@ int ph_command_hubs(struct ph_session *, const struct ph_args *);
 int ph_command_hub_create(struct ph_session *, const struct ph_args *);
 int ph_command_hub_stop(struct ph_session *, const struct ph_args *);
 int ph_command_use(struct ph_session *, const struct ph_args *);
+int ph_command_shutdown(struct ph_session *, const struct ph_args *);
+
+/* command_cluster.c */
+/* How many nodes this side sees, how many it needs (0: the strategy wants none), and the size that
+ * this is counted from. */
+struct ph_quorum {
+    bool partitioned;
+    uint64_t seen, needed, size;
+};
+struct ph_quorum ph_hub_quorum(struct ph_hub *);
 int ph_command_nodes(struct ph_session *, const struct ph_args *);
+int ph_command_owner(struct ph_session *, const struct ph_args *);
+int ph_command_plan(struct ph_session *, const struct ph_args *);
 int ph_command_quorum(struct ph_session *, const struct ph_args *);
 int ph_command_migrations(struct ph_session *, const struct ph_args *);
-int ph_command_shutdown(struct ph_session *, const struct ph_args *);
-int ph_command_cluster(struct ph_session *, const struct ph_args *);
+int ph_command_join(struct ph_session *, const struct ph_args *);
+int ph_command_leave(struct ph_session *, const struct ph_args *);
+
+/* command_move.c */
+int ph_command_migrate(struct ph_session *, const struct ph_args *);
+int ph_command_unpin(struct ph_session *, const struct ph_args *);
+int ph_command_drain(struct ph_session *, const struct ph_args *);
+int ph_command_undrain(struct ph_session *, const struct ph_args *);
 
 /* command_node.c */
 int ph_command_modules(struct ph_session *, const struct ph_args *);

@@ -27,7 +27,7 @@ static const struct {
     }
     FIELD("count", FIELD_U64, children),
     FIELD("children", FIELD_U64, children),
-    FIELD("local", FIELD_U64, children),
+    FIELD("local", FIELD_U64, local),
     FIELD("nodes", FIELD_U64, nodes),
     FIELD("migrating", FIELD_U64, migrating),
     FIELD("settled", FIELD_BOOL, settled),
@@ -118,9 +118,9 @@ static void condition_value(void *subject, const char *field, struct ph_value *v
         read_field(&condition->status, at, value);
 }
 
-static bool count_one(void *arg, const struct ph_child *child)
+static bool count_one(void *arg, struct ph_subject *subject)
 {
-    (void)child;
+    (void)subject;
     ++*(uint64_t *)arg;
     return true;
 }
@@ -152,8 +152,8 @@ static void condition_child(void *subject, const char *id, const char *field,
     *value = (struct ph_value){.type = PH_VALUE_NONE};
     condition->timed |= changes_silently(field);
     ph_rcu_enter();
-    condition->child.child = ph_registry_find_rcu(condition->hub->registry, id, strlen(id));
-    if (condition->child.child)
+    ph_subject_open_rcu(&condition->child, condition->hub);
+    if (ph_subject_find_rcu(&condition->child, id, strlen(id)))
         ph_child_resolver.value(&condition->child, field, value);
     if (value->text) {
         /* The text dies with the section, the comparison comes after it. */
@@ -185,7 +185,7 @@ void ph_condition_init(struct ph_condition *condition, struct ph_hub *hub)
 void ph_condition_fini(struct ph_condition *condition)
 {
     ph_text_fini(&condition->text);
-    ph_text_fini(&condition->child.scratch);
+    ph_subject_fini(&condition->child);
 }
 
 bool ph_condition_holds(struct ph_condition *condition, const struct ph_expr *expr)
@@ -193,6 +193,8 @@ bool ph_condition_holds(struct ph_condition *condition, const struct ph_expr *ex
     condition->timed = false;
     condition->child.now_ms = ph_now_ms();
     ph_status(condition->hub, &condition->status);
+    if (!condition->hub->directory) /* everything is here */
+        condition->status.local = condition->status.children;
     return ph_expr_holds(expr, &ph_condition_resolver, condition);
 }
 

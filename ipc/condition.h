@@ -2,21 +2,22 @@
  * Conditions of `wait` and `assert`: what ph_condition_resolver compares.
  *
  * All fields of one evaluation come from one picture of the hub; `count(…)` and `child ID FIELD`
- * look into the registry. Some fields change without a new picture (a child's queue, an uptime):
- * `timed` says that the evaluation asked for one, so that a wait has to look again by itself.
+ * look into the registry or the directory. Some fields change without a new picture (a child's
+ * queue, an uptime): `timed` says that the evaluation asked for one, so that a wait has to look
+ * again by itself.
  */
 #ifndef PH_IPC_CONDITION_H
 #define PH_IPC_CONDITION_H
 
 #include "engine/prochub.h"
-#include "ipc/child_row.h"
 #include "ipc/expr.h"
+#include "ipc/subject.h"
 
 /* The subject of ph_condition_resolver. */
 struct ph_condition {
     struct ph_hub *hub;
     struct ph_status status;
-    struct ph_child_subject child;
+    struct ph_subject child;
     struct ph_text text; /* of the child's field asked for last */
     bool timed;
 };

@@ -114,6 +114,7 @@ static bool handle(const char *frame, size_t length, struct ph_sink *sink, int *
         return true;
     case PH_FRAME_RUN:
     case PH_FRAME_CANCEL:
+    case PH_FRAME_TAKEN:
         break;
     }
     *lost = true;

@@ -63,7 +63,7 @@ void ph_expr_explain(const struct ph_expr *, const struct ph_resolver *, void *s
                      struct ph_text *out);
 
 /* The fields of a child, as EXPR sees them: id node state kind mode tag restarts epoch queue pid
- * module uptime meta.KEY. Subject: struct ph_child_subject (ipc/child_row.h) in a read section. */
+ * module uptime meta.KEY. Subject: struct ph_subject (ipc/subject.h) in a read section. */
 extern const struct ph_resolver ph_child_resolver;
 
 /* What `wait` and `assert` compare (ipc/condition.c) and the fields of `events` (command_events.c).

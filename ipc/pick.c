@@ -4,13 +4,6 @@
 #include <string.h>
 
 #include "engine/alloc.h"
-#include "engine/waiter.h"
-#include "ipc/child_row.h"
-
-struct picker {
-    struct ph_pick *pick;
-    struct ph_child_subject subject;
-};
 
 /* Numbers before texts before nothing at all. */
 static int rank(const struct ph_pick_entry *entry)
@@ -111,20 +104,21 @@ static void offer(struct ph_pick *pick, const struct ph_pick_entry *view)
     }
 }
 
-static bool offer_child(void *arg, const struct ph_child *child)
+static bool offer_child(void *arg, struct ph_subject *subject)
 {
-    struct picker *picker = arg;
-    struct ph_pick_entry view = {.number = UINT64_MAX, .id = (char *)(uintptr_t)child->id};
+    struct ph_pick *pick = arg;
     struct ph_value value;
-    picker->subject.child = child;
-    if (picker->pick->field) {
-        ph_child_resolver.value(&picker->subject, picker->pick->field, &value);
+    size_t length;
+    struct ph_pick_entry view = {.number = UINT64_MAX,
+                                 .id = (char *)(uintptr_t)ph_subject_id(subject, &length)};
+    if (pick->field) {
+        ph_child_resolver.value(subject, pick->field, &value);
         if (value.type == PH_VALUE_TEXT || value.type == PH_VALUE_LIST)
             view.text = (char *)(uintptr_t)value.text;
         else if (value.type != PH_VALUE_NONE)
             view.number = value.number;
     }
-    offer(picker->pick, &view);
+    offer(pick, &view);
     return true;
 }
 
@@ -137,9 +131,7 @@ void ph_pick_run(struct ph_pick *pick, const struct ph_target *target, const cha
         .descending = descending,
         .keep = limit ? (size_t)wanted : SIZE_MAX,
     };
-    struct picker picker = {.pick = pick, .subject.now_ms = ph_now_ms()};
-    ph_target_each(target, offer_child, &picker);
-    ph_text_fini(&picker.subject.scratch);
+    ph_target_each(target, offer_child, pick);
     if (pick->count)
         qsort_r(pick->entries, pick->count, sizeof *pick->entries, compare_entries, pick);
 }

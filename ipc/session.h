@@ -9,11 +9,15 @@
 #include "ipc/command.h"
 #include "ipc/row.h"
 
+struct ph_links;
+struct ph_remote;
 struct ph_settings;
 
 /* What a session's program adds to the node. All may be NULL; kept by reference. */
 struct ph_session_place {
     const struct ph_settings *settings; /* for `config` and `node` */
+    struct ph_links *links;             /* NULL: the node has none */
+    struct ph_remote *remote;           /* the same */
     void (*shutdown)(void *arg);        /* the node was asked to end; any thread, also twice */
     void *arg;
 };
@@ -29,6 +33,7 @@ struct ph_session {
     char (*locks)[65]; /* names of the locks that this session took, oldest first */
     size_t lock_count;
     struct ph_session_place place;
+    bool served; /* another node asks: what is not here is PH_EGONE, nobody else is asked */
 };
 
 /* `hub` NULL: the node's first one. */

@@ -8,7 +8,6 @@
 #include "engine/host.h"
 #include "engine/node.h"
 #include "engine/spec.h"
-#include "ipc/child_row.h"
 
 enum { SECTION_IDS = 1024 }; /* named ids that one read section looks up */
 
@@ -66,14 +65,38 @@ int ph_natural_compare(const char *a, const char *b)
 
 /* ---- Reading the words ---------------------------------------------------------------------- */
 
+static void list_nodes_rcu(const struct ph_members *members, struct ph_text *out)
+{
+    for (uint16_t slot = 0; slot < members->count; slot++)
+        if (members->list[slot].state != PH_MEMBER_LEFT)
+            ph_text_printf(out, "%s%s", out->length ? ", " : "", members->list[slot].name);
+}
+
+/* Is that a node of the hub? If not, *known becomes the names of those that are. */
+static bool knows_node(struct ph_hub *hub, const char *name, struct ph_text *known)
+{
+    ph_rcu_enter();
+    const struct ph_members *members = hub->directory ? ph_members_rcu(hub) : NULL;
+    bool found = members && ph_members_find(members, name, strlen(name)) != PH_NO_MEMBER;
+    if (members && !found)
+        list_nodes_rcu(members, known);
+    ph_rcu_exit();
+    const char *self = ph_host_of(hub)->node->name;
+    if (!members)
+        ph_text_put(known, self);
+    return found || strcmp(name, self) == 0;
+}
+
 static int check_node(const struct ph_target *target, const struct ph_word *word, const char *name,
                       struct ph_script_error *error)
 {
-    const char *self = ph_host_of(target->hub)->node->name;
-    if (strcmp(name, self) == 0)
-        return 0;
-    return ph_word_refuse(word, error, PH_ENOTFOUND, "there is no node %s; the only node is %s",
-                          ph_word_shown(word).text, self);
+    struct ph_text known = PH_TEXT_INIT;
+    int rc = 0;
+    if (!knows_node(target->hub, name, &known))
+        rc = ph_word_refuse(word, error, PH_ENOTFOUND, "there is no node %s; there is %s",
+                            ph_shown(name, strlen(name)).text, ph_text_str(&known));
+    ph_text_fini(&known);
+    return rc;
 }
 
 static int add_ids(struct ph_target *target, const struct ph_word *word, enum ph_target_form form,
@@ -99,10 +122,8 @@ static int add_word(struct ph_target *target, const struct ph_word *word,
         return rc;
     if (matcher->form == PH_TARGET_ID || matcher->form == PH_TARGET_RANGE)
         return add_ids(target, word, matcher->form, error);
-    if (matcher->form == PH_TARGET_NODE) {
+    if (matcher->form == PH_TARGET_NODE)
         rc = check_node(target, word, matcher->text, error);
-        matcher->form = PH_TARGET_ALL; /* all children are on the only node */
-    }
     target->matcher_count += rc == 0;
     return rc;
 }
@@ -161,42 +182,59 @@ void ph_target_fini(struct ph_target *target)
 
 struct walk {
     const struct ph_target *target;
-    bool (*fn)(void *arg, const struct ph_child *);
+    ph_subject_fn fn;
     void *arg;
-    struct ph_child_subject subject;
+    struct ph_subject subject;
     bool stopped;
 };
 
-static bool matches(const struct ph_target_word *matcher, const struct ph_child *child)
+static bool matches(const struct ph_target_word *matcher, const struct ph_subject *subject)
 {
+    size_t length;
+    if (matcher->form == PH_TARGET_ALL)
+        return true;
     if (matcher->form == PH_TARGET_TAG)
-        return ph_spec_has_tag(ph_child_spec_rcu(child), matcher->text);
-    return ph_target_word_matches(matcher, child->id, child->id_length);
+        return ph_spec_has_tag(ph_subject_spec_rcu(subject), matcher->text);
+    if (matcher->form == PH_TARGET_NODE)
+        return ph_subject_is_on_rcu(subject, matcher->text);
+    const char *id = ph_subject_id(subject, &length);
+    return ph_target_word_matches(matcher, id, length);
 }
 
-static bool matches_any(const struct ph_target *target, const struct ph_child *child)
+static bool matches_any(const struct ph_target *target, const struct ph_subject *subject)
 {
     for (size_t i = 0; i < target->matcher_count; i++)
-        if (matches(&target->matchers[i], child))
+        if (matches(&target->matchers[i], subject))
             return true;
     return false;
 }
 
 /* Gives the child to `fn` when the condition holds for it. */
-static bool visit(struct walk *walk, const struct ph_child *child)
+static bool visit(struct walk *walk)
 {
-    walk->subject.child = child;
-    if (walk->target->where &&
-        !ph_expr_holds(walk->target->where, &ph_child_resolver, &walk->subject))
+    if (walk->target->where && !ph_subject_holds_rcu(&walk->subject, walk->target->where))
         return true;
-    walk->stopped = !walk->fn(walk->arg, child);
+    walk->stopped = !walk->fn(walk->arg, &walk->subject);
     return !walk->stopped;
 }
 
-static bool visit_matching(void *arg, struct ph_child *child)
+static bool visit_matching(void *arg, struct ph_subject *subject)
 {
     struct walk *walk = arg;
-    return !matches_any(walk->target, child) || visit(walk, child);
+    return !matches_any(walk->target, subject) || visit(walk);
+}
+
+/* With a scope of this node only what it has counts. */
+static bool find_named(struct walk *walk, const char *id)
+{
+    const struct ph_target *target = walk->target;
+    size_t length = strlen(id);
+    if (!target->local)
+        return ph_subject_find_rcu(&walk->subject, id, length);
+    const struct ph_child *child = ph_registry_find_rcu(target->hub->registry, id, length);
+    if (child)
+        ph_subject_set_child_rcu(&walk->subject, child);
+    return child != NULL;
 }
 
 /* Named children that no matcher finds as well. */
@@ -204,27 +242,26 @@ static void walk_named(struct walk *walk)
 {
     const struct ph_target *target = walk->target;
     for (size_t i = 0; i < target->ids.count && !walk->stopped; i++) {
-        const char *id = target->sorted[i];
         if (i % SECTION_IDS == 0) {
             ph_rcu_exit();
             ph_rcu_enter();
+            ph_subject_open_rcu(&walk->subject, target->hub);
         }
-        const struct ph_child *child = ph_registry_find_rcu(target->hub->registry, id, strlen(id));
-        if (child && !matches_any(target, child))
-            visit(walk, child);
+        if (find_named(walk, target->sorted[i]) && !matches_any(target, &walk->subject))
+            visit(walk);
     }
 }
 
-void ph_target_each(const struct ph_target *target, bool (*fn)(void *arg, const struct ph_child *),
-                    void *arg)
+void ph_target_each(const struct ph_target *target, ph_subject_fn fn, void *arg)
 {
     struct walk walk = {.target = target, .fn = fn, .arg = arg, .subject.now_ms = ph_now_ms()};
     ph_rcu_enter();
     walk_named(&walk);
+    ph_subject_open_rcu(&walk.subject, target->hub);
     if (!walk.stopped && target->matcher_count)
-        ph_registry_each_rcu(target->hub->registry, visit_matching, &walk);
+        ph_subject_each_rcu(&walk.subject, target->local, visit_matching, &walk);
     ph_rcu_exit();
-    ph_text_fini(&walk.subject.scratch);
+    ph_subject_fini(&walk.subject);
 }
 
 struct collection {
@@ -232,19 +269,25 @@ struct collection {
     int rc;
 };
 
-static bool collect(void *arg, const struct ph_child *child)
+static bool collect(void *arg, struct ph_subject *subject)
 {
     struct collection *collection = arg;
-    collection->rc = ph_ids_add(&collection->ids, child->id, child->id_length);
+    size_t length;
+    const char *id = ph_subject_id(subject, &length);
+    collection->rc = ph_ids_add(&collection->ids, id, length);
     return collection->rc == 0;
 }
 
 static void collect_missing(const struct ph_target *target, struct collection *collection)
 {
-    struct ph_child_info info;
+    struct ph_subject subject = {0};
     for (size_t i = 0; i < target->ids.count && collection->rc == 0; i++) {
         const char *id = target->sorted[i];
-        if (ph_lookup(target->hub, id, &info) == PH_ENOTFOUND)
+        ph_rcu_enter();
+        ph_subject_open_rcu(&subject, target->hub);
+        bool found = ph_subject_find_rcu(&subject, id, strlen(id));
+        ph_rcu_exit();
+        if (!found)
             collection->rc = ph_ids_add(&collection->ids, id, strlen(id));
     }
 }

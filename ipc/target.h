@@ -3,8 +3,8 @@
  *
  * One or more of an id, a glob `web-*`, a range `web-[1..1000]`, `tag:NAME`, `node:NAME`, `all`,
  * and `where EXPR`, which narrows what the words name (alone it looks at all children). A quoted
- * word is always an id. Any thread; reads the registry without holding anything up. `words` and
- * `where` are borrowed until fini.
+ * word is always an id. Any thread; reads the registry or the directory without holding anything
+ * up. `words` and `where` are borrowed until fini.
  */
 #ifndef PH_IPC_TARGET_H
 #define PH_IPC_TARGET_H
@@ -12,13 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "engine/registry.h"
-#include "ipc/expr.h"
 #include "ipc/script.h"
+#include "ipc/subject.h"
 #include "ipc/target_word.h"
 
 struct ph_target {
     struct ph_hub *hub;
+    bool local; /* only children that this node has; set after init */
     const struct ph_expr *where;
     struct ph_target_word *matchers; /* of all words that are no ids */
     size_t matcher_count;
@@ -34,8 +34,7 @@ void ph_target_fini(struct ph_target *);
 
 /* Calls `fn` inside a read section for each child meant, once each, in no order, until it returns
  * false. */
-void ph_target_each(const struct ph_target *, bool (*fn)(void *arg, const struct ph_child *),
-                    void *arg);
+void ph_target_each(const struct ph_target *, ph_subject_fn fn, void *arg);
 
 /* The ids meant, in natural order. Named ids that do not exist are among them: whoever acts on them
  * reports each as not found. */

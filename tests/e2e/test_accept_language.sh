@@ -360,7 +360,16 @@ for command in $("$prochub" -e help | awk '/^  [a-z]/ { print $1 }' | sort -u); 
     exits 0 "$prochub" help "$command"
 done
 
-rule "what needs a cluster is refused, not misunderstood"
-for command in 'migrate a to n2' 'drain n1' 'plan join n2' 'join tcp://127.0.0.1:1' leave 'unpin a'; do
+rule "a node without links does what makes sense on one node, and refuses the rest"
+for command in 'join tcp://127.0.0.1:1' 'quorum reset 3'; do
     script 4 <<<"$command"
+done
+for command in 'migrate a to n2' 'drain n2' 'undrain n2' 'plan leave n2' 'unpin a'; do
+    script 3 <<<"$command"
+done
+for command in 'migrate a n2' 'migrate a to' 'plan n2' 'plan stay n2' 'quorum rest' 'drain'; do
+    script 2 <<<"$command"
+done
+for command in leave 'plan join n2' migrations quorum nodes; do
+    script 0 <<<"$command"
 done

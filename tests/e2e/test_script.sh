@@ -25,8 +25,8 @@ expect_code 3 "$PROCHUB" -e 'child nobody'
 expect_code 3 "$PROCHUB" -e 'start a module=nomodule'
 expect_code 3 "$PROCHUB" "$DIR/no-such-script"
 expect_code 4 "$PROCHUB" -e 'start a module=echo' -e 'start a module=echo if_exists=fail'
-expect_code 4 "$PROCHUB" -e 'migrate a to b'
-has 'this build supervises one node' "$DIR/err"
+expect_code 3 "$PROCHUB" -e 'start a module=echo' -e 'migrate a to b'
+has 'there is no node b; this one, .*, has no links' "$DIR/err"
 expect_code 2 "$PROCHUB" --listen tcp://127.0.0.1:0
 expect_code 2 "$PROCHUB" --join tcp://127.0.0.1:4000 -e status
 has "join without listen: .*--listen 'tcp://127.0.0.1:\*'" "$DIR/err"
