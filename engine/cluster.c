@@ -10,7 +10,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/error.h"
 
-enum { NAME_LISTED = 64 };
+enum { DIGEST_GAP_MS = 100 /* between beats that only tell that this node has come to rest */ };
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
@@ -371,6 +371,20 @@ static void arm_timer(struct ph_hub *hub)
     cluster->armed_ms = deadline;
 }
 
+/* The last child has been handed over: goodbye, and everything that the others want is forgotten,
+ * in slices. */
+static void finish_leave(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!cluster->leave_asked || cluster->forgetting || hub->picture.children ||
+        cluster->scanning || cluster->dirty_first || cluster->moves_out)
+        return;
+    ph_cluster_goodbye(hub);
+    ph_cluster_stand_alone(hub);
+    cluster->forgetting = true;
+    ph_cluster_scan(hub);
+}
+
 void ph_cluster_end_step(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -378,6 +392,11 @@ void ph_cluster_end_step(struct ph_hub *hub)
         return;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
+    finish_leave(hub);
+    ph_cluster_check_drains(hub);
+    if (!ph_cluster_has_work(hub) && ph_cluster_digest(cluster) != cluster->told_digest &&
+        cluster->beat_ms > cluster->last_beat_ms + DIGEST_GAP_MS)
+        cluster->beat_ms = cluster->last_beat_ms + DIGEST_GAP_MS;
     if (cluster->beat_now)
         ph_cluster_beat(hub);
     arm_timer(hub);

@@ -137,6 +137,7 @@ struct ph_cluster {
     bool leaving;
     struct ph_op *leave_op;
     bool leave_asked; /* by `leave`, not by the end of the hub */
+    bool forgetting;  /* it has left, and forgets what the others want */
 
     /* Time. */
     struct ph_hub_timer timer; /* the nearest of all that the members wait for */

@@ -49,6 +49,7 @@ void ph_cluster_review(struct ph_hub *);
 uint64_t ph_cluster_view_deadline(const struct ph_hub *); /* when to look again */
 /* Who may have children has changed: owners are computed anew and everything is looked at. */
 void ph_cluster_owners_changed(struct ph_hub *);
+void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 
 /* ---- cluster_sync.c -------------------------------------------------------------------------- */
 

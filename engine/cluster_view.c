@@ -509,6 +509,25 @@ void ph_cluster_owners_changed(struct ph_hub *hub)
     ph_cluster_scan(hub);
 }
 
+void ph_cluster_stand_alone(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        member->info.peer = 0;
+        member->greeted = false;
+        member->left = member->gone = true;
+        member->info.in_view = false;
+        member->view_generation = 0;
+        ph_directory_log_close(cluster->directory, slot);
+    }
+    cluster->in_view = 1;
+    cluster->view = hash_view(cluster);
+    cluster->quorum_max = 1;
+    ph_cluster_review(hub);
+    ph_cluster_publish(hub);
+}
+
 /* ---- Sizes of a quorum ----------------------------------------------------------------------- */
 
 void ph_cluster_on_quorum(struct ph_hub *hub, struct ph_event *event)

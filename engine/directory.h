@@ -164,6 +164,9 @@ struct ph_intent {
 bool ph_directory_want(struct ph_directory *, struct ph_entry *, const struct ph_intent *,
                        uint64_t now_ms);
 
+/* Forgets an intent and all placements, as if none had ever come. */
+void ph_directory_forget(struct ph_directory *, struct ph_entry *);
+
 /* Sets a node's placement / takes it away (NULL `placed`). Reports whether anything changed.
  * `reason` is copied. For the own slot it goes into the own log. */
 bool ph_directory_place(struct ph_directory *, struct ph_entry *, uint16_t member,
