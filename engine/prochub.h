@@ -110,8 +110,8 @@ struct ph_record {
 PH_MUST_CHECK int ph_node_create(const struct ph_node_config *config, struct ph_node **node,
                                  struct ph_error *error);
 
-/* Stops every hub: children are handed over to other nodes, or ended. Waits as ph_node_destroy does;
- * for a node whose links are to be ended between the two. */
+/* Stops every hub: children are handed over to other nodes, or ended. Waits as ph_node_destroy
+ * does; for a node whose links are to be ended between the two. */
 void ph_node_stop(struct ph_node *);
 
 /* Stops every hub (each within its shutdown.timeout), ends all children, joins the threads.
