@@ -6,6 +6,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/cluster.h"
 #include "engine/host.h"
 #include "engine/op.h"
 #include "ipc/links.h"

@@ -157,7 +157,7 @@ static bool take(struct ph_remote *remote, const struct ph_remote_question *ques
         unsigned char taken[4];
         for (int i = 0; i < 4; i++)
             taken[i] = (unsigned char)(in.length >> (8 * i));
-        ph_remote_say(remote, ask->peer, ask->number, PH_FRAME_TAKEN, taken, sizeof taken);
+        ph_remote_say(remote, ask->peer, ask->number, PH_FRAME_CREDIT, taken, sizeof taken);
     }
     ph_text_fini(&in);
     return over || *rc < 0;
