@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/alloc.h"
+#include "engine/cluster.h"
 #include "engine/error.h"
 #include "engine/host.h"
 #include "engine/node.h"
@@ -134,6 +135,22 @@ static int make_box(enum ph_message_type type, const void *data, size_t length,
     return *box ? 0 : -ENOMEM;
 }
 
+/* A child that is not here: the hub knows the way. Takes the box on success only. */
+static int send_on(struct ph_hub *hub, const char *id, struct ph_message_box *box)
+{
+    ph_rcu_enter();
+    const struct ph_entry *entry =
+        hub->directory ? ph_directory_find_rcu(hub->directory, id, strlen(id)) : NULL;
+    bool wanted = entry && ph_entry_spec_rcu(entry);
+    ph_rcu_exit();
+    if (!wanted)
+        return PH_ENOTFOUND;
+    struct ph_event *event = ph_event_create(PH_EVENT_SEND);
+    event->send.id = ph_copy_text(id, strlen(id));
+    event->send.box = box;
+    return ph_host_post_sparing(ph_host_of(hub), event);
+}
+
 int ph_send(struct ph_hub *hub, const char *id, const void *data, size_t length)
 {
     struct ph_message_box *box;
@@ -141,6 +158,8 @@ int ph_send(struct ph_hub *hub, const char *id, const void *data, size_t length)
     if (rc)
         return rc;
     rc = deliver(hub, id, box);
+    if (rc == PH_ENOTFOUND)
+        rc = send_on(hub, id, box);
     if (rc)
         ph_message_box_destroy(box, rc, "");
     return rc;
@@ -155,6 +174,8 @@ int ph_call(struct ph_hub *hub, const char *id, const void *data, size_t length,
     struct ph_op *made = ph_op_create();
     box->op = made;
     rc = deliver(hub, id, box);
+    if (rc == PH_ENOTFOUND)
+        rc = send_on(hub, id, box);
     if (rc) {
         ph_message_box_destroy(box, rc, "");
         ph_op_put(made);
@@ -163,6 +184,81 @@ int ph_call(struct ph_hub *hub, const char *id, const void *data, size_t length,
     *op = made;
     return 0;
 }
+
+static void copy_name(char *to, const char *from)
+{
+    size_t length = from ? strnlen(from, PH_NAME_MAX) : 0;
+    if (length)
+        memcpy(to, from, length);
+    to[length] = 0;
+}
+
+/* ---- Nodes ---------------------------------------------------------------------------------- */
+
+static bool is_member(struct ph_hub *hub, const char *node)
+{
+    ph_rcu_enter();
+    const struct ph_members *members = ph_members_rcu(hub);
+    bool known = members ? ph_members_find(members, node, strlen(node)) != PH_NO_MEMBER
+                         : strcmp(node, hub->node->name) == 0;
+    ph_rcu_exit();
+    return known;
+}
+
+static int refuse_node(const char *node, struct ph_error *error)
+{
+    return ph_error_set(error, PH_ENOTFOUND, "no node named '%.64s' is known; `nodes` lists them",
+                        node);
+}
+
+static int pin(struct ph_hub *hub, struct ph_ids *ids, const char *node, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_PIN);
+    event->place.ids = *ids;
+    *ids = (struct ph_ids){0};
+    copy_name(event->place.node, node);
+    return post(hub, event, op);
+}
+
+int ph_migrate(struct ph_hub *hub, struct ph_ids *ids, const char *node, struct ph_op **op,
+               struct ph_error *error)
+{
+    if (!ph_name_is_valid(node) || !is_member(hub, node))
+        return refuse_node(node, error);
+    int rc = pin(hub, ids, node, op);
+    return rc ? ph_error_set(error, rc, "too many requests wait in the hub's queue") : 0;
+}
+
+int ph_unpin(struct ph_hub *hub, struct ph_ids *ids, struct ph_op **op)
+{
+    return pin(hub, ids, NULL, op);
+}
+
+int ph_drain(struct ph_hub *hub, const char *node, bool on, struct ph_op **op,
+             struct ph_error *error)
+{
+    if (!ph_name_is_valid(node) || !is_member(hub, node))
+        return refuse_node(node, error);
+    struct ph_event *event = ph_event_create(PH_EVENT_DRAIN);
+    copy_name(event->place.node, node);
+    event->place.on = on;
+    int rc = post(hub, event, op);
+    return rc ? ph_error_set(error, rc, "too many requests wait in the hub's queue") : 0;
+}
+
+int ph_leave(struct ph_hub *hub, struct ph_op **op)
+{
+    return post(hub, ph_event_create(PH_EVENT_LEAVE), op);
+}
+
+int ph_quorum_reset(struct ph_hub *hub, uint64_t size, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_QUORUM);
+    event->place.size = size;
+    return post(hub, event, op);
+}
+
+/* ---- Looking --------------------------------------------------------------------------------- */
 
 int ph_lookup(const struct ph_hub *hub, const char *id, struct ph_child_info *info)
 {
@@ -175,14 +271,6 @@ int ph_lookup(const struct ph_hub *hub, const char *id, struct ph_child_info *in
 }
 
 /* ---- The gate ------------------------------------------------------------------------------ */
-
-static void copy_name(char *to, const char *from)
-{
-    size_t length = from ? strnlen(from, PH_NAME_MAX) : 0;
-    if (length)
-        memcpy(to, from, length);
-    to[length] = 0;
-}
 
 static int lock_event(const struct ph_lock_options *options, struct ph_event **result)
 {
@@ -215,16 +303,16 @@ int ph_unlock(struct ph_hub *hub, const char *name, struct ph_op **op)
     return post(hub, event, op);
 }
 
-/* This node is the only one that a list of nodes may name. */
-static int check_nodes(const struct ph_hub *hub, const struct ph_dispatch_options *options,
+static int check_nodes(struct ph_hub *hub, const struct ph_dispatch_options *options,
                        struct ph_error *error)
 {
-    const char *self = hub->node->name;
     if (options->members != PH_MEMBERS_NODES)
         return 0;
     for (const char *at = options->nodes; at && *at;) {
+        char name[PH_NAME_MAX + 1] = "";
         size_t length = strcspn(at, ",");
-        if (length != strlen(self) || memcmp(at, self, length) != 0)
+        memcpy(name, at, length < PH_NAME_MAX ? length : PH_NAME_MAX);
+        if (length > PH_NAME_MAX || !is_member(hub, name))
             return ph_error_set(error, PH_ENOTFOUND, "no node named '%.*s' in this hub",
                                 (int)length, at);
         at += length + (at[length] == ',');

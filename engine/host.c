@@ -467,13 +467,31 @@ void ph_host_post_system(struct ph_host *host, struct ph_event *event)
     ph_rcu_exit();
 }
 
+static bool has_place(struct ph_host *host, const struct ph_event *event)
+{
+    if (!is_request(event) ||
+        atomic_fetch_add_explicit(&host->queued, 1, memory_order_relaxed) < PH_QUEUE_MAX)
+        return true;
+    atomic_fetch_sub_explicit(&host->queued, 1, memory_order_relaxed);
+    return false;
+}
+
 int ph_host_post(struct ph_host *host, struct ph_event *event)
 {
-    if (is_request(event) &&
-        atomic_fetch_add_explicit(&host->queued, 1, memory_order_relaxed) >= PH_QUEUE_MAX) {
-        atomic_fetch_sub_explicit(&host->queued, 1, memory_order_relaxed);
+    if (!has_place(host, event)) {
         ph_op_complete(event->op, PH_ELIMIT, "too many requests wait in the hub's queue");
         event->op = NULL;
+        ph_event_destroy(event);
+        return PH_ELIMIT;
+    }
+    ph_host_post_system(host, event);
+    return 0;
+}
+
+int ph_host_post_sparing(struct ph_host *host, struct ph_event *event)
+{
+    if (!has_place(host, event)) {
+        event->send.box = NULL;
         ph_event_destroy(event);
         return PH_ELIMIT;
     }

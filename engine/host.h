@@ -60,6 +60,9 @@ void ph_host_put(struct ph_host *);
  * destroyed then and its op fails with the same code. System events are always taken. */
 PH_MUST_CHECK int ph_host_post(struct ph_host *, struct ph_event *);
 
+/* The same, but a SEND event that is refused leaves its message to the caller. */
+PH_MUST_CHECK int ph_host_post_sparing(struct ph_host *, struct ph_event *);
+
 /* The same for events that are always taken. */
 void ph_host_post_system(struct ph_host *, struct ph_event *);
 
