@@ -10,7 +10,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/error.h"
 
-enum { NAME_LISTED = 64 };
+enum { DIGEST_GAP_MS = 100 /* between beats that only tell that this node has come to rest */ };
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     self->info.self = true;
     self->info.in_view = true;
     self->info.state = PH_MEMBER_UP;
-    self->info.generation = setup->generation;
+    self->info.generation = self->view_generation = setup->generation;
     self->info.started_ms = hub->now_ms;
     cluster->in_view = 1;
     cluster->quorum_max =
@@ -233,6 +233,9 @@ static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
     member->repaired = member->caught_up = false;
     member->repairing = false;
     ph_directory_log_close(hub->directory, member->slot);
+    hub->cluster->rows_version++;
+    ph_cluster_session_lost(hub, member->slot);
+    ph_mail_lost(hub, member->slot);
     if (why != PH_PEER_LOST && !member->gone) {
         member->gone = true;
         member->gone_ms = hub->now_ms;
@@ -371,6 +374,20 @@ static void arm_timer(struct ph_hub *hub)
     cluster->armed_ms = deadline;
 }
 
+/* The last child has been handed over: goodbye, and everything that the others want is forgotten,
+ * in slices. */
+static void finish_leave(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!cluster->leave_asked || cluster->forgetting || hub->picture.children ||
+        cluster->scanning || cluster->dirty_first || cluster->moves_out)
+        return;
+    ph_cluster_goodbye(hub);
+    ph_cluster_stand_alone(hub);
+    cluster->forgetting = true;
+    ph_cluster_scan(hub);
+}
+
 void ph_cluster_end_step(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -378,6 +395,11 @@ void ph_cluster_end_step(struct ph_hub *hub)
         return;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
+    finish_leave(hub);
+    ph_cluster_check_drains(hub);
+    if (!ph_cluster_has_work(hub) && ph_cluster_digest(cluster) != cluster->told_digest &&
+        cluster->beat_ms > cluster->last_beat_ms + DIGEST_GAP_MS)
+        cluster->beat_ms = cluster->last_beat_ms + DIGEST_GAP_MS;
     if (cluster->beat_now)
         ph_cluster_beat(hub);
     arm_timer(hub);
@@ -408,6 +430,7 @@ void ph_cluster_read_bye(struct ph_hub *hub, struct ph_member *member, struct ph
     member->gone = true;
     member->gone_ms = hub->now_ms;
     member->left = true;
+    hub->cluster->rows_version++;
     ph_directory_log_close(hub->directory, member->slot);
     ph_cluster_review(hub);
 }

@@ -126,7 +126,8 @@ struct ph_cluster {
     uint64_t rows_version;    /* rises when a member's row changes */
     uint64_t rows_seen;       /* the version that was looked at */
     uint64_t matrix_since_ms; /* since when all rows are as they are */
-    uint64_t review_ms;       /* when to look again although nothing changes */
+    uint64_t review_ms;       /* when to look again although nothing changes … */
+    uint64_t decide_ms;       /* … and when to decide about the view again */
     bool view_wanted;         /* another view is right: a VIEW event is to be made */
     bool view_queued;         /* … and is on its way through the gate */
     bool excluded;            /* the others form a view without us, and we hear them */
@@ -137,6 +138,7 @@ struct ph_cluster {
     bool leaving;
     struct ph_op *leave_op;
     bool leave_asked; /* by `leave`, not by the end of the hub */
+    bool forgetting;  /* it has left, and forgets what the others want */
 
     /* Time. */
     struct ph_hub_timer timer; /* the nearest of all that the members wait for */

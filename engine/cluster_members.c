@@ -114,6 +114,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     if (member->greeting != member->info.generation)
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
+    cluster->rows_version += first;
     compare_buckets(hub, member, frame, first || ask);
     if (!first && !ask)
         return; /* the answer to our own: we have begun already */
@@ -260,6 +261,8 @@ static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64
     member->wants_hash = wants;
     if (equal)
         member->equal_ms = hub->now_ms;
+    if (wants == ph_directory_hash(hub->directory) && member->info.in_view)
+        ph_cluster_all_taken(hub);
     if (equal || changed || member->repairing)
         member->differs_ms = 0;
     else if (!member->differs_ms)

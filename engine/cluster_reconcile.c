@@ -253,6 +253,19 @@ static bool may_move(const struct ph_child *child)
     return state == PH_STATE_RUNNING || state == PH_STATE_BACKOFF;
 }
 
+/* One that has given up stays where it is, unless its node is to be emptied: then the next owner
+ * tries anew. */
+static void send_away(struct ph_hub *hub, struct ph_entry *entry, uint16_t owner)
+{
+    const struct ph_member *self = hub->cluster->members[0];
+    struct ph_super_call call = {.event = PH_SUPER_FENCE};
+    if (may_move(entry->child))
+        ph_move_begin(hub, entry, owner);
+    else if (ph_child_state(entry->child) == PH_STATE_FAILED &&
+             (self->leaving || self->info.draining))
+        ph_super_handle(hub, entry->child, &call);
+}
+
 static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t owner,
                             const struct ph_placement *other)
 {
@@ -261,8 +274,8 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
         stop_duplicate(hub, entry, other);
     else if (has_other_spec(entry))
         replace_spec(hub, entry);
-    else if (!doubled && owner != 0 && owner != PH_NO_MEMBER && may_move(entry->child))
-        ph_move_begin(hub, entry, owner);
+    else if (!doubled && owner != 0 && owner != PH_NO_MEMBER)
+        send_away(hub, entry, owner);
 }
 
 static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
@@ -275,6 +288,8 @@ static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
 static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
+    if (cluster->forgetting)
+        ph_directory_forget(hub->directory, entry);
     drop_void(hub, entry);
     note_own(hub, entry);
     ph_cluster_recount(hub, entry);
@@ -318,9 +333,27 @@ static void work_dirty(struct ph_hub *hub)
     }
 }
 
+/* It has left, and knows nothing any more: its next life in a cluster is another one. */
+static void finish_forgetting(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    cluster->forgetting = cluster->leave_asked = cluster->leaving = false;
+    cluster->members[0]->leaving = false;
+    cluster->generation += UINT64_C(1) << 32;
+    cluster->members[0]->info.generation = cluster->generation;
+    cluster->members[0]->view_generation = cluster->generation;
+    ph_hub_finish_op(hub, cluster->leave_op, 0, NULL);
+    cluster->leave_op = NULL;
+    ph_cluster_owners_changed(hub);
+}
+
 static void finish_scan(struct ph_hub *hub)
 {
     hub->cluster->scanning = false;
+    if (hub->cluster->forgetting) {
+        finish_forgetting(hub);
+        return;
+    }
     ph_hub_record(hub, "reconciled", "", 0, "%llu children are not where they belong",
                   (unsigned long long)hub->cluster->misplaced);
     if (!ph_hooks_wanted(hub, PH_HOOK_POST_NODES_REDISTRIBUTION))

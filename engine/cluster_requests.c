@@ -129,6 +129,18 @@ void ph_cluster_requests_lost(struct ph_hub *hub, uint16_t member)
     }
 }
 
+void ph_cluster_session_lost(struct ph_hub *hub, uint16_t member)
+{
+    struct ph_pending *after;
+    for (struct ph_pending *pending = hub->cluster->pendings; pending; pending = after) {
+        after = pending->after;
+        if (pending->member == member &&
+            (pending->verb == PH_EVENT_RESTART || pending->verb == PH_EVENT_SIGNAL))
+            settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION,
+                   "the link to its node broke meanwhile");
+    }
+}
+
 void ph_cluster_requests_fini(struct ph_hub *hub)
 {
     while (hub->cluster->pendings)

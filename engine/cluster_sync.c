@@ -287,6 +287,15 @@ void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struc
         member->taken_owed = number;
 }
 
+void ph_cluster_all_taken(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster->push_first || cluster->push_taken == cluster->push_sent)
+        return;
+    cluster->push_taken = cluster->push_sent;
+    ph_hub_jobs_held(hub);
+}
+
 void ph_cluster_read_taken(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint64_t number = ph_unpack_uint(frame, UINT64_MAX);

@@ -333,6 +333,29 @@ bool ph_directory_want(struct ph_directory *directory, struct ph_entry *entry,
     return true;
 }
 
+static void take_out(struct ph_directory *directory, struct ph_entry *entry,
+                     struct ph_placement *placement)
+{
+    _Atomic(struct ph_placement *) *link = &entry->placements;
+    struct ph_placement *at;
+    while ((at = atomic_load_explicit(link, memory_order_relaxed)) != placement)
+        link = &at->next;
+    atomic_store_explicit(link, ph_placement_next_rcu(placement), memory_order_release);
+    add(&directory->placed[placement->member], -1);
+    discard(directory, placement, free_placement);
+}
+
+void ph_directory_forget(struct ph_directory *directory, struct ph_entry *entry)
+{
+    const struct ph_intent nothing = {.version = {.clock = UINT64_MAX}};
+    bool taken = ph_directory_want(directory, entry, &nothing, 0);
+    ph_assert(taken); /* no version is that high */
+    entry->version = (struct ph_version){0};
+    entry->ran = false;
+    while (ph_entry_first_rcu(entry))
+        take_out(directory, entry, ph_entry_first_rcu(entry));
+}
+
 static bool is_needed(const struct ph_entry *entry)
 {
     return !is_stone(entry) || ph_entry_first_rcu(entry) || entry->child || entry->pending ||
@@ -392,18 +415,6 @@ uint32_t ph_directory_next_round(struct ph_directory *directory, uint16_t member
 void ph_directory_void_before(struct ph_directory *directory, uint16_t member, uint32_t round)
 {
     directory->valid_from[member] = round;
-}
-
-static void take_out(struct ph_directory *directory, struct ph_entry *entry,
-                     struct ph_placement *placement)
-{
-    _Atomic(struct ph_placement *) *link = &entry->placements;
-    struct ph_placement *at;
-    while ((at = atomic_load_explicit(link, memory_order_relaxed)) != placement)
-        link = &at->next;
-    atomic_store_explicit(link, ph_placement_next_rcu(placement), memory_order_release);
-    add(&directory->placed[placement->member], -1);
-    discard(directory, placement, free_placement);
 }
 
 static struct ph_placement *put_in(struct ph_directory *directory, struct ph_entry *entry,
