@@ -168,9 +168,9 @@ static void put_cluster(struct ph_text *out, const struct ph_status *status, cha
     ph_text_put(out, "}");
 }
 
-static void put_link(struct ph_text *out, const struct ph_links_stats *stats)
+static void put_link(struct ph_text *out, const struct ph_mesh_stats *stats)
 {
-    json_number(out, "rtt_us", stats->rtt_us);
+    json_number(out, "rtt_us", stats->rtt_ms * 1000);
     json_number(out, "bytes_in", stats->bytes_in);
     json_number(out, "bytes_out", stats->bytes_out);
     json_number(out, "messages_in", stats->messages_in);
@@ -205,7 +205,7 @@ static void copy_link_names(struct link_names *names, struct ph_hub *hub)
 static void put_links(struct ph_text *out, struct ph_session *session)
 {
     struct ph_links *links = session->place.links;
-    struct ph_links_stats stats = {0};
+    struct ph_mesh_stats stats = {0};
     if (!links) {
         ph_text_put(out, "null");
         return;
