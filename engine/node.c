@@ -389,7 +389,7 @@ static bool wait_released(struct ph_node *node, uint64_t deadline_ms)
     return released;
 }
 
-bool ph_node_stop_hubs(struct ph_node *node)
+bool ph_node_stop(struct ph_node *node)
 {
     uint64_t longest_ms = 0;
     ph_node_each_hub(node, stop_hub, &longest_ms);
@@ -400,7 +400,7 @@ void ph_node_destroy(struct ph_node *node)
 {
     if (!node)
         return;
-    if (ph_node_stop_hubs(node))
+    if (ph_node_stop(node))
         destroy_parts(node);
     else
         ph_monitor_destroy(node->monitor); /* threads in handlers keep the rest */

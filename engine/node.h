@@ -44,10 +44,6 @@ struct ph_node {
 /* Calls `fn` for each hub, referenced meanwhile, until it returns false. Any thread. */
 void ph_node_each_hub(struct ph_node *, bool (*fn)(void *arg, struct ph_hub *), void *arg);
 
-/* Stops every hub and waits until they are gone, each within its shutdown.timeout: false when some
- * child's handler does not return and its hub cannot end. No hub may be made meanwhile. */
-bool ph_node_stop_hubs(struct ph_node *);
-
 /* The host takes itself off the node's list when its hub has ended / tells that it is freed. */
 void ph_node_forget(struct ph_node *, struct ph_host *);
 void ph_node_release(struct ph_node *);

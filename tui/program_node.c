@@ -190,7 +190,7 @@ void ph_program_stop_node(struct ph_program *program)
     program->control = NULL;
     ph_remote_stop(program->remote);
     program->remote = NULL;
-    if (program->links && ph_node_stop_hubs(program->node)) {
+    if (program->links && ph_node_stop(program->node)) {
         ph_links_leave(program->links);
         ph_links_stop(program->links);
     }
