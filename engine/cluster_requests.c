@@ -83,8 +83,10 @@ static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
     struct ph_entry *entry = pending->entry;
     bool wanted = ph_entry_spec_rcu(entry) != NULL;
     bool starts = pending->verb == PH_EVENT_START || pending->verb == PH_EVENT_PIN;
-    if (pending->verb == PH_EVENT_STOP && !entry->child &&
-        !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
+    if (pending->verb == PH_EVENT_STOP && wanted)
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "started again by another request");
+    else if (pending->verb == PH_EVENT_STOP && !entry->child &&
+             !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (starts && !wanted)
         settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "engine/base.h"
+#include "tests/sim/report.h"
 #include "tests/sim/sim.h"
 
 /* One of so many seeds has it, with a rate up to the bound. */
@@ -70,4 +71,29 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
         config->nodes = nodes;
     if (steps)
         config->steps = steps;
+}
+
+void sim_note_config(struct sim *sim)
+{
+    const struct sim_config *config = &sim->config;
+    sim_note(sim, NULL, "config", "%u nodes, %u ids, %s, beats of %llu ms, dead after %llu ms",
+             config->nodes, config->ids,
+             config->strict     ? "strict majority"
+             : config->majority ? "majority"
+                                : "diverge",
+             (unsigned long long)config->heartbeat_ms, (unsigned long long)config->dead_after_ms);
+    sim_note(sim, NULL, "config",
+             "wire: delay %llu us, late %llu us; loss %u, twice %u, late %u, corrupt %u of 1000%s; "
+             "window %llu, chunk %llu, queue %llu",
+             (unsigned long long)config->delay_us, (unsigned long long)config->late_us,
+             config->loss, config->twice, config->late, config->corrupt,
+             config->silent ? "; silent" : "", (unsigned long long)config->window_bytes,
+             (unsigned long long)config->chunk_bytes, (unsigned long long)config->queue_bytes);
+    sim_note(sim, NULL, "config",
+             "children: start %llu us; fail %u, crash %u, kept %u, stuck %u, processes %u; moves: "
+             "%llu ms, rate %llu, in flight %llu",
+             (unsigned long long)config->start_us, config->start_fails, config->crashes,
+             config->save_fails, config->stuck, config->like_processes,
+             (unsigned long long)config->migrate_timeout_ms, (unsigned long long)config->move_rate,
+             (unsigned long long)config->in_flight);
 }

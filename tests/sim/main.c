@@ -84,6 +84,7 @@ static void run_seed(const struct options *options, struct sim_report *report,
     sim->report = report;
     sim->canary = options->canary;
     sim_create(sim, options->seed, &config);
+    sim_note_config(sim);
     run(sim);
     *outcome = (struct outcome){.hash = report->hash,
                                 .steps = config.steps,

@@ -98,13 +98,18 @@ static void port_close(void *context, uint32_t channel)
     *closed = node->channels[--node->channel_count];
 }
 
-static uint64_t delay(struct sim *sim)
+/* When it arrives: in order, as over one connection, but for those that are late. */
+static uint64_t arrival(struct sim_node *from, unsigned to)
 {
+    struct sim *sim = from->sim;
     const struct sim_config *config = &sim->config;
-    uint64_t delay_us = config->delay_us / 2 + sim_exponential(&sim->wire, config->delay_us / 2);
+    uint64_t at_us = sim->now_us + config->delay_us / 2 +
+                     sim_exponential(&sim->wire, config->delay_us / 2);
     if (!sim->healing && sim_chance(&sim->wire, config->late))
-        delay_us += sim_exponential(&sim->wire, config->late_us);
-    return delay_us;
+        return at_us + sim_exponential(&sim->wire, config->late_us);
+    uint64_t *last_us = &sim->last_us[from->index][to];
+    *last_us = at_us > *last_us ? at_us : *last_us;
+    return *last_us;
 }
 
 /* Bits and lengths that nobody sent. */
@@ -148,7 +153,7 @@ static void port_transmit(void *context, uint32_t number, const void *bytes, siz
             spoil(sim, packet);
             sim->fault_count++;
         }
-        sim_at(sim, sim->now_us + delay(sim), &packet->item);
+        sim_at(sim, arrival(node, to->index), &packet->item);
     }
 }
 

@@ -152,6 +152,11 @@ const char *sim_unsettled(struct sim *sim)
 static void describe_member(const struct sim_hub *hub, const struct ph_member *member)
 {
     uint64_t now_ms = sim_local_ms(hub->node);
+    struct ph_mesh_stats stats;
+    ph_mesh_stats(hub->node->mesh, member->info.peer, &stats);
+    sim_note(hub->node->sim, hub->node, "link", "to %s: %llu bytes queued, rtt %llu ms, %llu again",
+             member->info.name, (unsigned long long)stats.queued_bytes,
+             (unsigned long long)stats.rtt_ms, (unsigned long long)stats.retransmits);
     sim_note(hub->node->sim, hub->node, "member",
              "%s %s%s%s%s%s%s%s hears %u log %llu of %llu, silent %llu ms, echo %llu ms",
              member->info.name, ph_member_state_name(member->info.state),

@@ -111,6 +111,7 @@ struct sim {
     struct ph_prng draw, wire, children, faults, requests, order;
     struct sim_node nodes[SIM_NODES_MAX];
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
+    uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
     bool core[SIM_NODES_MAX];               /* nodes that must agree in the end */
     bool healing;                           /* no more faults; children do as they are told */
     bool canary;
@@ -162,6 +163,8 @@ uint64_t sim_exponential(struct ph_prng *, uint64_t mean);
 
 /* Everything from the seed; `nodes` 0: drawn, too; `steps` 0: drawn. */
 void sim_draw(struct sim_config *, uint64_t seed, unsigned nodes, uint64_t steps);
+/* For people. */
+void sim_note_config(struct sim *);
 
 /* ---- network.c ----------------------------------------------------------------------------- */
 
