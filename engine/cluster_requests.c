@@ -220,11 +220,12 @@ static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *ent
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
-    if (entry->child) {
+    if (entry->child && ph_child_state(entry->child) != PH_STATE_MOVING &&
+        !ph_super_ends(entry->child)) {
         ph_super_handle(hub, entry->child, &call);
         return;
     }
-    ph_spec_put(call.spec);
+    ph_spec_put(call.spec); /* whoever has it next */
     wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
 }
 
