@@ -66,6 +66,8 @@ static struct sim_packet *new_packet(struct sim_net *net, unsigned to, const voi
 static unsigned listener(const struct sim_net *net, const char *endpoint)
 {
     unsigned index = 0;
+    if (strcmp(net->alias, endpoint) == 0)
+        return net->nodes[net->alias_to].mesh ? net->alias_to : SIM_NODES_MAX;
     while (index < SIM_NODES_MAX &&
            (!net->nodes[index].mesh || strcmp(net->nodes[index].endpoint, endpoint) != 0))
         index++;

@@ -48,6 +48,8 @@ struct sim_net {
     uint64_t busy_until_us[SIM_NODES_MAX][SIM_NODES_MAX];
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     bool silent_refusals;                   /* a node that is gone is not told of */
+    char alias[129]; /* another endpoint that leads to node `alias_to`; "": none */
+    unsigned alias_to;
     struct sim_packet *heap[65536];
     size_t packets;
     uint64_t order;
