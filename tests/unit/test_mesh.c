@@ -126,8 +126,9 @@ static void idle_mesh_is_silent(void **state)
     sim_destroy(net);
 }
 
-static bool all_meet(struct sim_net *net)
+static bool all_meet(void *arg)
 {
+    const struct sim_net *net = arg;
     return sim_live(net, 0) == 2 && sim_live(net, 1) == 2 && sim_live(net, 2) == 2;
 }
 
@@ -145,7 +146,7 @@ static void sessions_come_about_on_a_bad_wire(void **state)
             sim_start(net, i, NULL, NULL);
         sim_join(net, 1, 0);
         sim_join(net, 2, 0);
-        assert_true(sim_until(net, 60000, all_meet));
+        assert_true(sim_until(net, 60000, all_meet, net));
         sim_destroy(net);
     }
 }
@@ -249,7 +250,7 @@ static void reset_makes_a_new_peer_on_both_sides(void **state)
     ph_mesh_reset(net->nodes[0].mesh, here, net->now_ms);
     assert_false(sim_told(net, 0, here)->down);
     assert_int_equal(ph_mesh_room(net->nodes[0].mesh, here), 0);
-    net->nodes[0].peers[0].down = true; /* nobody tells: it was our own wish */
+    sim_forget(net, 0, here);
     sim_run(net, 2000);
     net->cut[0][1] = false;
     sim_run(net, 6000);
@@ -564,8 +565,9 @@ static void replayed_frames_change_nothing(void **state)
     sim_start(net, 1, NULL, NULL);
     sim_join(net, 1, 0);
     sim_run(net, 100);
-    ph_mesh_reset(net->nodes[1].mesh, sim_peer(net, 1, "n0"), net->now_ms);
-    net->nodes[1].peers[0].down = true;
+    uint64_t first = sim_peer(net, 1, "n0");
+    ph_mesh_reset(net->nodes[1].mesh, first, net->now_ms);
+    sim_forget(net, 1, first);
     sim_run(net, 100);
     uint64_t peer = sim_peer(net, 0, "n1");
     assert_true(peer != 0);
@@ -801,9 +803,7 @@ static void chaos_step(struct sim_net *net, struct sender senders[3][3])
         if (!peer || net->nodes[from].peer_count > SIM_PEERS_MAX / 2)
             break;
         ph_mesh_reset(net->nodes[from].mesh, peer, net->now_ms);
-        for (unsigned i = 0; i < net->nodes[from].peer_count; i++)
-            if (net->nodes[from].peers[i].peer.number == peer)
-                net->nodes[from].peers[i].down = true;
+        sim_forget(net, from, peer);
         break;
     default:
         if (!peer)
@@ -854,7 +854,7 @@ static void random_faults_never_break_the_streams(void **state)
                     snprintf(name, sizeof name, "n%u", to);
                     send_beat(net, i, sim_peer(net, i, name));
                 }
-        if (!sim_until(net, 60000, all_meet))
+        if (!sim_until(net, 60000, all_meet, net))
             fail_msg("seed %llu: the nodes do not meet again", (unsigned long long)seed);
         sim_run(net, 30000);
         assert_true(all_meet(net));
