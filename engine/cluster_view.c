@@ -262,6 +262,7 @@ static void fence(struct ph_hub *hub, const char *why)
     uint8_t before = hub->gate.level;
     if (ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock) == 0)
         cluster->fence_token = lock->token;
+    cluster->view_queued = false; /* one that waits behind this lock would wait for ever */
     ph_hub_report_level(hub, before, 0);
     fire_partition(hub, PH_HOOK_PARTITIONED);
     ph_cluster_stop_here(hub);
