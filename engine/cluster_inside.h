@@ -40,6 +40,8 @@ void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
+/* Its frames come, whether it is in the view or not. */
+bool ph_member_is_reached(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 void ph_cluster_publish(struct ph_hub *); /* the member list, for readers */
 
 /* ---- cluster_view.c -------------------------------------------------------------------------- */
