@@ -87,8 +87,7 @@ static int pin_refusal(const struct ph_cluster *cluster, const struct ph_pending
     if (ph_cluster_owner(cluster, pending->entry) != pending->member)
         return PH_EREFUSED;
     *why = "it has given up and stays where it is: start it again";
-    if (placement && placement->member != pending->member &&
-        state_of(placement) == PH_STATE_FAILED)
+    if (placement && placement->member != pending->member && state_of(placement) == PH_STATE_FAILED)
         return PH_EGAVEUP;
     return 0;
 }

@@ -381,7 +381,7 @@ static void turn(struct ph_links *links)
         wait_ms = least_wait(wait_ms, ph_discovery_turn(links->discovery, links->mesh, now_ms));
     ph_mesh_tick(links->mesh, now_ms);
     publish(links, now_ms);
-    wait_ms = least_wait(wait_ms, mesh_wait(links, now_ms));
+    wait_ms = links->quit ? 0 : least_wait(wait_ms, mesh_wait(links, now_ms));
     if (wait_ms != 0) {
         atomic_store_explicit(&links->asleep, true, memory_order_relaxed);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in push_command() */
