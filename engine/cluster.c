@@ -57,7 +57,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     self->info.self = true;
     self->info.in_view = true;
     self->info.state = PH_MEMBER_UP;
-    self->info.generation = setup->generation;
+    self->info.generation = self->view_generation = setup->generation;
     self->info.started_ms = hub->now_ms;
     cluster->in_view = 1;
     cluster->quorum_max =
@@ -233,6 +233,9 @@ static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
     member->repaired = member->caught_up = false;
     member->repairing = false;
     ph_directory_log_close(hub->directory, member->slot);
+    hub->cluster->rows_version++;
+    ph_cluster_session_lost(hub, member->slot);
+    ph_mail_lost(hub, member->slot);
     if (why != PH_PEER_LOST && !member->gone) {
         member->gone = true;
         member->gone_ms = hub->now_ms;
@@ -427,6 +430,7 @@ void ph_cluster_read_bye(struct ph_hub *hub, struct ph_member *member, struct ph
     member->gone = true;
     member->gone_ms = hub->now_ms;
     member->left = true;
+    hub->cluster->rows_version++;
     ph_directory_log_close(hub->directory, member->slot);
     ph_cluster_review(hub);
 }

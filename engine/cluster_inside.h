@@ -40,6 +40,8 @@ void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
+/* Its frames come, whether it is in the view or not. */
+bool ph_member_is_reached(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 void ph_cluster_publish(struct ph_hub *); /* the member list, for readers */
 
 /* ---- cluster_view.c -------------------------------------------------------------------------- */
@@ -57,6 +59,8 @@ void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t pin,
                      uint64_t mark);
 void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t generation, uint64_t hi);
+/* Another member of the view wants just what we want: it holds all that we promised. */
+void ph_cluster_all_taken(struct ph_hub *);
 /* Tombstones go when every member that may still want the child has been seen without it. */
 void ph_cluster_purge(struct ph_hub *);
 bool ph_cluster_sync_has_work(const struct ph_hub *);
@@ -100,6 +104,8 @@ struct ph_pending {
 /* The entry's placements changed: requests that waited for that are settled. */
 void ph_cluster_settle(struct ph_hub *, struct ph_entry *);
 void ph_cluster_requests_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
+/* What was asked of it may have been lost on the way. */
+void ph_cluster_session_lost(struct ph_hub *, uint16_t member);
 /* Those of that verb that wait for the entry are told that it failed. */
 void ph_cluster_fail_waiting(struct ph_hub *, struct ph_entry *, enum ph_event_type verb, int code,
                              const char *why);

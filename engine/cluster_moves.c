@@ -41,7 +41,7 @@ struct ph_transfer {
     uint64_t epoch;  /* of the instance that the source has ended */
     uint64_t began_ms, ended_ms, bytes;
     uint16_t member; /* the other side */
-    bool incoming, lost, cancelling;
+    bool incoming, lost;
     enum ph_move_phase phase;
     struct ph_text state; /* kept until the target has it */
     char error[TEXT_MAX + 1];
@@ -182,6 +182,12 @@ void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
     struct ph_member *member = cluster->members[target];
     if (!ph_member_is_linked(member) || hub->now_ms < entry->retry_ms)
         return;
+    if (member->view != cluster->view) {
+        /* It would not know that the child belongs there. */
+        cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
+        wait_for_budget(cluster, entry);
+        return;
+    }
     if (!has_room(hub, member) || !has_budget(hub)) {
         wait_for_budget(cluster, entry);
         return;
@@ -241,6 +247,8 @@ static void let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_ph
 void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state)
 {
     struct ph_transfer *move = child->entry->move;
+    if (!move)
+        return;
     move->state = *state;
     *state = PH_TEXT_INIT;
     move->bytes = move->state.length;
@@ -271,8 +279,8 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
 static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
     struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
-    move->cancelling = true;
     put_move(hub, move, true);
+    ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + hub->options.migrate_timeout_ms);
 }
 
 void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
@@ -378,16 +386,25 @@ static void accept(struct ph_hub *hub, struct ph_member *member, const struct of
     ph_text_fini(&state);
 }
 
+/* Whatever was lost on the way, the source is answered: it runs here, it is being stopped, or it
+ * never came. */
 static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
                    struct ph_entry *entry)
 {
     struct ph_transfer *move = entry ? entry->move : NULL;
+    struct ph_child *child = entry ? entry->child : NULL;
     struct ph_super_call call = {.event = PH_SUPER_STOP};
-    if (!move || !move->incoming || move->number != offer->number || move->member != member->slot)
-        return; /* it was answered already */
-    move->cancelling = true;
-    if (entry->child && !ph_super_ends(entry->child))
-        ph_super_handle(hub, entry->child, &call);
+    bool ours =
+        move && move->incoming && move->number == offer->number && move->member == member->slot;
+    bool younger =
+        child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
+    if (!ours) {
+        answer(member, offer->number, offer->id, offer->length, younger ? 0 : PH_ECANCELED,
+               younger ? "" : "it never came there");
+        return;
+    }
+    if (child && !ph_super_ends(child))
+        ph_super_handle(hub, child, &call);
 }
 
 void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)

@@ -77,19 +77,41 @@ static bool has_started(const struct ph_cluster *cluster, const struct ph_pendin
     return placed.state == PH_STATE_RUNNING && placed.epoch > pending->token;
 }
 
+/* Why a child will not come to the node that it was pinned to, or 0. */
+static int pin_refusal(const struct ph_cluster *cluster, const struct ph_pending *pending,
+                       const char **why)
+{
+    const struct ph_placement *placement =
+        ph_cluster_live_placement(cluster, pending->entry, PH_NO_MEMBER);
+    *why = "that node takes no children now, or another request moved it";
+    if (ph_cluster_owner(cluster, pending->entry) != pending->member)
+        return PH_EREFUSED;
+    *why = "it has given up and stays where it is: start it again";
+    if (placement && placement->member != pending->member &&
+        state_of(placement) == PH_STATE_FAILED)
+        return PH_EGAVEUP;
+    return 0;
+}
+
 static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
 {
     const struct ph_cluster *cluster = hub->cluster;
     struct ph_entry *entry = pending->entry;
     bool wanted = ph_entry_spec_rcu(entry) != NULL;
     bool starts = pending->verb == PH_EVENT_START || pending->verb == PH_EVENT_PIN;
-    if (pending->verb == PH_EVENT_STOP && !entry->child &&
-        !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
+    const char *why;
+    int refusal = pending->verb == PH_EVENT_PIN ? pin_refusal(cluster, pending, &why) : 0;
+    if (pending->verb == PH_EVENT_STOP && wanted)
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "started again by another request");
+    else if (pending->verb == PH_EVENT_STOP && !entry->child &&
+             !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (starts && !wanted)
         settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     else if (starts && has_started(cluster, pending))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
+    else if (refusal)
+        settle(hub, pending, PH_OUTCOME_FAILED, refusal, why);
     else
         return false;
     return true;
@@ -126,6 +148,18 @@ void ph_cluster_requests_lost(struct ph_hub *hub, uint16_t member)
             ph_cluster_touch(hub, pending->entry);
         else if (pending->member == member && pending->verb != PH_EVENT_START)
             settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION, "its node was lost meanwhile");
+    }
+}
+
+void ph_cluster_session_lost(struct ph_hub *hub, uint16_t member)
+{
+    struct ph_pending *after;
+    for (struct ph_pending *pending = hub->cluster->pendings; pending; pending = after) {
+        after = pending->after;
+        if (pending->member == member &&
+            (pending->verb == PH_EVENT_RESTART || pending->verb == PH_EVENT_SIGNAL))
+            settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION,
+                   "the link to its node broke meanwhile");
     }
 }
 
@@ -186,11 +220,12 @@ static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *ent
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
-    if (entry->child) {
+    if (entry->child && ph_child_state(entry->child) != PH_STATE_MOVING &&
+        !ph_super_ends(entry->child)) {
         ph_super_handle(hub, entry->child, &call);
         return;
     }
-    ph_spec_put(call.spec);
+    ph_spec_put(call.spec); /* whoever has it next */
     wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
 }
 
@@ -301,6 +336,7 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
         ph_job_settle(hub, job, id, same ? PH_OUTCOME_SAME : PH_OUTCOME_CHANGED, 0, NULL);
     else
         wait_for(hub, entry, job, PH_EVENT_PIN, member->slot);
+    ph_cluster_touch(hub, entry);
 }
 
 /* ---- Being asked ---------------------------------------------------------------------------- */

@@ -209,7 +209,7 @@ static struct ph_spec *read_spec(struct ph_cluster *cluster, struct ph_unpack *f
 {
     size_t length;
     struct ph_unpack in;
-    const void *bytes = ph_unpack_bin(frame, 2 * PH_SPEC_BYTES_MAX, &length);
+    const void *bytes = ph_unpack_bin(frame, PH_SPEC_PACKED_MAX, &length);
     uint64_t hash = XXH3_64bits(bytes, length);
     struct ph_spec *spec = known_spec(cluster, hash, bytes, length);
     if (spec || frame->broken)
@@ -285,6 +285,15 @@ void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struc
         ph_spec_put(specs[i]);
     if (number && !frame->broken)
         member->taken_owed = number;
+}
+
+void ph_cluster_all_taken(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster->push_first || cluster->push_taken == cluster->push_sent)
+        return;
+    cluster->push_taken = cluster->push_sent;
+    ph_hub_jobs_held(hub);
 }
 
 void ph_cluster_read_taken(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)

@@ -135,6 +135,12 @@ static void look_again(struct ph_cluster *cluster, uint64_t when_ms)
         cluster->review_ms = when_ms;
 }
 
+static void decide_again(struct ph_cluster *cluster, uint64_t when_ms)
+{
+    if (when_ms < cluster->decide_ms)
+        cluster->decide_ms = when_ms;
+}
+
 /* A member of the view that is silent, but not long enough to be dead: nothing is decided until it
  * is one or the other, so that those that vanish together are one change. */
 static bool anyone_suspect(struct ph_hub *hub)
@@ -149,7 +155,7 @@ static bool anyone_suspect(struct ph_hub *hub)
         uint64_t dead_ms = member->heard_ms + cluster->dead_after_ms;
         if (hub->now_ms < dead_ms) {
             suspect = true;
-            look_again(cluster, dead_ms);
+            decide_again(cluster, dead_ms);
         }
     }
     return suspect;
@@ -167,8 +173,9 @@ static bool decide(struct ph_hub *hub, bool *keep)
     gather_nodes(cluster, hub->now_ms, &nodes);
     bool complete = fill_matrix(cluster, &nodes, hub->now_ms, &matrix);
     uint64_t settled_ms = cluster->matrix_since_ms + cluster->heartbeat_ms;
+    cluster->undecided = !complete && hub->now_ms < settled_ms;
     if (!complete && hub->now_ms < settled_ms) {
-        look_again(cluster, settled_ms);
+        decide_again(cluster, settled_ms);
         return false;
     }
     bool excluded = ph_view_compute(&matrix, nodes.self, &view);
@@ -363,16 +370,22 @@ void ph_cluster_review(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     bool keep[PH_MEMBERS_MAX];
+    bool due = hub->now_ms >= cluster->decide_ms || cluster->view_queued;
     cluster->review_ms = PH_NEVER;
     uint64_t row = own_row(hub);
     if (row != cluster->row_hash || cluster->rows_version != cluster->rows_seen) {
+        due = true;
         cluster->beat_now |= row != cluster->row_hash;
         cluster->row_hash = row;
         cluster->rows_seen = cluster->rows_version;
         cluster->matrix_since_ms = hub->now_ms;
     }
-    if (!cluster->view_queued && decide(hub, keep))
-        cluster->view_wanted = !is_current(cluster, keep);
+    if (due) {
+        cluster->decide_ms = PH_NEVER;
+        if (!cluster->view_queued && decide(hub, keep))
+            cluster->view_wanted = !is_current(cluster, keep);
+    }
+    look_again(cluster, cluster->decide_ms);
     review_fence(hub);
     review_states(hub);
 }
@@ -448,6 +461,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
         cluster->in_view = (uint16_t)(cluster->in_view + keep[slot]);
     }
     cluster->view = hash_view(cluster);
+    cluster->rows_version++;
     if (cluster->in_view > cluster->quorum_max && hub->options.majority_track_max)
         cluster->quorum_max = cluster->in_view;
     for (uint16_t slot = 1; slot < cluster->count; slot++)

@@ -41,19 +41,39 @@ static void free_retired(struct ph_host *host)
     host->retired_count = 0;
 }
 
-static void publish(struct ph_host *host)
+/* Beats of a cluster are steps that change nothing which anyone waits for. */
+static bool is_news(struct ph_host *host, const struct ph_status *status)
+{
+    const struct ph_picture *old = atomic_load_explicit(&host->picture, memory_order_relaxed);
+    struct ph_status before;
+    if (!old)
+        return true;
+    memcpy(&before, &old->status, sizeof before);
+    before.version = status->version;
+    before.now_ms = status->now_ms;
+    before.steps = status->steps;
+    return memcmp(&before, status, sizeof before) != 0;
+}
+
+/* False: there was nothing new. */
+static bool publish(struct ph_host *host)
 {
     struct ph_picture *picture = ph_alloc(sizeof *picture);
     ph_hub_picture(&host->hub, &picture->status);
+    if (!is_news(host, &picture->status)) {
+        ph_free(picture);
+        return false;
+    }
     picture->status.version = ++host->version;
     struct ph_picture *before =
         atomic_exchange_explicit(&host->picture, picture, memory_order_acq_rel);
     if (!before)
-        return;
+        return true;
     before->next = host->retired;
     host->retired = before;
     if (++host->retired_count >= PICTURES_PER_GRACE)
         free_retired(host);
+    return true;
 }
 
 void ph_status(const struct ph_hub *hub, struct ph_status *status)
@@ -299,10 +319,9 @@ static void alarm_fired(struct ph_timers_alarm *alarm)
  * writes. Who only looked (a console does all the time) wakes nobody who waits for changes. */
 static void end_batch(struct ph_host *host, bool changed)
 {
-    if (changed)
-        publish(host);
+    bool news = changed && publish(host);
     ph_hub_complete_ops(&host->hub);
-    if (changed)
+    if (news)
         ph_waitlist_wake(&host->changes);
 }
 

@@ -389,13 +389,18 @@ static bool wait_released(struct ph_node *node, uint64_t deadline_ms)
     return released;
 }
 
+bool ph_node_stop(struct ph_node *node)
+{
+    uint64_t longest_ms = 0;
+    ph_node_each_hub(node, stop_hub, &longest_ms);
+    return wait_released(node, ph_now_ms() + longest_ms + DESTROY_GRACE_MS);
+}
+
 void ph_node_destroy(struct ph_node *node)
 {
     if (!node)
         return;
-    uint64_t longest_ms = 0;
-    ph_node_each_hub(node, stop_hub, &longest_ms);
-    if (wait_released(node, ph_now_ms() + longest_ms + DESTROY_GRACE_MS))
+    if (ph_node_stop(node))
         destroy_parts(node);
     else
         ph_monitor_destroy(node->monitor); /* threads in handlers keep the rest */
