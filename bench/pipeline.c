@@ -131,7 +131,7 @@ static struct record *make_records(uint64_t count, struct cds_lfht *table)
     struct record *records = ph_alloc(count * sizeof *records);
     for (uint64_t i = 0; i < count; i++) {
         struct record *record = &records[i];
-        snprintf(record->id, sizeof record->id, "w-%llu", (unsigned long long)i + 1);
+        snprintf(record->id, sizeof record->id, "w-%u", (unsigned)(i + 1));
         snprintf(record->module, sizeof record->module, "counter");
         record->epoch = UINT64_C(1) << 40;
         record->number = i;
