@@ -279,11 +279,11 @@ static uint32_t take_lease_locked(struct ph_node *node)
 {
     _Static_assert((int)PH_KEEPER_LEASES > (int)PH_HUBS_MAX, "there is one for every hub");
     uint32_t number = 1;
-    while (number < PH_KEEPER_LEASES && node->leases[number])
+    while (number < PH_KEEPER_LEASES && node->lease_numbers[number])
         number++;
     if (number == PH_KEEPER_LEASES)
         return 0;
-    node->leases[number] = true;
+    node->lease_numbers[number] = true;
     return number;
 }
 
@@ -375,7 +375,7 @@ void ph_node_release(struct ph_node *node, uint32_t lease_number)
 {
     pthread_mutex_lock(&node->lock);
     node->host_count--;
-    node->leases[lease_number] = false;
+    node->lease_numbers[lease_number] = false;
     pthread_cond_broadcast(&node->released);
     pthread_mutex_unlock(&node->lock);
 }
