@@ -193,6 +193,12 @@ void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
         retry_at(cluster, entry->retry_ms);
         return;
     }
+    if (member->view != cluster->view) {
+        /* It would not know that the child belongs there. */
+        cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
+        wait_for_budget(cluster, entry);
+        return;
+    }
     if (!has_room(hub, member) || !has_budget(hub)) {
         wait_for_budget(cluster, entry);
         return;

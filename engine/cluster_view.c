@@ -173,6 +173,7 @@ static bool decide(struct ph_hub *hub, bool *keep)
     gather_nodes(cluster, hub->now_ms, &nodes);
     bool complete = fill_matrix(cluster, &nodes, hub->now_ms, &matrix);
     uint64_t settled_ms = cluster->matrix_since_ms + cluster->heartbeat_ms;
+    cluster->undecided = !complete && hub->now_ms < settled_ms;
     if (!complete && hub->now_ms < settled_ms) {
         decide_again(cluster, settled_ms);
         return false;
