@@ -1,6 +1,7 @@
 #include "ipc/link_zmq.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,6 +25,8 @@ enum {
 };
 
 /* What an epoll event is about: one of these, or a channel's number above them. */
+enum { PROBE_MS = 3 /* how long the links wait to learn whether somebody listens */ };
+
 enum { ABOUT_WAKE, ABOUT_EXTRA, ABOUT_ROUTER, ABOUT_CHANNEL };
 
 struct channel {
@@ -217,6 +220,8 @@ static void connect_channel(struct carrier *carrier, struct channel *channel)
             set_int(channel->monitor, ZMQ_LINGER, 0);
         if (channel->monitor && zmq_connect(channel->monitor, name) == 0)
             watch(carrier, socket_fd(channel->monitor), ABOUT_CHANNEL + channel->number);
+        if (channel->monitor)
+            refresh(channel->monitor); /* only a pipe that was found empty wakes its reader */
     }
     zmq_connect(channel->dealer, endpoint);
 }
@@ -264,7 +269,18 @@ static void zmq_transport_transmit(void *transport, uint32_t number, const void 
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-/* Does nothing listen there? Only what is known at once counts. */
+/* What became of a connect under way, within a moment: 0 when it is not known yet. */
+static int connect_error(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (poll(&polled, 1, PROBE_MS) == 1)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
+/* Does nothing listen there? Only what is known almost at once counts. */
 static bool is_refused(const struct ph_endpoint *address)
 {
     int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -273,10 +289,11 @@ static bool is_refused(const struct ph_endpoint *address)
     const struct linger abort = {.l_onoff = 1};
     int rc = setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     (void)rc;
-    bool refused = connect(fd, (const struct sockaddr *)&address->address, address->length) < 0 &&
-                   errno == ECONNREFUSED;
+    int error = 0;
+    if (connect(fd, (const struct sockaddr *)&address->address, address->length) < 0)
+        error = errno == EINPROGRESS ? connect_error(fd) : errno;
     close(fd);
-    return refused;
+    return error == ECONNREFUSED;
 }
 
 /* The next event of a monitor; 0: there is none. */

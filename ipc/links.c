@@ -374,6 +374,8 @@ static int mesh_wait(const struct ph_links *links, uint64_t now_ms)
 static void turn(struct ph_links *links)
 {
     int wait_ms = take_commands(links);
+    if (links->quit)
+        return; /* nobody would wake it any more */
     uint64_t now_ms = ph_now_ms();
     if (links->discovery)
         wait_ms = least_wait(wait_ms, ph_discovery_turn(links->discovery, links->mesh, now_ms));

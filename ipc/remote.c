@@ -1,3 +1,5 @@
+#include "ipc/remote.h"
+
 #include <string.h>
 
 #include "engine/alloc.h"

@@ -275,8 +275,8 @@ static void draw_error(struct ph_grid *grid, const struct moves *moves, const st
     const struct ph_json *row = moves->cursor < data->count ? &data->rows[moves->cursor] : NULL;
     const char *error = row ? ph_json_text(row, "error") : NULL;
     if (error && *error)
-        ph_grid_printf(grid, grid->rows - 1, 2, grid->cols - 2, phase_of(row)->style, "%s: %s",
-                       moves->id, error);
+        ph_grid_printf(grid, grid->rows - 1, 2, grid->cols - 2, (uint16_t)phase_of(row)->style,
+                       "%s: %s", moves->id, error);
 }
 
 static void moves_draw(const void *state, const struct ph_model *model, struct ph_grid *grid)

@@ -103,8 +103,8 @@ static uint64_t arrival(struct sim_node *from, unsigned to)
 {
     struct sim *sim = from->sim;
     const struct sim_config *config = &sim->config;
-    uint64_t at_us = sim->now_us + config->delay_us / 2 +
-                     sim_exponential(&sim->wire, config->delay_us / 2);
+    uint64_t at_us =
+        sim->now_us + config->delay_us / 2 + sim_exponential(&sim->wire, config->delay_us / 2);
     if (!sim->healing && sim_chance(&sim->wire, config->late))
         return at_us + sim_exponential(&sim->wire, config->late_us);
     uint64_t *last_us = &sim->last_us[from->index][to];

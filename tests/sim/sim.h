@@ -110,10 +110,10 @@ struct sim {
     uint64_t tie;
     struct ph_prng draw, wire, children, faults, requests, order;
     struct sim_node nodes[SIM_NODES_MAX];
-    bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
     uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
-    bool core[SIM_NODES_MAX];               /* nodes that must agree in the end */
-    bool healing;                           /* no more faults; children do as they are told */
+    bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
+    bool healing; /* no more faults; children do as they are told */
     bool canary;
     uint64_t steps, fault_count;
     uint64_t second, second_steps;  /* to notice a world that stands still */
