@@ -71,7 +71,7 @@ static void begin_life(struct ph_hub *hub, struct ph_member *member, uint64_t ge
     member->log_hi = 0;
     member->log_round = 0;
     member->leaving = false;
-    member->repaired = member->caught_up = false;
+    member->repaired = member->caught_up = member->comparing = false;
     member->differs_ms = member->equal_ms = 0;
     member->hears_count = 0;
     ph_cluster_scan(hub);
@@ -115,9 +115,11 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
     cluster->rows_version += first;
-    compare_buckets(hub, member, frame, first || ask);
-    if (!first && !ask)
+    compare_buckets(hub, member, frame, first || ask || member->comparing);
+    if (!first && !ask) {
+        member->comparing = false;
         return; /* the answer to our own: we have begun already */
+    }
     member->greeted = true;
     member->gone = member->left = false;
     member->info.started_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
@@ -213,6 +215,7 @@ static void check_member(struct ph_hub *hub, struct ph_member *member)
     if (member->differs_ms && hub->now_ms - member->differs_ms >= 3 * cluster->heartbeat_ms) {
         member->differs_ms = hub->now_ms;
         cluster->resyncs++;
+        member->comparing = true;
         ph_member_greet(hub, member, true);
     }
 }
@@ -277,6 +280,15 @@ static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64
         member->differs_ms = hub->now_ms;
 }
 
+/* Until its next life: an older beat may come after what told us. */
+void ph_member_leaves(struct ph_hub *hub, struct ph_member *member)
+{
+    if (member->leaving)
+        return;
+    member->leaving = true;
+    ph_cluster_owners_changed(hub);
+}
+
 void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -310,11 +322,8 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     member->view = view;
     note_quorum(cluster, quorum_max, quorum_clock);
     compare_intents(hub, member, log_hi, wants);
-    bool leaving = flags & FLAG_LEAVING;
-    if (leaving != member->leaving) {
-        member->leaving = leaving;
-        ph_cluster_owners_changed(hub);
-    }
+    if (flags & FLAG_LEAVING)
+        ph_member_leaves(hub, member);
     ph_cluster_review(hub);
 }
 
