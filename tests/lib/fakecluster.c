@@ -617,19 +617,24 @@ bool fc_settle_some(struct fake_cluster *cluster, unsigned set, unsigned nodes, 
     return false;
 }
 
-static void fail_unsettled(const struct fake_cluster *cluster)
+void fc_dump(const struct fake_cluster *cluster)
 {
     struct ph_status status;
     for (unsigned index = 0; index < FC_NODES; index++) {
         if (!cluster->nodes[index])
             continue;
-        ph_hub_picture(&cluster->nodes[index]->fake.hub, &status);
+        const struct fake_hub *fake = &cluster->nodes[index]->fake;
+        ph_hub_picture(&fake->hub, &status);
         print_message("n%u: settled %d, %llu nodes, %llu children, %llu here, %llu misplaced\n",
                       index + 1, status.settled, (unsigned long long)status.nodes,
                       (unsigned long long)status.children, (unsigned long long)status.local,
                       (unsigned long long)status.migrating);
+        for (size_t i = fake->record_count > 15 ? fake->record_count - 15 : 0;
+             i < fake->record_count; i++)
+            print_message("  %6llu %s %s %s\n",
+                          (unsigned long long)(fake->records[i].now_ms - FC_MS),
+                          fake->records[i].type, fake->records[i].id, fake->records[i].text);
     }
-    fail_msg("the nodes do not settle");
 }
 
 void fc_settle(struct fake_cluster *cluster)
@@ -637,8 +642,10 @@ void fc_settle(struct fake_cluster *cluster)
     unsigned living = 0;
     for (unsigned index = 0; index < FC_NODES; index++)
         living += cluster->nodes[index] != NULL;
-    if (!fc_settle_some(cluster, ~0u, living, 20000))
-        fail_unsettled(cluster);
+    if (fc_settle_some(cluster, ~0u, living, 20000))
+        return;
+    fc_dump(cluster);
+    fail_msg("the nodes do not settle");
 }
 
 /* ---- Requests ------------------------------------------------------------------------------ */

@@ -99,6 +99,9 @@ bool fc_settle_some(struct fake_cluster *, unsigned set, unsigned nodes, uint64_
 /* The same for all that live, one view of them all; fails the test otherwise. */
 void fc_settle(struct fake_cluster *);
 
+/* Prints what the nodes say and what they recorded last. */
+void fc_dump(const struct fake_cluster *);
+
 /* ---- Requests: begun, not waited for -------------------------------------------------------- */
 
 struct fake_hub *fc_hub(struct fake_cluster *, unsigned node);
