@@ -150,6 +150,11 @@ static int port_signal(void *context, struct ph_child *child, int number)
     return 0;
 }
 
+static void port_lease(void *context, uint64_t until_ms)
+{
+    ((struct fc_node *)context)->fake.lease_until_ms = until_ms;
+}
+
 static void port_hook(void *context, const struct ph_hook_request *request)
 {
     (void)context;
@@ -165,6 +170,7 @@ static const struct ph_exec_port exec_port = {
     .forward = port_forward,
     .kill = port_stop,
     .signal = port_signal,
+    .lease = port_lease,
     .hook = port_hook,
 };
 
@@ -274,7 +280,7 @@ static void put_frame(struct fake_cluster *cluster, struct fc_pipe *pipe, enum p
 {
     struct fc_frame *frame = ph_alloc(sizeof *frame);
     frame->session = pipe->session;
-    frame->due_ms = cluster->now_ms + LATENCY_MS;
+    frame->due_ms = cluster->now_ms + LATENCY_MS + pipe->late_ms;
     frame->class = class;
     frame->text = *text;
     *text = (struct ph_text)PH_TEXT_INIT;

@@ -55,6 +55,7 @@ struct fc_frame {
 /* From one node to another. */
 struct fc_pipe {
     uint64_t peer, session; /* of the sender's end; 0: it has none */
+    uint64_t late_ms;       /* on top of the usual millisecond */
     bool linked;            /* a new session begins when there is none */
     bool cut;
     struct fc_frame *first, **last;
