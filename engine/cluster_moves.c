@@ -211,15 +211,12 @@ void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
     ph_super_handle(hub, entry->child, &call);
 }
 
-enum { FLAG_CANCELS = 1, FLAG_LEAVING = 2 };
-
-/* Per record: flags, number, id, version, epoch, state. */
+/* Per record: cancels, number, id, version, epoch, state. */
 static void put_move(struct ph_hub *hub, const struct ph_transfer *move, bool cancels)
 {
     struct ph_member *member = hub->cluster->members[move->member];
     struct ph_text *records = &member->moves.records;
-    ph_pack_uint(records,
-                 (cancels ? FLAG_CANCELS : 0u) | (hub->cluster->leaving ? FLAG_LEAVING : 0u));
+    ph_pack_bool(records, cancels);
     ph_pack_uint(records, move->number);
     ph_pack_str(records, move->id, strlen(move->id));
     ph_pack_uint(records, move->entry->version.clock);
@@ -423,8 +420,7 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
 {
     uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        unsigned flags = (unsigned)ph_unpack_uint(frame, FLAG_CANCELS | FLAG_LEAVING);
-        struct offer offer = {.cancels = flags & FLAG_CANCELS};
+        struct offer offer = {.cancels = ph_unpack_bool(frame)};
         offer.number = ph_unpack_uint(frame, UINT64_MAX);
         offer.id = ph_unpack_str(frame, PH_ID_MAX, &offer.length);
         offer.version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
@@ -433,8 +429,6 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
         offer.state = ph_unpack_bin(frame, STATE_MAX, &offer.state_length);
         if (frame->broken)
             return;
-        if (flags & FLAG_LEAVING)
-            ph_member_leaves(hub, member); /* its beat may come later */
         struct ph_entry *entry = ph_directory_find_rcu(hub->directory, offer.id, offer.length);
         const char *why;
         if (offer.cancels) {
