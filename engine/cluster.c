@@ -177,7 +177,7 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_member *member = cluster ? ph_member_by_peer(cluster, event->frame.peer) : NULL;
     struct ph_unpack frame;
-    if (!member)
+    if (!member || hub->stopped)
         return;
     ph_unpack_init(&frame, event->frame.bytes.data, event->frame.bytes.length);
     uint64_t type = ph_unpack_uint(&frame, PH_FRAMES - 1);
@@ -247,8 +247,8 @@ static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
 
 void ph_cluster_on_peer(struct ph_hub *hub, struct ph_event *event)
 {
-    if (!hub->cluster)
-        return;
+    if (!hub->cluster || hub->stopped)
+        return; /* it has said goodbye: nobody is greeted any more */
     if (event->type == PH_EVENT_PEER_UP)
         peer_up(hub, &event->peer.peer);
     else
@@ -444,7 +444,7 @@ bool ph_cluster_hand_over(struct ph_hub *hub)
         return false;
     cluster->leaving = true;
     cluster->members[0]->leaving = true;
-    cluster->beat_now = true;
+    ph_cluster_tell_leaving(hub);
     ph_hub_record(hub, "leaving", "", 0, "%llu children are handed over",
                   (unsigned long long)hub->picture.children);
     ph_cluster_owners_changed(hub);

@@ -83,6 +83,7 @@ struct ph_member {
     struct ph_cursor repair; /* walk that sends it intents that it lacks */
     uint64_t repair_buckets[PH_BUCKETS / 64];
     bool repairing;
+    bool comparing; /* we have asked for its hashes, to send what it lacks */
 
     uint64_t taken_owed; /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers;
