@@ -43,6 +43,12 @@ static int ignore_signal(void *context, struct ph_child *child, int signal_numbe
     return 0;
 }
 
+static void ignore_lease(void *context, uint64_t until_ms)
+{
+    (void)context;
+    (void)until_ms;
+}
+
 static void ignore_hook(void *context, const struct ph_hook_request *request)
 {
     (void)context;
@@ -67,6 +73,7 @@ static const struct ph_exec_port exec_port = {
     .stop = ignore_child,
     .kill = ignore_child,
     .signal = ignore_signal,
+    .lease = ignore_lease,
     .hook = ignore_hook,
 };
 static const struct ph_work_port work_port = {.submit = ignore_work};

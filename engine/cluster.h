@@ -247,6 +247,9 @@ bool ph_cluster_is_held(const struct ph_hub *, uint64_t promised);
 /* What becomes of local children (super.c). */
 void ph_cluster_child_changed(struct ph_hub *, struct ph_child *);
 void ph_cluster_child_up(struct ph_hub *, struct ph_child *);
+/* False: fenced, or about to be, because the lease is over. What ends meanwhile was ended for that
+ * and says nothing about itself. */
+bool ph_cluster_may_run(const struct ph_hub *);
 /* Did it run on another node before? Then a failure to start it here is one like all others. */
 bool ph_cluster_child_ran_elsewhere(const struct ph_child *);
 /* Its first instance never ran; it is about to be retired. */

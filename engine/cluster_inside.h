@@ -97,8 +97,9 @@ struct ph_pending {
     struct ph_entry *entry;
     struct ph_job *job;
     enum ph_event_type verb;
-    uint64_t token;  /* of the request: the intent's clock, or a number */
-    uint16_t member; /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
+    uint64_t token;       /* of the request: the intent's clock, or a number */
+    struct ph_spec *spec; /* of a start: what is to run; referenced */
+    uint16_t member;      /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
 };
 
 /* The entry's placements changed: requests that waited for that are settled. */

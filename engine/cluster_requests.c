@@ -43,6 +43,7 @@ static void drop(struct ph_pending *pending)
     *pending->link = pending->after;
     if (pending->after)
         pending->after->link = pending->link;
+    ph_spec_put(pending->spec);
     ph_free(pending);
 }
 
@@ -75,6 +76,14 @@ static bool has_started(const struct ph_cluster *cluster, const struct ph_pendin
         return placement->member == pending->member &&
                (placed.state == PH_STATE_RUNNING || placed.state == PH_STATE_FAILED);
     return placed.state == PH_STATE_RUNNING && placed.epoch > pending->token;
+}
+
+/* Another request has written what is wanted, and it is not what this start asked for. */
+static bool is_overtaken(const struct ph_pending *pending)
+{
+    struct ph_spec *wanted = ph_entry_spec_rcu(pending->entry);
+    return pending->spec && wanted && wanted != pending->spec &&
+           !ph_spec_equal(wanted, pending->spec);
 }
 
 /* Why a child will not come to the node that it was pinned to, or 0. */
@@ -111,6 +120,8 @@ static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (refusal)
         settle(hub, pending, PH_OUTCOME_FAILED, refusal, why);
+    else if (is_overtaken(pending))
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "another request changed its spec");
     else
         return false;
     return true;
@@ -198,7 +209,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
-        wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+        wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = ph_spec_get(spec);
 }
 
 /* It has given up and is asked for again. */
@@ -224,8 +235,8 @@ static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *ent
         ph_super_handle(hub, entry->child, &call);
         return;
     }
-    ph_spec_put(call.spec); /* whoever has it next */
-    wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+    /* Whoever has it next. */
+    wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = call.spec;
 }
 
 static void start_existing(struct ph_hub *hub, struct ph_job *job,

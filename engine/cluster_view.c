@@ -6,7 +6,11 @@
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
 
-enum { EXCLUDED_BEATS = 20 /* so long left out of a reachable view: stop what runs here */ };
+enum {
+    EXCLUDED_BEATS = 20,     /* so long left out of a reachable view: stop what runs here */
+    LEASE_STEPS = 25,        /* the end of a lease is a multiple of such a part of it … */
+    LEASE_STEP_MAX_MS = 100, /* … or of this */
+};
 
 /* The nodes of the matrix, in the order of their hashes. */
 struct nodes {
@@ -212,6 +216,12 @@ static uint64_t needed(const struct ph_hub *hub)
     return needs_quorum(hub) ? hub->cluster->quorum_max / 2 + 1 : 1;
 }
 
+static uint64_t lease_step_ms(uint64_t lease_ms)
+{
+    uint64_t step_ms = lease_ms / LEASE_STEPS;
+    return step_ms == 0 ? 1 : step_ms < LEASE_STEP_MAX_MS ? step_ms : LEASE_STEP_MAX_MS;
+}
+
 static int compare_newest(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -219,7 +229,8 @@ static int compare_newest(const void *a, const void *b)
 }
 
 /* Until when a majority cannot have declared us dead: the time of the newest beat of ours that so
- * many members have echoed, plus the lease, which is shorter than the time to death. */
+ * many members have echoed, plus the lease, which is shorter than the time to death. Rounded down,
+ * so that it changes seldom and prochub-keeper has the same one as we. */
 static uint64_t lease_of(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
@@ -233,7 +244,8 @@ static uint64_t lease_of(const struct ph_hub *hub)
     if (count < others)
         return 0;
     qsort(echoed, count, sizeof *echoed, compare_newest);
-    return echoed[others - 1] ? echoed[others - 1] + cluster->lease_ms : 0;
+    uint64_t until_ms = echoed[others - 1] ? echoed[others - 1] + cluster->lease_ms : 0;
+    return until_ms - until_ms % lease_step_ms(cluster->lease_ms);
 }
 
 static void fire_partition(struct ph_hub *hub, enum ph_hook hook)
@@ -262,6 +274,7 @@ static void fence(struct ph_hub *hub, const char *why)
     uint8_t before = hub->gate.level;
     if (ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock) == 0)
         cluster->fence_token = lock->token;
+    cluster->view_queued = false; /* one that waits behind this lock would wait for ever */
     ph_hub_report_level(hub, before, 0);
     fire_partition(hub, PH_HOOK_PARTITIONED);
     ph_cluster_stop_here(hub);
@@ -282,6 +295,12 @@ static void unfence(struct ph_hub *hub)
     cluster->beat_now = true;
     ph_cluster_publish(hub);
     ph_cluster_scan(hub);
+}
+
+bool ph_cluster_may_run(const struct ph_hub *hub)
+{
+    return !hub->cluster ||
+           atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed) > hub->now_ms;
 }
 
 /* May anything run here? Never waits for the gate. */
@@ -307,9 +326,12 @@ static void review_fence(struct ph_hub *hub)
         fence(hub, why);
     else if (!why && cluster->fenced)
         unfence(hub);
+    lease_ms = cluster->fenced ? 0 : lease_ms;
+    if (lease_ms == held_ms)
+        return;
     /* Relaxed: a child that reads the old one is bounded by that. */
-    atomic_store_explicit(&hub->lease_until_ms, cluster->fenced ? 0 : lease_ms,
-                          memory_order_relaxed);
+    atomic_store_explicit(&hub->lease_until_ms, lease_ms, memory_order_relaxed);
+    hub->ports.exec->lease(hub->ports.context, lease_ms);
 }
 
 /* ---- States -------------------------------------------------------------------------------- */

@@ -119,9 +119,22 @@ int ph_wait_change(struct ph_hub *hub, uint64_t version, uint64_t timeout_ms,
 
 /* ---- Ports --------------------------------------------------------------------------------- */
 
+/* A hub without OS processes does not wake the monitor with its lease. */
+static void exec_lease(void *context, uint64_t until_ms)
+{
+    struct ph_host *host = context;
+    if (host->has_processes)
+        ph_monitor_lease_any(host->node->monitor, host->hub.lease_number, until_ms);
+}
+
 static void exec_start(void *context, struct ph_child *child, uint32_t instance)
 {
-    (void)context;
+    struct ph_host *host = context;
+    if (child->kind == &ph_kind_process && !host->has_processes) {
+        host->has_processes = true;
+        /* Relaxed: its writer is this thread. */
+        exec_lease(host, atomic_load_explicit(&host->hub.lease_until_ms, memory_order_relaxed));
+    }
     child->kind->start(child, instance);
 }
 
@@ -169,6 +182,7 @@ static const struct ph_exec_port exec_port = {
     .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,
+    .lease = exec_lease,
     .hook = ph_hookrun,
 };
 
@@ -383,7 +397,8 @@ static void destroy(struct ph_actor *actor)
     ph_history_destroy(host->hub.history);
     ph_stats_destroy(host->stats);
     ph_waitlist_fini(&host->changes);
-    ph_node_release(host->node);
+    exec_lease(host, UINT64_MAX); /* the number will be another hub's */
+    ph_node_release(host->node, host->hub.lease_number);
     ph_free(host);
 }
 

@@ -42,6 +42,7 @@ struct ph_host {
     uint64_t version;
     struct ph_stats *stats;
     bool gone;            /* its hub has ended and it left the node's list; the actor's */
+    bool has_processes;   /* it has started one: the keeper is to know its lease; the actor's */
     struct ph_host *next; /* in the node's list */
 };
 

@@ -63,6 +63,7 @@ struct ph_hub {
     /* Until when (ph_now_ms) module children may handle messages; UINT64_MAX: no lease is needed.
      * The hub writes, any worker reads; among constant fields, for the readers' sake. */
     _Atomic uint64_t lease_until_ms;
+    uint32_t lease_number; /* of the host: what prochub-keeper knows its lease by */
     struct ph_hub_options options;
     struct ph_ports ports;
     struct ph_prng prng;

@@ -289,8 +289,24 @@ const char *ph_hub_name(const struct ph_hub *hub)
     return hub->name;
 }
 
+/* 0: all are taken. Hubs that have ended keep theirs until they are freed. */
+static uint32_t take_lease_locked(struct ph_node *node)
+{
+    _Static_assert((int)PH_KEEPER_LEASES > (int)PH_HUBS_MAX, "there is one for every hub");
+    uint32_t number = 1;
+    while (number < PH_KEEPER_LEASES && node->lease_numbers[number])
+        number++;
+    if (number == PH_KEEPER_LEASES)
+        return 0;
+    node->lease_numbers[number] = true;
+    return number;
+}
+
 static int add_locked(struct ph_node *node, struct ph_host *host, struct ph_error *error)
 {
+    if (host->hub.lease_number == 0)
+        return ph_error_set(error, PH_ELIMIT, "%d hubs of the node have not quite ended",
+                            PH_KEEPER_LEASES - 1);
     if (find_locked(node, host->hub.name))
         return ph_error_set(error, PH_EEXISTS, "a hub named '%s' runs on this node",
                             host->hub.name);
@@ -325,6 +341,7 @@ int ph_hub_create(struct ph_node *node, const char *name, const char *const *tex
     ph_host_get(host); /* one for the list, one for the caller */
     pthread_mutex_lock(&node->lock);
     node->host_count++;
+    host->hub.lease_number = take_lease_locked(node);
     rc = add_locked(node, host, error);
     pthread_mutex_unlock(&node->lock);
     if (rc) {
@@ -369,10 +386,11 @@ void ph_node_forget(struct ph_node *node, struct ph_host *host)
         ph_host_put(host);
 }
 
-void ph_node_release(struct ph_node *node)
+void ph_node_release(struct ph_node *node, uint32_t lease_number)
 {
     pthread_mutex_lock(&node->lock);
     node->host_count--;
+    node->lease_numbers[lease_number] = false;
     pthread_cond_broadcast(&node->released);
     pthread_mutex_unlock(&node->lock);
 }

@@ -1,8 +1,9 @@
 /*
  * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
  *
- * Immutable after create: name, sched, timers, monitor. The list of hubs is guarded by `lock`,
- * which is held only to look at or change the list and never together with another lock.
+ * Immutable after create: name, sched, timers, monitor. The list of hubs and the numbers of their
+ * leases are guarded by `lock`, which is held only to look at or change them and never together with
+ * another lock.
  */
 #ifndef PH_ENGINE_NODE_H
 #define PH_ENGINE_NODE_H
@@ -11,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "engine/host.h"
+#include "engine/kind/keeper_wire.h"
 #include "engine/kind/modules.h"
 #include "engine/kind/monitor.h"
 #include "engine/sched.h"
@@ -33,20 +35,22 @@ struct ph_node {
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
     pthread_mutex_t lock;
-    pthread_cond_t released; /* a host was freed; on CLOCK_MONOTONIC */
-    struct ph_host *hubs;    /* in order of creation */
-    struct ph_prng prng;     /* seeds the hubs */
-    unsigned hub_count;      /* in the list */
-    unsigned host_count;     /* not yet freed */
-    atomic_uint waits;       /* conditions that sessions wait for; relaxed, it paces them */
+    pthread_cond_t released;              /* a host was freed; on CLOCK_MONOTONIC */
+    struct ph_host *hubs;                 /* in order of creation */
+    struct ph_prng prng;                  /* seeds the hubs */
+    unsigned hub_count;                   /* in the list */
+    unsigned host_count;                  /* not yet freed */
+    bool lease_numbers[PH_KEEPER_LEASES]; /* that hosts have */
+    atomic_uint waits; /* conditions that sessions wait for; relaxed, it paces them */
 };
 
 /* Calls `fn` for each hub, referenced meanwhile, until it returns false. Any thread. */
 void ph_node_each_hub(struct ph_node *, bool (*fn)(void *arg, struct ph_hub *), void *arg);
 
-/* The host takes itself off the node's list when its hub has ended / tells that it is freed. */
+/* The host takes itself off the node's list when its hub has ended / tells that it is freed, and
+ * gives the number of its lease back. */
 void ph_node_forget(struct ph_node *, struct ph_host *);
-void ph_node_release(struct ph_node *);
+void ph_node_release(struct ph_node *, uint32_t lease_number);
 
 /* Can these times of failure detection work together? PH_EUSAGE says what does not fit. 0 stands
  * for the default. */

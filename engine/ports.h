@@ -29,7 +29,7 @@ struct ph_hook_request {
     uint64_t timeout_ms;
 };
 
-/* Children and hook handlers. All but `hook` are those of struct ph_kind. */
+/* Children and hook handlers. All but `lease` and `hook` are those of struct ph_kind. */
 struct ph_exec_port {
     void (*start)(void *context, struct ph_child *, uint32_t instance);
     void (*load)(void *context, struct ph_child *, struct ph_text *state);
@@ -38,6 +38,9 @@ struct ph_exec_port {
     void (*forward)(void *context, struct ph_child *, struct ph_queue *into);
     void (*kill)(void *context, struct ph_child *);
     int (*signal)(void *context, struct ph_child *, int signal_number);
+    /* ph_hub.lease_until_ms has changed: what runs ends at that time by itself, also when this
+     * thread does not get there. What is started later finds it. */
+    void (*lease)(void *context, uint64_t until_ms);
     void (*hook)(void *context, const struct ph_hook_request *); /* answered by one HOOK_DONE */
 };
 

@@ -346,6 +346,13 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     set_deadline(hub, child, delay);
 }
 
+/* It will run again where it belongs then, whatever its restart policy says of other ends. */
+static void lose_place(struct ph_hub *hub, struct ph_child *child)
+{
+    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    retire(hub, child);
+}
+
 /* An instance ended by itself: what its restart policy says. */
 static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
                     uint64_t life_ms)
@@ -355,6 +362,12 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
     ph_exit_describe(exit, &why);
     uint64_t seq =
         ph_hub_record(hub, "child_exited", child->id, child->cause, "%s", ph_text_str(&why));
+    if (!ph_cluster_may_run(hub)) {
+        ph_text_fini(&why);
+        ph_free(exit);
+        lose_place(hub, child);
+        return;
+    }
     if (!wants_restart(spec, exit)) {
         settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
         ph_free(exit);
@@ -718,8 +731,7 @@ static void active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_s
 static void idle_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
-    retire(hub, child);
+    lose_place(hub, child);
 }
 
 static void moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

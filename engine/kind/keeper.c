@@ -62,6 +62,10 @@ static bool flush_reports(struct ph_keeper *keeper)
 
 static void carry_out(struct ph_keeper *keeper, const struct ph_keeper_command *command)
 {
+    if (command->type == PH_KEEPER_LEASE) {
+        ph_keeper_lease_set(keeper, command->lease, command->until_ms);
+        return;
+    }
     struct ph_kept *kept = ph_kept_find(keeper, command->mark);
     bool valid = command->signal_number > 0 && command->signal_number < NSIG;
     if (!kept || kept->ending)
@@ -147,18 +151,30 @@ static bool take_signals(struct ph_keeper *keeper)
     return end;
 }
 
+/* For poll: how long nothing is to be done without an event. */
+static int wait_ms(const struct ph_keeper *keeper)
+{
+    int lease_ms = ph_keeper_leases_wait_ms(keeper);
+    if (keeper->collect_due)
+        return 0;
+    if (keeper->ending && (lease_ms < 0 || lease_ms > RETRY_MS))
+        return RETRY_MS;
+    return lease_ms;
+}
+
 static void run(struct ph_keeper *keeper)
 {
     struct pollfd polled[] = {{.fd = keeper->socket}, {.fd = keeper->signals, .events = POLLIN}};
     for (;;) {
         polled[0].events = POLLIN | (keeper->report_count ? POLLOUT : 0);
         polled[0].revents = polled[1].revents = 0;
-        int ready = poll(polled, 2, keeper->collect_due ? 0 : keeper->ending ? RETRY_MS : -1);
+        int ready = poll(polled, 2, wait_ms(keeper));
         if (ready > 0 && (polled[1].revents & POLLIN) && take_signals(keeper))
             return;
         ph_keeper_collect(keeper);
         if (ready > 0 && (polled[0].revents & ~POLLOUT) && !take_packets(keeper))
             return;
+        ph_keeper_leases_enforce(keeper); /* a renewal that has come counts */
         if (keeper->sweep_due || ready == 0)
             ph_keeper_sweep(keeper);
         if (!flush_reports(keeper))
@@ -209,6 +225,7 @@ static int prepare(struct ph_keeper *keeper, pid_t node)
     keeper->socket = PH_KEEPER_FD;
     keeper->self = getpid();
     keeper->node = node;
+    ph_keeper_leases_init(keeper);
     keeper->packet = ph_alloc(PH_KEEPER_PACKET_MAX + 1);
     keeper->stack = mmap(NULL, PH_KEEPER_STACK_BYTES, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);

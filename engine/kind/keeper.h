@@ -6,7 +6,8 @@
  * (keeper_wire.h), belongs to its session, or descends from it. When the main process ends, the
  * rest of the tree is killed, and the end is reported when nothing of it is left. A pid is
  * signalled only while its process is the keeper's unreaped child (or, for a process group, while
- * its leader is), so never after its reuse.
+ * its leader is), so never after its reuse. What runs under a lease (keeper_wire.h) is killed when
+ * that is over, also when the node is stopped or hangs: others may run the same then.
  *
  * Bounded: packets, slots, and the time that a killed tree may take to vanish. Nobody's globals.
  */
@@ -41,12 +42,19 @@ struct ph_known {
 
 struct ph_kept {
     uint64_t mark;
+    uint32_t lease;
     pid_t pid; /* of the main process; its session stays when it has ended */
     bool ending;
+    bool lease_over; /* it is being killed for that */
     uint64_t ended_ms;
     struct ph_keeper_report end;
     struct ph_known *strays;
     struct ph_kept *next, **link; /* among the ending ones */
+};
+
+struct ph_lease {
+    uint64_t until_ms;
+    bool enforced; /* it was over, and what ran under it was killed */
 };
 
 struct ph_keeper {
@@ -58,6 +66,7 @@ struct ph_keeper {
     struct ph_known *buckets[PH_KEEPER_PID_BUCKETS];
     struct ph_kept *ending;
     bool sweep_due, collect_due;
+    struct ph_lease leases[PH_KEEPER_LEASES];
     struct ph_pids children; /* scratch of the sweep */
     uint64_t reaped, strays_killed;
     struct ph_keeper_report *reports; /* that wait for the socket, first at report_first */
@@ -75,12 +84,21 @@ void ph_keeper_spawn(struct ph_keeper *, char *packet, size_t length, const int 
 
 /* keeper_tree.c */
 struct ph_kept *ph_kept_find(const struct ph_keeper *, uint64_t mark);
-void ph_kept_add(struct ph_keeper *, uint64_t mark, pid_t pid);
+struct ph_kept *ph_kept_add(struct ph_keeper *, uint64_t mark, pid_t pid);
 void ph_kept_kill(struct ph_keeper *, struct ph_kept *);
 /* Reaps what has ended; then kills and reaps what is left of ended trees, and reports them. */
 void ph_keeper_collect(struct ph_keeper *);
 void ph_keeper_sweep(struct ph_keeper *);
 /* Kills every descendant; returns when there is none, or after a few seconds. */
 void ph_keeper_kill_all(struct ph_keeper *);
+
+/* keeper_lease.c */
+void ph_keeper_leases_init(struct ph_keeper *);
+void ph_keeper_lease_set(struct ph_keeper *, uint32_t lease, uint64_t until_ms);
+bool ph_keeper_lease_is_over(const struct ph_keeper *, uint32_t lease);
+/* Kills what runs under leases that are over. */
+void ph_keeper_leases_enforce(struct ph_keeper *);
+/* For poll: until the next end of a lease; -1: none ends. */
+int ph_keeper_leases_wait_ms(const struct ph_keeper *);
 
 #endif

@@ -148,6 +148,9 @@ static void collect_sessions(const struct ph_keeper_client *client, struct ph_pi
 
 static void forget_keeper(struct ph_keeper_client *client)
 {
+    for (size_t lease = 0; lease < PH_KEEPER_LEASES; lease++)
+        client->leases_told[lease] = UINT64_MAX; /* what the next one begins with */
+    client->leases_due = true;
     ph_loop_remove(client->loop, &client->source);
     ph_alarm_cancel(&client->hello);
     client->command_first = client->command_count = 0;
@@ -213,6 +216,8 @@ static void translate_end(const struct ph_keeper_report *report, struct ph_exit 
     if (report->survivors)
         snprintf(exit->text, sizeof exit->text, "%" PRIu32 " leftover processes cannot be killed",
                  report->survivors);
+    else if (report->lease_over && exit->how == PH_EXIT_SIGNAL)
+        snprintf(exit->text, sizeof exit->text, "its node's lease ran out");
     else if (report->leftovers)
         snprintf(exit->text, sizeof exit->text, "%" PRIu32 " leftover process%s killed",
                  report->leftovers, report->leftovers == 1 ? "" : "es");
@@ -317,6 +322,8 @@ void ph_keeper_client_init(struct ph_keeper_client *client, struct ph_loop *loop
         .sole_parent = sole_parent,
     };
     client->last = &client->first;
+    for (size_t lease = 0; lease < PH_KEEPER_LEASES; lease++)
+        client->leases[lease] = client->leases_told[lease] = UINT64_MAX;
     if (path)
         snprintf(client->path, sizeof client->path, "%s", path);
     uint32_t random = 0;

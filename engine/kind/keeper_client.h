@@ -68,6 +68,8 @@ struct ph_keeper_client {
     struct ph_keeper_command *commands; /* that wait for the socket */
     size_t command_first, command_count, command_capacity;
     bool blocked; /* the socket is full; EPOLLOUT will tell */
+    uint64_t leases[PH_KEEPER_LEASES], leases_told[PH_KEEPER_LEASES]; /* until when */
+    bool leases_due;                                                  /* they may differ */
     /* Totals, read by any thread (relaxed: figures for people). */
     atomic_ullong spawned, reaped, alive, starts, strays_killed;
     uint64_t keeper_reaped, keeper_strays; /* what the running keeper last reported */
@@ -85,6 +87,10 @@ void ph_ward_start(struct ph_keeper_client *, struct ph_ward *);
 void ph_ward_signal(struct ph_keeper_client *, struct ph_ward *, int signal_number);
 void ph_ward_stop(struct ph_keeper_client *, struct ph_ward *, int signal_number);
 void ph_ward_kill(struct ph_keeper_client *, struct ph_ward *);
+
+/* The lease of that number ends at `until_ms` (UINT64_MAX: never), for this keeper and the next.
+ * Only the latest end is told, before any program that is started afterwards. */
+void ph_keeper_client_lease(struct ph_keeper_client *, uint32_t lease, uint64_t until_ms);
 
 /* Sends what may be sent. Called once per turn of the loop, after the commands. */
 void ph_keeper_client_pump(struct ph_keeper_client *);

@@ -78,6 +78,21 @@ static bool send_commands(struct ph_keeper_client *client)
     return true;
 }
 
+static bool send_leases(struct ph_keeper_client *client)
+{
+    for (uint32_t lease = 1; client->leases_due && lease < PH_KEEPER_LEASES; lease++) {
+        const struct ph_keeper_command command = {
+            .type = PH_KEEPER_LEASE, .lease = lease, .until_ms = client->leases[lease]};
+        if (client->leases[lease] == client->leases_told[lease])
+            continue;
+        if (send_packet(client, &command, sizeof command, NULL, 0) < 0)
+            return false;
+        client->leases_told[lease] = client->leases[lease];
+    }
+    client->leases_due = false;
+    return true;
+}
+
 static bool pack_next(struct ph_keeper_client *client)
 {
     struct ph_ward *ward = client->first;
@@ -117,12 +132,21 @@ void ph_keeper_client_pump(struct ph_keeper_client *client)
 {
     if (client->first && !start_keeper(client))
         return;
-    if (client->source.fd < 0 || !client->greeted || client->blocked || !send_commands(client))
+    if (client->source.fd < 0 || !client->greeted || client->blocked || !send_leases(client) ||
+        !send_commands(client))
         return;
     while (client->first && client->in_flight < PH_KEEPER_IN_FLIGHT) {
         if (pack_next(client) && !send_next(client))
             return;
     }
+}
+
+void ph_keeper_client_lease(struct ph_keeper_client *client, uint32_t lease, uint64_t until_ms)
+{
+    if (lease == 0 || lease >= PH_KEEPER_LEASES)
+        return;
+    client->leases[lease] = until_ms;
+    client->leases_due = true;
 }
 
 static void command(struct ph_keeper_client *client, struct ph_ward *ward,

@@ -160,7 +160,7 @@ static void find_own_pid(struct launch *launch)
 
 static bool is_sound(const struct ph_keeper_spawn *spawn, size_t length)
 {
-    return (spawn->flags & ~(uint32_t)PH_KEEPER_FLAGS) == 0 &&
+    return (spawn->flags & ~(uint32_t)PH_KEEPER_FLAGS) == 0 && spawn->lease < PH_KEEPER_LEASES &&
            spawn->groups <= PH_KEEPER_GROUPS_MAX && spawn->bytes > 0 &&
            spawn->bytes <= PH_KEEPER_PACKET_MAX && spawn->argc > 0 && spawn->argc < spawn->bytes &&
            spawn->envc < spawn->bytes &&
@@ -216,6 +216,10 @@ static void fail(struct ph_keeper *keeper, const struct launch *launch, enum ph_
 
 static void spawn(struct ph_keeper *keeper, struct launch *launch)
 {
+    if (ph_keeper_lease_is_over(keeper, launch->spawn.lease)) {
+        fail(keeper, launch, PH_STAGE_LEASE, ETIME);
+        return;
+    }
     launch->keeper = keeper->self;
     pid_t pid = clone(child_main, keeper->stack + PH_KEEPER_STACK_BYTES,
                       CLONE_VM | CLONE_VFORK | SIGCHLD, launch);
@@ -230,7 +234,7 @@ static void spawn(struct ph_keeper *keeper, struct launch *launch)
         return;
     }
     keeper->salt = ph_keeper_mark_salt(launch->spawn.command.mark);
-    ph_kept_add(keeper, launch->spawn.command.mark, pid);
+    ph_kept_add(keeper, launch->spawn.command.mark, pid)->lease = launch->spawn.lease;
     ph_keeper_report(keeper, &(struct ph_keeper_report){.type = PH_KEEPER_SPAWNED,
                                                         .mark = launch->spawn.command.mark,
                                                         .pid = pid});

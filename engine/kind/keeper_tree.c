@@ -90,7 +90,7 @@ static void grow_slots(struct ph_keeper *keeper, uint32_t slot)
     keeper->slot_count = count;
 }
 
-void ph_kept_add(struct ph_keeper *keeper, uint64_t mark, pid_t pid)
+struct ph_kept *ph_kept_add(struct ph_keeper *keeper, uint64_t mark, pid_t pid)
 {
     uint32_t slot = ph_keeper_mark_slot(mark);
     if (slot >= keeper->slot_count)
@@ -102,6 +102,7 @@ void ph_kept_add(struct ph_keeper *keeper, uint64_t mark, pid_t pid)
     struct ph_known *known = add_known(keeper, pid);
     known->main = true;
     known->kept = kept;
+    return kept;
 }
 
 /* ---- Ends ------------------------------------------------------------------------------------ */
@@ -118,6 +119,7 @@ static void begin_end(struct ph_keeper *keeper, struct ph_kept *kept, const sigi
                : info->si_code == CLD_DUMPED ? PH_ENDED_CORE
                                              : PH_ENDED_SIGNAL,
         .value = info->si_status,
+        .lease_over = kept->lease_over,
     };
     kept->next = keeper->ending;
     kept->link = &keeper->ending;

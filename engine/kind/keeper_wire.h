@@ -10,6 +10,11 @@
  * that Linux has not enforced since 2.4.25, inherited over fork, exec, setsid and a cleared
  * environment, readable with prlimit) and as PROCHUB_TOKEN in the environment. It is made of
  * 23 bits of the monitor's salt, 20 bits that count the uses of the slot, and 20 bits of slot.
+ *
+ * A *lease* has a number and an end, on CLOCK_MONOTONIC, which both sides read. What was spawned
+ * under a lease is killed when that is over, whatever the monitor does meanwhile, and nothing more
+ * is spawned under it until it is renewed. A keeper begins with leases that never end; 0 is one for
+ * good.
  */
 #ifndef PH_ENGINE_KIND_KEEPER_WIRE_H
 #define PH_ENGINE_KIND_KEEPER_WIRE_H
@@ -17,7 +22,7 @@
 #include <stdint.h>
 
 enum {
-    PH_KEEPER_VERSION = 1,
+    PH_KEEPER_VERSION = 2,
     PH_KEEPER_FD = 3, /* the keeper's end of the pair */
     PH_KEEPER_PACKET_MAX = 128 * 1024,
     PH_KEEPER_FDS_MAX = 3,
@@ -25,6 +30,7 @@ enum {
     PH_KEEPER_SLOT_BITS = 20,
     PH_KEEPER_USE_BITS = 20,
     PH_KEEPER_SLOTS_MAX = 1 << PH_KEEPER_SLOT_BITS,
+    PH_KEEPER_LEASES = 128,
 };
 
 #define PH_KEEPER_SALT_SHIFT (PH_KEEPER_SLOT_BITS + PH_KEEPER_USE_BITS)
@@ -46,12 +52,19 @@ enum ph_keeper_command_type {
     PH_KEEPER_SIGNAL,    /* struct ph_keeper_command: to the main process */
     PH_KEEPER_STOP,      /* … to the main process's group */
     PH_KEEPER_KILL,      /* … SIGKILL to the whole tree */
+    PH_KEEPER_LEASE,     /* `lease` ends at `until_ms`; UINT64_MAX: never */
 };
 
 struct ph_keeper_command {
     uint32_t type;
-    int32_t signal_number;
-    uint64_t mark;
+    union {
+        int32_t signal_number;
+        uint32_t lease;
+    };
+    union {
+        uint64_t mark;
+        uint64_t until_ms;
+    };
 };
 
 /* Which descriptors come along, in this order; what is missing is /dev/null. */
@@ -72,7 +85,7 @@ struct ph_keeper_spawn {
     uint32_t groups;
     uint32_t argc, envc;
     uint32_t bytes; /* of the texts */
-    uint32_t unused;
+    uint32_t lease;
 };
 
 /* Keeper to monitor. */
@@ -87,6 +100,7 @@ enum ph_keeper_report_type {
 enum ph_keeper_stage {
     PH_STAGE_NONE,
     PH_STAGE_PACKET, /* the keeper did not understand the packet */
+    PH_STAGE_LEASE,  /* it is over */
     PH_STAGE_CLONE,
     PH_STAGE_SESSION,
     PH_STAGE_OUTPUT,
@@ -105,10 +119,10 @@ struct ph_keeper_report {
     uint32_t stage;
     uint32_t how;
     int32_t value;
-    uint32_t leftovers; /* processes of the tree that outlived the main one and were killed */
-    uint32_t survivors; /* … and could not be killed */
-    uint32_t unused;
-    uint64_t reaped; /* totals of this keeper */
+    uint32_t leftovers;  /* processes of the tree that outlived the main one and were killed */
+    uint32_t survivors;  /* … and could not be killed */
+    uint32_t lease_over; /* 1: killed for that */
+    uint64_t reaped;     /* totals of this keeper */
     uint64_t strays_killed;
 };
 

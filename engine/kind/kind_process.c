@@ -49,7 +49,8 @@ static int kind_check(struct ph_node *node, const struct ph_spec *spec, struct p
 static void kind_init(struct ph_child *child)
 {
     struct process_child *self = ph_child_tail(child);
-    self->process = ph_process_create(child->hub->node->monitor, &owner, child);
+    self->process =
+        ph_process_create(child->hub->node->monitor, &owner, child, child->hub->lease_number);
 }
 
 static void kind_fini(struct ph_child *child)
@@ -79,7 +80,7 @@ static void kind_forward(struct ph_child *child, struct ph_queue *into)
 
 static void kind_resume(struct ph_child *child)
 {
-    (void)child; /* the hub kills processes when its lease is over */
+    (void)child; /* prochub-keeper kills processes when the lease is over */
 }
 
 static void kind_stop(struct ph_child *child)

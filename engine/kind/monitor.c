@@ -26,6 +26,7 @@ enum command_type {
     COMMAND_SIGNAL,
     COMMAND_DESTROY,
     COMMAND_RUN,
+    COMMAND_LEASE,
     COMMAND_QUIT,
     COMMANDS,
 };
@@ -40,6 +41,8 @@ struct command {
     uint32_t instance;
     uint64_t epoch;
     int signal_number;
+    uint32_t lease;
+    uint64_t until_ms;
 };
 
 /* ---- Commands, on the monitor's thread ------------------------------------------------------- */
@@ -80,6 +83,11 @@ static void do_run(struct ph_monitor *monitor, const struct command *command)
     ph_run_start(command->run);
 }
 
+static void do_lease(struct ph_monitor *monitor, const struct command *command)
+{
+    ph_keeper_client_lease(&monitor->keeper, command->lease, command->until_ms);
+}
+
 static void do_quit(struct ph_monitor *monitor, const struct command *command)
 {
     (void)command;
@@ -89,7 +97,7 @@ static void do_quit(struct ph_monitor *monitor, const struct command *command)
 static void (*const command_table[COMMANDS])(struct ph_monitor *, const struct command *) = {
     [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,       [COMMAND_KILL] = do_kill,
     [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy, [COMMAND_RUN] = do_run,
-    [COMMAND_QUIT] = do_quit,
+    [COMMAND_LEASE] = do_lease,   [COMMAND_QUIT] = do_quit,
 };
 
 /* Returns how long the loop may wait for something else. */
@@ -193,6 +201,14 @@ void ph_monitor_run_any(struct ph_monitor *monitor, const struct ph_run_request 
 {
     struct command *command = new_command(COMMAND_RUN, NULL);
     command->run = ph_run_create(monitor, request);
+    post(monitor, command);
+}
+
+void ph_monitor_lease_any(struct ph_monitor *monitor, uint32_t lease, uint64_t until_ms)
+{
+    struct command *command = new_command(COMMAND_LEASE, NULL);
+    command->lease = lease;
+    command->until_ms = until_ms;
     post(monitor, command);
 }
 

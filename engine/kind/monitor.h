@@ -50,9 +50,10 @@ PH_MUST_CHECK int ph_monitor_create(const char *keeper_path, bool sole_parent, s
 /* Kills everything that is left, ends the keeper, joins the thread. */
 void ph_monitor_destroy(struct ph_monitor *);
 
-/* A place for a process; `owner` and `arg` are kept. Any thread. */
+/* A place for a process; `owner` and `arg` are kept. It runs under that lease (0: none). Any
+ * thread. */
 struct ph_process *ph_process_create(struct ph_monitor *, const struct ph_process_owner *owner,
-                                     void *arg);
+                                     void *arg, uint32_t lease);
 /* No instance may exist. Any thread; no callback comes after it returned... the monitor frees
  * it. */
 void ph_process_destroy_any(struct ph_process *);
@@ -66,6 +67,11 @@ void ph_process_start_any(struct ph_process *, const char *id, struct ph_spec *s
 void ph_process_stop_any(struct ph_process *);
 void ph_process_kill_any(struct ph_process *);
 void ph_process_signal_any(struct ph_process *, int signal_number);
+
+/* What runs under the lease of that number (below PH_KEEPER_LEASES) is killed by the keeper at
+ * `until_ms` (ph_now_ms) unless this is called again before, and starts are refused from then on.
+ * UINT64_MAX, as at first: no lease is needed. Starts that are posted later find it. */
+void ph_monitor_lease_any(struct ph_monitor *, uint32_t lease, uint64_t until_ms);
 
 /* What is known now; any thread. */
 struct ph_process_info {

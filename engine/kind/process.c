@@ -74,6 +74,7 @@ static struct ph_program program_of(const struct ph_process *process)
         .epoch = process->epoch,
         .notify_address = process->notify.fd >= 0 ? process->notify_address : NULL,
         .watchdog_ms = spec->watchdog_ms,
+        .lease = process->lease,
     };
 }
 
@@ -170,12 +171,14 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
 }
 
 struct ph_process *ph_process_create(struct ph_monitor *monitor,
-                                     const struct ph_process_owner *owner, void *arg)
+                                     const struct ph_process_owner *owner, void *arg,
+                                     uint32_t lease)
 {
     struct ph_process *process = ph_alloc(sizeof *process);
     process->monitor = monitor;
     process->owner = owner;
     process->arg = arg;
+    process->lease = lease;
     process->ward.calls = &process_calls;
     process->notify.fd = -1;
     process->log_fd = -1;

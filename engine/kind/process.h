@@ -36,6 +36,7 @@ struct ph_process {
     struct ph_monitor *monitor;
     const struct ph_process_owner *owner;
     void *arg;
+    uint32_t lease; /* it runs under; 0: none */
 
     /* Monitor's thread: the instance, while ward is not idle. */
     struct ph_ward ward;

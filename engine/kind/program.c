@@ -309,6 +309,7 @@ static int build(struct ph_packet *packet, const struct ph_program *program, uin
             return rc;
     }
     head->command = (struct ph_keeper_command){.type = PH_KEEPER_SPAWN, .mark = mark};
+    head->lease = program->lease;
     packet->length = sizeof *head;
     put_user(packet, user);
     size_t texts = packet->length;
@@ -367,6 +368,12 @@ void ph_program_explain(const struct ph_program *program, enum ph_keeper_stage s
         return;
     case PH_STAGE_CLONE:
         ph_exec_failure(failure, error, "cannot start a process for '%.100s': %s", path, why);
+        return;
+    case PH_STAGE_LEASE:
+        /* No fault of the program: a start that is tried again may succeed. */
+        *failure = (struct ph_exit){.how = PH_EXIT_FAILED, .value = PH_EREFUSED};
+        snprintf(failure->text, sizeof failure->text,
+                 "its node's lease ran out before it was started");
         return;
     case PH_STAGE_PACKET:
     case PH_STAGE_SESSION:

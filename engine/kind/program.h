@@ -39,6 +39,7 @@ struct ph_program {
     uint64_t epoch;
     const char *notify_address; /* NULL: none */
     uint64_t watchdog_ms;       /* 0: none */
+    uint32_t lease;             /* 0: none */
 };
 
 /* A packet on its way. Its descriptors are closed when it is emptied. */

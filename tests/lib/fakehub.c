@@ -91,6 +91,11 @@ static int port_signal(void *context, struct ph_child *child, int number)
     return fake->signal_answer;
 }
 
+static void port_lease(void *context, uint64_t until_ms)
+{
+    ((struct fake_hub *)context)->lease_until_ms = until_ms;
+}
+
 static void port_hook(void *context, const struct ph_hook_request *request)
 {
     struct fake_call *call = add_call(context, FAKE_HOOK, request->hook, request->handler);
@@ -106,6 +111,7 @@ static const struct ph_exec_port exec_port = {
     .forward = port_forward,
     .kill = port_kill,
     .signal = port_signal,
+    .lease = port_lease,
     .hook = port_hook,
 };
 

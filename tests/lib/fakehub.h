@@ -47,7 +47,8 @@ struct fake_hub {
     uint64_t now_ms;
     bool quiet; /* keep no records, only their hash */
     int signal_answer;
-    uint64_t grow_to; /* the registry is to grow */
+    uint64_t grow_to;        /* the registry is to grow */
+    uint64_t lease_until_ms; /* the last one told; 0: none was */
     struct fake_call *calls;
     size_t call_count, call_capacity, taken, answered;
     struct fake_record *records;

@@ -49,11 +49,16 @@ static const struct ph_process_owner place_owner = {
 
 /* ---- Helpers --------------------------------------------------------------------------------- */
 
-void place_init(struct place *place, struct fixture *fixture)
+void place_init_leased(struct place *place, struct fixture *fixture, uint32_t lease)
 {
     *place = (struct place){0};
     pthread_mutex_init(&place->lock, NULL);
-    place->process = ph_process_create(fixture->monitor, &place_owner, place);
+    place->process = ph_process_create(fixture->monitor, &place_owner, place, lease);
+}
+
+void place_init(struct place *place, struct fixture *fixture)
+{
+    place_init_leased(place, fixture, 0);
 }
 
 struct place place_snapshot(struct place *place)

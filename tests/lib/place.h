@@ -41,6 +41,7 @@ struct lines {
 };
 
 void place_init(struct place *place, struct fixture *fixture);
+void place_init_leased(struct place *place, struct fixture *fixture, uint32_t lease);
 /* A copy, taken under the lock. */
 struct place place_snapshot(struct place *place);
 /* "KEY=VALUE" words of the spec, then "--" and the program's, then NULL. */

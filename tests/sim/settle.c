@@ -5,6 +5,7 @@
 
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/directory_inside.h"
 #include "engine/error.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
@@ -63,6 +64,9 @@ static const char *check_idle(const struct sim_node *node)
     if (hub->gate.level || hub->gate.held_count)
         return because("%s has its gate at level %u, %u events wait", node->name, hub->gate.level,
                        hub->gate.held_count);
+    for (size_t i = 0; i < hub->directory->all_count; i++)
+        if (hub->directory->all[i] && hub->directory->all[i]->misplaced)
+            return because("%s counts %s as misplaced", node->name, hub->directory->all[i]->id);
     struct ph_status status;
     ph_hub_picture(hub, &status);
     if (!status.settled || status.migrating)
