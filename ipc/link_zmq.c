@@ -30,12 +30,14 @@ struct channel {
     uint32_t number;
     struct ph_endpoint address;
     void *dealer, *monitor;
+    bool fresh; /* its monitor was not read yet: only then its descriptor tells of more */
 };
 
 struct carrier {
     void *context, *router;
     int epoll_fd, wake_fd, extra_fd;
     bool more;                /* the last wait ended before everything was received */
+    bool fresh;               /* a channel is */
     struct channel *channels; /* in order of their numbers */
     size_t count, room;
 };
@@ -233,6 +235,8 @@ static void zmq_transport_open(void *transport, uint32_t number, const char *end
             ph_realloc(carrier->channels, carrier->room * sizeof *carrier->channels);
     }
     connect_channel(carrier, &channel);
+    channel.fresh = channel.monitor != NULL;
+    carrier->fresh |= channel.fresh;
     carrier->channels[carrier->count++] = channel; /* numbers rise */
 }
 
@@ -264,7 +268,7 @@ static void zmq_transport_transmit(void *transport, uint32_t number, const void 
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-/* Does nothing listen there? Only what is known at once counts. */
+/* Does nothing listen there? Only what is known at once counts: on this machine, the answer. */
 static bool is_refused(const struct ph_endpoint *address)
 {
     int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -273,10 +277,14 @@ static bool is_refused(const struct ph_endpoint *address)
     const struct linger abort = {.l_onoff = 1};
     int rc = setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     (void)rc;
-    bool refused = connect(fd, (const struct sockaddr *)&address->address, address->length) < 0 &&
-                   errno == ECONNREFUSED;
+    int fault = 0;
+    if (connect(fd, (const struct sockaddr *)&address->address, address->length) < 0)
+        fault = errno;
+    socklen_t size = sizeof fault;
+    if (fault == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &size) < 0)
+        fault = errno;
     close(fd);
-    return refused;
+    return fault == ECONNREFUSED;
 }
 
 /* The next event of a monitor; 0: there is none. */
@@ -297,7 +305,7 @@ static unsigned next_event(void *monitor)
 static void take_events(struct carrier *carrier, struct ph_mesh *mesh, uint32_t number)
 {
     struct channel *channel = find_channel(carrier, number);
-    if (!channel)
+    if (!channel || !channel->monitor)
         return;
     unsigned last = 0;
     for (unsigned event; (event = next_event(channel->monitor));)
@@ -330,6 +338,17 @@ static bool receive_one(struct carrier *carrier, struct ph_mesh *mesh)
     return got;
 }
 
+static void take_first_events(struct carrier *carrier, struct ph_mesh *mesh)
+{
+    carrier->fresh = false;
+    for (size_t i = carrier->count; i-- > 0;) {
+        if (i < carrier->count && carrier->channels[i].fresh) {
+            carrier->channels[i].fresh = false;
+            take_events(carrier, mesh, carrier->channels[i].number);
+        }
+    }
+}
+
 static void watch_extra(struct carrier *carrier, int extra_fd)
 {
     if (extra_fd == carrier->extra_fd)
@@ -346,8 +365,10 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
     struct carrier *carrier = transport;
     struct epoll_event events[EVENTS_PER_WAIT];
     watch_extra(carrier, extra_fd);
-    int count =
-        epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, carrier->more ? 0 : timeout_ms);
+    if (carrier->fresh)
+        take_first_events(carrier, mesh);
+    bool hurry = carrier->more || carrier->fresh;
+    int count = epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, hurry ? 0 : timeout_ms);
     for (int i = 0; i < count; i++) {
         if (events[i].data.u64 == ABOUT_WAKE) {
             uint64_t wakes;
