@@ -337,6 +337,8 @@ static void flush_member(struct ph_hub *hub, struct ph_member *member)
             ph_text_clear(&batches[i].batch->records);
             batches[i].batch->count = 0;
         }
+        if (batches[i].batch == &member->outcomes && member->sent_hi < member->outcomes_hi)
+            continue; /* until the rows that they are about have gone out */
         ph_member_flush(hub, member, batches[i].type, batches[i].batch);
     }
     if (!linked)
@@ -388,6 +390,17 @@ static void finish_leave(struct ph_hub *hub)
     ph_cluster_scan(hub);
 }
 
+/* The others end as well: there is nobody left to hand children over to. */
+static void abandon(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!hub->stopping || !cluster->leaving || cluster->abandoned ||
+        ph_members_rcu(hub)->owners.count)
+        return;
+    cluster->abandoned = true;
+    ph_hub_stop_all(hub);
+}
+
 void ph_cluster_end_step(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -396,6 +409,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
     finish_leave(hub);
+    abandon(hub);
     ph_cluster_check_drains(hub);
     if (!ph_cluster_has_work(hub) && ph_cluster_digest(cluster) != cluster->told_digest &&
         cluster->beat_ms > cluster->last_beat_ms + DIGEST_GAP_MS)

@@ -74,6 +74,8 @@ bool ph_cluster_reconcile_has_work(const struct ph_hub *);
 void ph_cluster_reconcile_work(struct ph_hub *);
 /* Counts the entry under what it shows now. */
 void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
+/* Writes down in our log what our child is now. */
+void ph_cluster_note_own(struct ph_hub *, struct ph_entry *);
 /* Starts the child here, in this step; `job` or (`member`, `token`) wait for it. */
 struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph_job *,
                                    struct ph_text *state);

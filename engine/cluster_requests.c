@@ -359,6 +359,11 @@ void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
     struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
+    /* Whoever hears that it runs must find it running. */
+    if (child->entry) {
+        ph_cluster_note_own(hub, child->entry);
+        member->outcomes_hi = ph_directory_log_hi(hub->directory);
+    }
     ph_pack_str(records, child->id, child->id_length);
     ph_pack_uint(records, token);
     ph_pack_uint(records, outcome);
