@@ -456,7 +456,7 @@ bool ph_cluster_hand_over(struct ph_hub *hub)
         return false;
     cluster->leaving = true;
     cluster->members[0]->leaving = true;
-    cluster->beat_now = true;
+    ph_cluster_tell_leaving(hub);
     ph_hub_record(hub, "leaving", "", 0, "%llu children are handed over",
                   (unsigned long long)hub->picture.children);
     ph_cluster_owners_changed(hub);

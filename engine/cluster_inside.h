@@ -37,6 +37,8 @@ struct ph_member *ph_member_add(struct ph_cluster *, const char *name, const cha
 void ph_member_fini(struct ph_member *);
 void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
 void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
+/* A beat that is in order with what follows: those who are sent children must know why. */
+void ph_cluster_tell_leaving(struct ph_hub *);
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);

@@ -182,7 +182,7 @@ enum { FLAG_LEAVING = 1, FLAG_FENCED = 2 };
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
  * log, hash of our intents, digest, view, flags, size that quorum counts from and its clock, whom
  * we hear. */
-static void send_beat(struct ph_hub *hub, struct ph_member *member)
+static void send_beat(struct ph_hub *hub, struct ph_member *member, enum ph_link_class class)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_text frame = PH_TEXT_INIT;
@@ -205,7 +205,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (ph_member_is_heard(cluster, cluster->members[slot], hub->now_ms))
             ph_pack_uint(&frame, cluster->members[slot]->info.name_hash);
-    ph_member_send(hub, member, PH_LINK_BEAT, &frame);
+    ph_member_send(hub, member, class, &frame);
 }
 
 /* What differs for two beats although nothing is on its way was lost: say hello again. */
@@ -235,8 +235,16 @@ void ph_cluster_beat(struct ph_hub *hub)
         if (!ph_member_is_linked(member))
             continue;
         check_member(hub, member);
-        send_beat(hub, member);
+        send_beat(hub, member, PH_LINK_BEAT);
     }
+}
+
+void ph_cluster_tell_leaving(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (ph_member_is_linked(cluster->members[slot]))
+            send_beat(hub, cluster->members[slot], PH_LINK_STREAM);
 }
 
 static bool keep_row(struct ph_member *member, struct ph_unpack *frame)
