@@ -72,6 +72,7 @@ struct ph_member {
     bool leaving;      /* it hands its children over */
     uint64_t view_generation; /* the life that is in the view; 0: none */
     uint64_t told_peer;       /* the session that readers know */
+    uint64_t link_peer;       /* the links' session with it, also while we are away */
     bool left;                /* it said goodbye */
     bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
@@ -141,6 +142,7 @@ struct ph_cluster {
     bool abandoned; /* it ends and nobody can take its children: they are being stopped */
     struct ph_op *leave_op;
     bool leave_asked; /* by `leave`, not by the end of the hub */
+    bool away;        /* it has left, and greets nobody until it is told to join */
     bool forgetting;  /* it has left, and forgets what the others want */
 
     /* Time. */

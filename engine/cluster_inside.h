@@ -16,6 +16,7 @@ void ph_member_flush(struct ph_hub *, struct ph_member *, enum ph_hub_frame, str
 
 struct ph_member *ph_member_by_name(struct ph_cluster *, const char *name);
 struct ph_member *ph_member_by_hash(struct ph_cluster *, uint64_t name_hash);
+void ph_cluster_meet_all(struct ph_hub *); /* whom the links reach: after it was away */
 struct ph_member *ph_member_by_peer(struct ph_cluster *, uint64_t peer);
 static inline bool ph_member_is_linked(const struct ph_member *member)
 {

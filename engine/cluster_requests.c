@@ -523,11 +523,24 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Leaving -------------------------------------------------------------------------------- */
 
+static void join_again(struct ph_hub *hub, struct ph_op *op)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool leaving = cluster && (cluster->leaving || cluster->forgetting);
+    if (cluster && cluster->away && !leaving)
+        ph_cluster_meet_all(hub);
+    ph_hub_finish_op(hub, op, leaving ? PH_ESTOPPING : 0, leaving ? "it is leaving" : NULL);
+}
+
 void ph_cluster_on_leave(struct ph_hub *hub, struct ph_event *event)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_op *op = event->op;
     event->op = NULL;
+    if (event->place.on) {
+        join_again(hub, op);
+        return;
+    }
     if (!cluster || cluster->leaving || cluster->in_view < 2) {
         ph_hub_finish_op(hub, op, cluster && cluster->leaving ? PH_ESTOPPING : 0,
                          cluster && cluster->leaving ? "it is leaving already" : NULL);
