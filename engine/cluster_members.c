@@ -109,6 +109,8 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
                       "%s has the hub with other strategies: give all nodes the same options",
                       member->info.name);
         compare_buckets(hub, member, frame, false);
+        if (ask)
+            ph_member_greet(hub, member, false); /* so that its people are told, too */
         return;
     }
     if (member->greeting != member->info.generation)

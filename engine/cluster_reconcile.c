@@ -116,7 +116,7 @@ void ph_cluster_recount(struct ph_hub *hub, struct ph_entry *entry)
 
 /* ---- The own placement --------------------------------------------------------------------- */
 
-static void note_own(struct ph_hub *hub, struct ph_entry *entry)
+void ph_cluster_note_own(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_child *child = entry->child;
     struct ph_child_info info;
@@ -329,7 +329,7 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     if (cluster->forgetting)
         ph_directory_forget(hub->directory, entry);
     drop_void(hub, entry);
-    note_own(hub, entry);
+    ph_cluster_note_own(hub, entry);
     ph_cluster_recount(hub, entry);
     ph_cluster_settle(hub, entry);
     if (cluster->fenced) {

@@ -58,6 +58,7 @@ struct ph_member {
     bool leaving;      /* it hands its children over */
     uint64_t view_generation; /* the life that is in the view; 0: none */
     uint64_t told_peer;       /* the session that readers know */
+    uint64_t link_peer;       /* the links' session with it, also while we are away */
     bool left;                /* it said goodbye */
     bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
@@ -87,7 +88,8 @@ struct ph_member {
 
     uint64_t taken_owed; /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers;
-    struct ph_op *drain; /* of the request that drains it; NULL: none */
+    uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
+    struct ph_op *drain;  /* of the request that drains it; NULL: none */
 };
 
 struct ph_pending;
@@ -124,8 +126,10 @@ struct ph_cluster {
     uint64_t fence_token; /* of the partition's lock at the gate */
     uint64_t quorum_max, quorum_clock;
     bool leaving;
+    bool abandoned; /* it ends and nobody can take its children: they are being stopped */
     struct ph_op *leave_op;
     bool leave_asked; /* by `leave`, not by the end of the hub */
+    bool away;        /* it has left, and greets nobody until it is told to join */
     bool forgetting;  /* it has left, and forgets what the others want */
 
     /* Time. */
