@@ -76,14 +76,14 @@ struct ph_member {
     bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
 
-    uint64_t heard_ms;           /* its last frame */
-    uint64_t beat_sent_ms;       /* on its clock: of its newest beat, … */
-    uint64_t beat_heard_ms;      /* … and when that came, on ours */
-    uint64_t echoed_ms;          /* newest of our beats that it has heard, on our clock */
-    uint64_t digest, wants_hash; /* of its newest beat */
-    uint64_t differs_ms;         /* since when its intents differ from ours; 0: they do not */
-    uint64_t equal_ms;           /* when its intents were last seen equal to ours */
-    uint64_t *hears;             /* name hashes of its newest beat */
+    uint64_t heard_ms;                 /* its last frame */
+    uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */
+    uint64_t beat_heard_ms;            /* … and when that came, on ours */
+    uint64_t echoed_ms;                /* newest of our beats that it has heard, on our clock */
+    uint64_t digest, wants_hash, view; /* of its newest beat */
+    uint64_t differs_ms;               /* since when its intents differ from ours; 0: they do not */
+    uint64_t equal_ms;                 /* when its intents were last seen equal to ours */
+    uint64_t *hears;                   /* name hashes of its newest beat */
     uint32_t hears_count;
 
     uint64_t log_hi;        /* of its log, what we have */
@@ -130,6 +130,7 @@ struct ph_cluster {
     uint64_t decide_ms;       /* … and when to decide about the view again */
     bool view_wanted;         /* another view is right: a VIEW event is to be made */
     bool view_queued;         /* … and is on its way through the gate */
+    bool undecided;           /* not all hear each other, and it is too early to say who stays */
     bool excluded;            /* the others form a view without us, and we hear them */
     uint64_t excluded_ms;
     bool fenced;          /* nothing may run here: no quorum, or excluded */

@@ -40,6 +40,8 @@ void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
+/* Its frames come, whether it is in the view or not. */
+bool ph_member_is_reached(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 void ph_cluster_publish(struct ph_hub *); /* the member list, for readers */
 
 /* ---- cluster_view.c -------------------------------------------------------------------------- */
@@ -95,8 +97,9 @@ struct ph_pending {
     struct ph_entry *entry;
     struct ph_job *job;
     enum ph_event_type verb;
-    uint64_t token;  /* of the request: the intent's clock, or a number */
-    uint16_t member; /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
+    uint64_t token;       /* of the request: the intent's clock, or a number */
+    struct ph_spec *spec; /* of a start: what is to run; referenced */
+    uint16_t member;      /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
 };
 
 /* The entry's placements changed: requests that waited for that are settled. */

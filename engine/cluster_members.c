@@ -149,6 +149,13 @@ bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 
+bool ph_member_is_reached(const struct ph_cluster *cluster, const struct ph_member *member,
+                          uint64_t now_ms)
+{
+    return member->greeted && !member->gone &&
+           now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
+}
+
 static uint64_t mix(uint64_t a, uint64_t b)
 {
     uint64_t z = (a ^ (b + UINT64_C(0x9e3779b97f4a7c15))) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -171,8 +178,8 @@ uint64_t ph_cluster_digest(const struct ph_cluster *cluster)
 enum { FLAG_LEAVING = 1, FLAG_FENCED = 2 };
 
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
- * log, hash of our intents, digest, flags, size that quorum counts from and its clock, whom we
- * hear. */
+ * log, hash of our intents, digest, view, flags, size that quorum counts from and its clock, whom
+ * we hear. */
 static void send_beat(struct ph_hub *hub, struct ph_member *member)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -185,6 +192,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member)
     ph_pack_uint(&frame, ph_directory_log_hi(cluster->directory));
     ph_pack_uint(&frame, ph_directory_hash(cluster->directory));
     ph_pack_uint(&frame, cluster->told_digest);
+    ph_pack_uint(&frame, cluster->view);
     ph_pack_uint(&frame,
                  (cluster->leaving ? FLAG_LEAVING : 0u) | (cluster->fenced ? FLAG_FENCED : 0u));
     ph_pack_uint(&frame, cluster->quorum_max);
@@ -278,6 +286,7 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     uint64_t log_hi = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t wants = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t digest = ph_unpack_uint(frame, UINT64_MAX);
+    uint64_t view = ph_unpack_uint(frame, UINT64_MAX);
     unsigned flags = (unsigned)ph_unpack_uint(frame, UINT32_MAX);
     uint64_t quorum_max = ph_unpack_uint(frame, PH_MEMBERS_MAX);
     uint64_t quorum_clock = ph_unpack_uint(frame, UINT64_MAX);
@@ -296,6 +305,9 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     if (echo_ms > member->echoed_ms && echo_ms <= hub->now_ms)
         member->echoed_ms = echo_ms;
     member->digest = digest;
+    if (view != member->view)
+        cluster->moves_hold_ms = 0; /* those that waited for it to agree with us may begin */
+    member->view = view;
     note_quorum(cluster, quorum_max, quorum_clock);
     compare_intents(hub, member, log_hi, wants);
     bool leaving = flags & FLAG_LEAVING;

@@ -174,14 +174,31 @@ bool ph_moves_waiting(const struct ph_hub *hub)
             cluster->moves_out < hub->options.move_in_flight);
 }
 
+/* All entries are looked at again then: also those that were too early this time. */
+static void retry_at(struct ph_cluster *cluster, uint64_t when_ms)
+{
+    if (when_ms < cluster->retry_ms)
+        cluster->retry_ms = when_ms;
+}
+
 /* ---- The source ------------------------------------------------------------------------------ */
 
 void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_member *member = cluster->members[target];
-    if (!ph_member_is_linked(member) || hub->now_ms < entry->retry_ms)
+    if (!ph_member_is_linked(member) && entry->retry_ms <= hub->now_ms)
+        entry->retry_ms = hub->now_ms + RETRY_MS;
+    if (hub->now_ms < entry->retry_ms) {
+        retry_at(cluster, entry->retry_ms);
         return;
+    }
+    if (member->view != cluster->view) {
+        /* It would not know that the child belongs there. */
+        cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
+        wait_for_budget(cluster, entry);
+        return;
+    }
     if (!has_room(hub, member) || !has_budget(hub)) {
         wait_for_budget(cluster, entry);
         return;
@@ -220,8 +237,7 @@ static void bring_back(struct ph_hub *hub, struct ph_transfer *move, const char 
     ph_hub_record(hub, "move_aborted", entry->id, 0, "to %s: %s",
                   hub->cluster->members[move->member]->info.name, why);
     entry->retry_ms = hub->now_ms + RETRY_MS;
-    if (entry->retry_ms < hub->cluster->retry_ms)
-        hub->cluster->retry_ms = entry->retry_ms;
+    retry_at(hub->cluster, entry->retry_ms);
     if (move->state.length)
         hub->ports.exec->load(hub->ports.context, child, &move->state);
     finish(hub, move, PH_MOVE_FAILED, why);
@@ -264,8 +280,7 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
     hub->cluster->move_aborts++;
     ph_hub_record(hub, "move_aborted", entry->id, 0, "it cannot be saved: %s", why);
     entry->retry_ms = hub->now_ms + RETRY_MS;
-    if (entry->retry_ms < hub->cluster->retry_ms)
-        hub->cluster->retry_ms = entry->retry_ms;
+    retry_at(hub->cluster, entry->retry_ms);
     finish(hub, entry->move, PH_MOVE_FAILED, why);
 }
 

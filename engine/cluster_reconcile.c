@@ -174,9 +174,47 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     return child;
 }
 
+/* Whose intent it is: a node of this side of the hub. */
+static bool is_ours(const struct ph_hub *hub, const struct ph_entry *entry)
+{
+    const struct ph_member *author = ph_member_by_hash(hub->cluster, entry->version.author);
+    return author && author->info.in_view;
+}
+
+/* It is not in the view, but its frames come: it may have told us of a child, or be about to. */
+static bool outsider_has(const struct ph_hub *hub, const struct ph_entry *entry, bool *comes)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    bool has = false;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view || !ph_member_is_reached(cluster, member, hub->now_ms))
+            continue;
+        *comes |= !ph_member_is_heard(cluster, member, hub->now_ms);
+        has |= ph_directory_placement(cluster->directory, entry, slot) != NULL;
+    }
+    return has;
+}
+
+/* While two sides of a hub become one, what the other side wants may run over there, although we
+ * have not been told. It is looked at again soon. */
+static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool comes = cluster->undecided || cluster->view_wanted;
+    bool has = outsider_has(hub, entry, &comes);
+    if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
+        return false;
+    if (cluster->retry_ms == PH_NEVER)
+        cluster->retry_ms = hub->now_ms + cluster->heartbeat_ms / 2;
+    return true;
+}
+
 /* Nobody runs it, and it belongs here. */
 static void take_over(struct ph_hub *hub, struct ph_entry *entry)
 {
+    if (is_too_early(hub, entry))
+        return;
     if (entry->ran)
         hub->cluster->takeovers++;
     if (hub->stopping || hub->picture.children >= PH_CHILDREN_MAX)

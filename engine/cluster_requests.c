@@ -43,6 +43,7 @@ static void drop(struct ph_pending *pending)
     *pending->link = pending->after;
     if (pending->after)
         pending->after->link = pending->link;
+    ph_spec_put(pending->spec);
     ph_free(pending);
 }
 
@@ -77,19 +78,50 @@ static bool has_started(const struct ph_cluster *cluster, const struct ph_pendin
     return placed.state == PH_STATE_RUNNING && placed.epoch > pending->token;
 }
 
+/* Another request has written what is wanted, and it is not what this start asked for. */
+static bool is_overtaken(const struct ph_pending *pending)
+{
+    struct ph_spec *wanted = ph_entry_spec_rcu(pending->entry);
+    return pending->spec && wanted && wanted != pending->spec &&
+           !ph_spec_equal(wanted, pending->spec);
+}
+
+/* Why a child will not come to the node that it was pinned to, or 0. */
+static int pin_refusal(const struct ph_cluster *cluster, const struct ph_pending *pending,
+                       const char **why)
+{
+    const struct ph_placement *placement =
+        ph_cluster_live_placement(cluster, pending->entry, PH_NO_MEMBER);
+    *why = "that node takes no children now, or another request moved it";
+    if (ph_cluster_owner(cluster, pending->entry) != pending->member)
+        return PH_EREFUSED;
+    *why = "it has given up and stays where it is: start it again";
+    if (placement && placement->member != pending->member && state_of(placement) == PH_STATE_FAILED)
+        return PH_EGAVEUP;
+    return 0;
+}
+
 static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
 {
     const struct ph_cluster *cluster = hub->cluster;
     struct ph_entry *entry = pending->entry;
     bool wanted = ph_entry_spec_rcu(entry) != NULL;
     bool starts = pending->verb == PH_EVENT_START || pending->verb == PH_EVENT_PIN;
-    if (pending->verb == PH_EVENT_STOP && !entry->child &&
-        !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
+    const char *why;
+    int refusal = pending->verb == PH_EVENT_PIN ? pin_refusal(cluster, pending, &why) : 0;
+    if (pending->verb == PH_EVENT_STOP && wanted)
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "started again by another request");
+    else if (pending->verb == PH_EVENT_STOP && !entry->child &&
+             !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (starts && !wanted)
         settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     else if (starts && has_started(cluster, pending))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
+    else if (refusal)
+        settle(hub, pending, PH_OUTCOME_FAILED, refusal, why);
+    else if (is_overtaken(pending))
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "another request changed its spec");
     else
         return false;
     return true;
@@ -177,7 +209,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
-        wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+        wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = ph_spec_get(spec);
 }
 
 /* It has given up and is asked for again. */
@@ -198,12 +230,13 @@ static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *ent
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
-    if (entry->child) {
+    if (entry->child && ph_child_state(entry->child) != PH_STATE_MOVING &&
+        !ph_super_ends(entry->child)) {
         ph_super_handle(hub, entry->child, &call);
         return;
     }
-    ph_spec_put(call.spec);
-    wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER);
+    /* Whoever has it next. */
+    wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = call.spec;
 }
 
 static void start_existing(struct ph_hub *hub, struct ph_job *job,
@@ -313,6 +346,7 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
         ph_job_settle(hub, job, id, same ? PH_OUTCOME_SAME : PH_OUTCOME_CHANGED, 0, NULL);
     else
         wait_for(hub, entry, job, PH_EVENT_PIN, member->slot);
+    ph_cluster_touch(hub, entry);
 }
 
 /* ---- Being asked ---------------------------------------------------------------------------- */

@@ -209,7 +209,7 @@ static struct ph_spec *read_spec(struct ph_cluster *cluster, struct ph_unpack *f
 {
     size_t length;
     struct ph_unpack in;
-    const void *bytes = ph_unpack_bin(frame, 2 * PH_SPEC_BYTES_MAX, &length);
+    const void *bytes = ph_unpack_bin(frame, PH_SPEC_PACKED_MAX, &length);
     uint64_t hash = XXH3_64bits(bytes, length);
     struct ph_spec *spec = known_spec(cluster, hash, bytes, length);
     if (spec || frame->broken)

@@ -177,6 +177,7 @@ static bool decide(struct ph_hub *hub, bool *keep)
     gather_nodes(cluster, hub->now_ms, &nodes);
     bool complete = fill_matrix(cluster, &nodes, hub->now_ms, &matrix);
     uint64_t settled_ms = cluster->matrix_since_ms + cluster->heartbeat_ms;
+    cluster->undecided = !complete && hub->now_ms < settled_ms;
     if (!complete && hub->now_ms < settled_ms) {
         decide_again(cluster, settled_ms);
         return false;
@@ -273,6 +274,7 @@ static void fence(struct ph_hub *hub, const char *why)
     uint8_t before = hub->gate.level;
     if (ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock) == 0)
         cluster->fence_token = lock->token;
+    cluster->view_queued = false; /* one that waits behind this lock would wait for ever */
     ph_hub_report_level(hub, before, 0);
     fire_partition(hub, PH_HOOK_PARTITIONED);
     ph_cluster_stop_here(hub);

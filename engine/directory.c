@@ -353,7 +353,7 @@ void ph_directory_forget(struct ph_directory *directory, struct ph_entry *entry)
     entry->version = (struct ph_version){0};
     entry->ran = false;
     while (ph_entry_first_rcu(entry))
-        take_out(directory, entry, ph_entry_first_rcu(entry));
+        ph_directory_place(directory, entry, ph_entry_first_rcu(entry)->member, NULL, NULL);
 }
 
 static bool is_needed(const struct ph_entry *entry)
@@ -367,13 +367,17 @@ void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsi
 {
     for (unsigned i = 0; i < limit && directory->stones; i++) {
         struct ph_entry *entry = directory->stones;
-        if (is_stone(entry) && entry->stopped_ms >= before_ms)
+        bool young = is_stone(entry) && entry->stopped_ms >= before_ms;
+        /* One that was stopped again must not hold back those behind it. */
+        if (young && (!entry->stone_next || entry->stone_next->stopped_ms >= entry->stopped_ms))
             return;
         directory->stones = entry->stone_next;
         if (!directory->stones)
             directory->stones_last = &directory->stones;
         entry->in_stones = false;
-        if (is_stone(entry) && is_needed(entry)) {
+        if (young) {
+            put_stone(directory, entry);
+        } else if (is_stone(entry) && is_needed(entry)) {
             entry->stopped_ms = before_ms; /* looked at again later */
             put_stone(directory, entry);
         } else if (is_stone(entry)) {
@@ -469,13 +473,13 @@ bool ph_directory_place(struct ph_directory *directory, struct ph_entry *entry, 
                         const struct ph_placed *placed, const char *reason)
 {
     struct ph_placement *placement = find_placement(entry, member);
+    if (!placed && is_stone(entry) && !entry->in_stones)
+        put_stone(directory, entry); /* also when nothing but this removal is known of it */
     if (!placed && !placement)
         return false;
     if (!placed) {
         take_out(directory, entry, placement);
         placement = NULL;
-        if (is_stone(entry) && !entry->in_stones)
-            put_stone(directory, entry);
     } else {
         if (!placement)
             placement = put_in(directory, entry, member);

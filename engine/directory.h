@@ -99,8 +99,9 @@ void ph_directory_reclaim(struct ph_directory *);
 size_t ph_directory_wanted(const struct ph_directory *, size_t entries);
 void ph_directory_grow(struct ph_directory *, size_t buckets);
 
-/* Walks all entries in slices: up to `limit` from the cursor on, in the order they were made.
- * False: the walk is over. Entries made meanwhile are seen. */
+/* Walks all entries in slices: up to `limit` from the cursor on, in no order; fewer: the walk is
+ * over. What is there from its begin to its end is seen once; what is made or freed meanwhile may
+ * be seen or not. */
 struct ph_cursor {
     uint64_t at;
 };

@@ -62,6 +62,8 @@ void ph_node_bind_links(struct ph_node *, struct ph_links_port_binding binding, 
 
 void ph_node_peer_up(struct ph_node *, const struct ph_peer *peer);
 void ph_node_peer_down(struct ph_node *, uint64_t peer, enum ph_peer_end why);
+/* A peer whose session a hub reset: hubs that come later are not told of it. Nobody is told. */
+void ph_node_peer_forget(struct ph_node *, uint64_t peer);
 /* `bytes` are copied. A hub that does not run here: the frame is dropped; false tells. */
 bool ph_node_frame(struct ph_node *, uint64_t peer, const char *hub, size_t hub_length,
                    const void *bytes, size_t length);

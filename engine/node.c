@@ -195,21 +195,36 @@ void ph_node_peer_up(struct ph_node *node, const struct ph_peer *peer)
     pthread_mutex_unlock(&node->lock);
 }
 
-void ph_node_peer_down(struct ph_node *node, uint64_t peer, enum ph_peer_end why)
+/* Takes it off the list; NULL: it is not on it. */
+static struct ph_node_peer *take_peer_locked(struct ph_node *node, uint64_t peer)
 {
-    pthread_mutex_lock(&node->lock);
     struct ph_node_peer **link = &node->peers;
     while (*link && (*link)->peer.number != peer)
         link = &(*link)->next;
     struct ph_node_peer *known = *link;
     if (known)
         *link = known->next;
+    return known;
+}
+
+void ph_node_peer_down(struct ph_node *node, uint64_t peer, enum ph_peer_end why)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_node_peer *known = take_peer_locked(node, peer);
     for (struct ph_host *host = known ? node->hubs : NULL; host; host = host->next) {
         struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
         event->peer.peer = known->peer;
         event->peer.why = why;
         ph_host_post_system(host, event);
     }
+    pthread_mutex_unlock(&node->lock);
+    ph_free(known);
+}
+
+void ph_node_peer_forget(struct ph_node *node, uint64_t peer)
+{
+    pthread_mutex_lock(&node->lock);
+    struct ph_node_peer *known = take_peer_locked(node, peer);
     pthread_mutex_unlock(&node->lock);
     ph_free(known);
 }
@@ -407,13 +422,18 @@ static bool wait_released(struct ph_node *node, uint64_t deadline_ms)
     return released;
 }
 
+bool ph_node_stop(struct ph_node *node)
+{
+    uint64_t longest_ms = 0;
+    ph_node_each_hub(node, stop_hub, &longest_ms);
+    return wait_released(node, ph_now_ms() + longest_ms + DESTROY_GRACE_MS);
+}
+
 void ph_node_destroy(struct ph_node *node)
 {
     if (!node)
         return;
-    uint64_t longest_ms = 0;
-    ph_node_each_hub(node, stop_hub, &longest_ms);
-    if (wait_released(node, ph_now_ms() + longest_ms + DESTROY_GRACE_MS))
+    if (ph_node_stop(node))
         destroy_parts(node);
     else
         ph_monitor_destroy(node->monitor); /* threads in handlers keep the rest */

@@ -110,6 +110,11 @@ struct ph_record {
 PH_MUST_CHECK int ph_node_create(const struct ph_node_config *config, struct ph_node **node,
                                  struct ph_error *error);
 
+/* Stops every hub: children are handed over to other nodes, or ended. Waits as ph_node_destroy
+ * does; for a node whose links are to be ended between the two. False: the time is up, some child's
+ * handler does not return, and its hub may still use the links. */
+bool ph_node_stop(struct ph_node *);
+
 /* Stops every hub (each within its shutdown.timeout), ends all children, joins the threads.
  * NULL is fine. Waits. Never call it in a handler. */
 void ph_node_destroy(struct ph_node *);

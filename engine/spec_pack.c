@@ -7,7 +7,8 @@
 #include "engine/limits.h"
 #include "engine/spec_field.h"
 
-enum { PAIRS_MAX = 4096, WORDS_MAX = 16384 };
+/* A text takes one byte of the spec's bound at least: its NUL. */
+enum { TEXTS_MAX = PH_SPEC_BYTES_MAX };
 
 static void put_pair(struct ph_text *out, uint32_t *count, const char *prefix, const char *name,
                      const char *value)
@@ -90,12 +91,12 @@ static void read_word(struct ph_unpack *in, struct ph_spec *spec)
 struct ph_spec *ph_spec_unpack(struct ph_unpack *in)
 {
     struct ph_spec *spec = ph_spec_create();
-    uint32_t count = ph_unpack_array(in, PAIRS_MAX);
+    uint32_t count = ph_unpack_array(in, TEXTS_MAX);
     if (count % 2)
         ph_unpack_fail(in);
     for (uint32_t i = 0; i < count / 2 && !in->broken; i++)
         read_pair(in, spec);
-    count = ph_unpack_array(in, WORDS_MAX);
+    count = ph_unpack_array(in, TEXTS_MAX);
     for (uint32_t i = 0; i < count && !in->broken; i++)
         read_word(in, spec);
     if (!in->broken && ph_spec_check(spec, NULL))

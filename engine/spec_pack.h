@@ -8,8 +8,13 @@
 #ifndef PH_ENGINE_SPEC_PACK_H
 #define PH_ENGINE_SPEC_PACK_H
 
+#include "engine/limits.h"
 #include "engine/pack.h"
 #include "engine/spec.h"
+
+/* No spec takes more: each of its texts has a header of up to 3 bytes, and a pair's key a prefix
+ * of 5, where the spec's own bound counts a NUL. */
+enum { PH_SPEC_PACKED_MAX = 4 * PH_SPEC_BYTES_MAX };
 
 void ph_spec_pack(const struct ph_spec *, struct ph_text *out);
 

@@ -623,6 +623,22 @@ static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct 
         refuse(hub, child, call, "is being stopped");
 }
 
+/* It is started again anyway: with this spec, then. */
+static void stopping_start(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_care *care = child->care;
+    if (!care->again) {
+        refuse(hub, child, call, "is being stopped");
+        return;
+    }
+    if (call->spec) {
+        ph_spec_put(care->next_spec);
+        care->next_spec = call->spec;
+        call->spec = NULL;
+    }
+    await_end(hub, child, call);
+}
+
 /* ---- Moves and fencing ----------------------------------------------------------------------- */
 
 static void running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -780,6 +796,7 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
         },
     [PH_STATE_STOPPING] =
         {
+            [PH_SUPER_START] = stopping_start,
             [PH_SUPER_DOWN] = stopping_down,
             [PH_SUPER_STOP] = stopping_stop,
             [PH_SUPER_RESTART] = stopping_restart,

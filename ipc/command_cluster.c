@@ -5,6 +5,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/cluster.h"
 #include "engine/error.h"
 #include "engine/host.h"
 #include "engine/op.h"
@@ -62,10 +63,10 @@ static const char *shown_state(const struct ph_member_info *info)
 
 static uint64_t rtt_of(const struct ph_session *session, const struct ph_member_info *info)
 {
-    struct ph_links_stats stats = {0};
+    struct ph_mesh_stats stats = {0};
     if (session->place.links && info->peer)
         ph_links_stats(session->place.links, info->peer, &stats);
-    return stats.rtt_us ? stats.rtt_us : UINT64_MAX;
+    return stats.frames_in ? stats.rtt_ms * 1000 : UINT64_MAX;
 }
 
 static void put_member(struct ph_session *session, struct ph_rows *rows,
@@ -102,6 +103,12 @@ static void put_self(struct ph_session *session, struct ph_rows *rows)
     put_member(session, rows, &self);
 }
 
+static bool note_trouble(void *arg, const char *endpoint, const char *text)
+{
+    ph_session_note(arg, "%s: %s", endpoint, text);
+    return true;
+}
+
 int ph_command_nodes(struct ph_session *session, const struct ph_args *args)
 {
     (void)args;
@@ -117,7 +124,10 @@ int ph_command_nodes(struct ph_session *session, const struct ph_args *args)
     if (!members)
         put_self(session, rows);
     ph_free(members);
-    return ph_rows_finish(rows);
+    int finished = ph_rows_finish(rows);
+    if (session->place.links && !ph_session_is_json(session))
+        ph_links_each_trouble(session->place.links, note_trouble, session);
+    return finished;
 }
 
 /* ---- owner ---------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
-#include "engine/directory.h"
+#include "engine/cluster.h"
 #include "engine/error.h"
 #include "engine/host.h"
 #include "engine/kind/modules.h"
@@ -151,25 +151,26 @@ static void put_monitor(struct ph_text *out, const struct ph_monitor *monitor)
     ph_text_put(out, "}");
 }
 
-/* What the hub is made of on several nodes; null on a node without links. */
-static void put_cluster(struct ph_text *out, struct ph_hub *hub, const struct ph_status *status)
+/* The figures of the hub's cluster half; null on a node without links. */
+static void put_cluster(struct ph_text *out, const struct ph_status *status, char *figures)
 {
-    if (!hub->directory) {
+    const char *figure[2]; /* name, number */
+    if (!figures) {
         ph_text_put(out, "null");
         return;
     }
     ph_text_put(out, "{");
     json_number(out, "nodes", status->nodes);
-    json_number(out, "wanted", ph_directory_wanted_count(hub->directory));
-    json_number(out, "entries", ph_directory_entries(hub->directory));
     json_number(out, "local", status->local);
     json_number(out, "migrating", status->migrating);
+    while (ph_field_next(&figures, figure, PH_COUNT_OF(figure)))
+        json_number(out, figure[0], strtoull(figure[1], NULL, 10));
     ph_text_put(out, "}");
 }
 
-static void put_link(struct ph_text *out, const struct ph_links_stats *stats)
+static void put_link(struct ph_text *out, const struct ph_mesh_stats *stats)
 {
-    json_number(out, "rtt_us", stats->rtt_us);
+    json_number(out, "rtt_us", stats->rtt_ms * 1000);
     json_number(out, "bytes_in", stats->bytes_in);
     json_number(out, "bytes_out", stats->bytes_out);
     json_number(out, "messages_in", stats->messages_in);
@@ -204,7 +205,7 @@ static void copy_link_names(struct link_names *names, struct ph_hub *hub)
 static void put_links(struct ph_text *out, struct ph_session *session)
 {
     struct ph_links *links = session->place.links;
-    struct ph_links_stats stats = {0};
+    struct ph_mesh_stats stats = {0};
     if (!links) {
         ph_text_put(out, "null");
         return;
@@ -239,7 +240,7 @@ static void put_steps(struct ph_rows *rows, const struct ph_stats_sum *sum)
 }
 
 static void put_stats(struct ph_session *session, struct ph_rows *rows,
-                      const struct ph_stats_sum *sum)
+                      const struct ph_stats_sum *sum, char *figures)
 {
     struct ph_host *host = ph_host_of(session->hub);
     struct ph_text json = PH_TEXT_INIT;
@@ -273,7 +274,7 @@ static void put_stats(struct ph_session *session, struct ph_rows *rows,
     put_monitor(&json, session->node->monitor);
     ph_rows_str(rows, json.data);
     ph_text_clear(&json);
-    put_cluster(&json, session->hub, &status);
+    put_cluster(&json, &status, figures);
     ph_rows_str(rows, json.data);
     ph_text_clear(&json);
     put_links(&json, session);
@@ -290,10 +291,16 @@ int ph_command_stats(struct ph_session *session, const struct ph_args *args)
     int rc = ph_session_hub(session, &hub);
     if (rc < 0)
         return rc;
+    struct ph_text figures = PH_TEXT_INIT; /* of the hub's cluster half */
+    if (hub->directory)
+        rc = ph_session_inspect(session, hub, ph_cluster_inspect, &figures);
+    if (rc < 0)
+        return rc;
     ph_stats_read(ph_host_of(hub)->stats, &sum);
     struct ph_rows *rows =
         ph_session_rows(session, "stats", stats_columns, PH_COUNT_OF(stats_columns), true);
-    put_stats(session, rows, &sum);
+    put_stats(session, rows, &sum, figures.data);
+    ph_text_fini(&figures);
     return ph_rows_finish(rows);
 }
 

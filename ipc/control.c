@@ -532,10 +532,12 @@ void ph_control_on_shutdown(struct ph_control *control, void (*fn)(void *arg), v
     pthread_mutex_unlock(&control->lock);
 }
 
-void ph_control_set_settings(struct ph_control *control, const struct ph_settings *settings)
+void ph_control_set_place(struct ph_control *control, const struct ph_session_place *place)
 {
     pthread_mutex_lock(&control->lock);
-    control->place.settings = settings;
+    control->place.settings = place->settings;
+    control->place.links = place->links;
+    control->place.remote = place->remote;
     pthread_mutex_unlock(&control->lock);
 }
 

@@ -27,9 +27,10 @@ PH_MUST_CHECK int ph_control_start(struct ph_node *, const char *endpoint, struc
                                    struct ph_error *);
 /* Called once, from any thread, when a client said `shutdown`. */
 void ph_control_on_shutdown(struct ph_control *, void (*fn)(void *arg), void *arg);
-/* For `config`: the settings of the program. Kept by reference; for connections made after it. */
-struct ph_settings;
-void ph_control_set_settings(struct ph_control *, const struct ph_settings *);
+/* What sessions know of the program: its settings, links and remote side; the rest is ignored. For
+ * connections made after it. */
+struct ph_session_place;
+void ph_control_set_place(struct ph_control *, const struct ph_session_place *);
 /* Ends all connections, removes the socket. NULL is fine. */
 void ph_control_stop(struct ph_control *);
 

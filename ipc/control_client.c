@@ -114,7 +114,7 @@ static bool handle(const char *frame, size_t length, struct ph_sink *sink, int *
         return true;
     case PH_FRAME_RUN:
     case PH_FRAME_CANCEL:
-    case PH_FRAME_TAKEN:
+    case PH_FRAME_CREDIT:
         break;
     }
     *lost = true;

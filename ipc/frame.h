@@ -23,7 +23,7 @@ enum ph_frame_type {
     PH_FRAME_OUTPUT = 'O',
     PH_FRAME_ERROR = 'E',
     PH_FRAME_EXIT = 'X',
-    PH_FRAME_TAKEN = 'T', /* between nodes only, see remote.h: u32 bytes of output were taken */
+    PH_FRAME_CREDIT = 'T', /* between nodes only, see remote.h: u32 bytes of output were taken */
 };
 
 enum { PH_FRAME_HEADER = 5, PH_FRAME_DATA_MAX = 64 * 1024 };

@@ -82,6 +82,9 @@ void ph_mesh_destroy(struct ph_mesh *);
 /* Calls the node at `endpoint`, for ever; the others come by it. PH_EUSAGE, PH_ELIMIT. */
 int ph_mesh_join(struct ph_mesh *, const char *endpoint, uint64_t now_ms);
 
+/* Heard of a node, from whomever: it is called for a while, unless it is known. */
+void ph_mesh_meet(struct ph_mesh *, const char *name, const char *endpoint, uint64_t now_ms);
+
 /* A frame came in. */
 void ph_mesh_receive(struct ph_mesh *, const void *bytes, size_t length, uint64_t now_ms);
 

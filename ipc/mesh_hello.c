@@ -355,7 +355,8 @@ static void send_nodes(struct ph_mesh *mesh, struct ph_mesh_link *to)
     ph_mesh_stream_queue(mesh, to, "", PH_WIRE_NODES, &nodes);
 }
 
-static void learn_node(struct ph_mesh *mesh, const char *name, const char *endpoint)
+/* Calls a node that others told of, for `ms`, unless it is known. */
+static void learn_node(struct ph_mesh *mesh, const char *name, const char *endpoint, uint64_t ms)
 {
     if (same(name, mesh->name) || same(endpoint, mesh->endpoint) || mesh->leaving ||
         mesh->count >= PH_MESH_PEERS_MAX - PH_MESH_STRANGERS_MAX)
@@ -365,7 +366,14 @@ static void learn_node(struct ph_mesh *mesh, const char *name, const char *endpo
                             (link->state == PH_MESH_UP && same(link->peer.name, name))))
             return;
     struct ph_mesh_link *link = ph_mesh_link_create(mesh, endpoint);
-    link->expires_at = mesh->now_ms + PH_MESH_FORGET_MS;
+    link->expires_at = mesh->now_ms + ms;
+}
+
+void ph_mesh_meet(struct ph_mesh *mesh, const char *name, const char *endpoint, uint64_t now_ms)
+{
+    mesh->now_ms = now_ms;
+    if (ph_name_is_valid(name) && ph_wire_endpoint_is_valid(endpoint))
+        learn_node(mesh, name, endpoint, PH_MESH_MEET_MS);
 }
 
 void ph_mesh_take_nodes(struct ph_mesh *mesh, struct ph_mesh_link *from, const void *bytes,
@@ -383,7 +391,7 @@ void ph_mesh_take_nodes(struct ph_mesh *mesh, struct ph_mesh_link *from, const v
         if (!ph_name_is_valid(name) || !ph_wire_endpoint_is_valid(endpoint))
             ph_unpack_fail(&in);
         else if (!in.broken)
-            learn_node(mesh, name, endpoint);
+            learn_node(mesh, name, endpoint, PH_MESH_FORGET_MS);
     }
     if (ph_unpack_end(&in) != 0) {
         ph_mesh_refuse(mesh, PH_MESH_MALFORMED);

@@ -18,6 +18,7 @@ enum {
     PH_MESH_PROBE_MS = 1000,     /* a peer that is silent as long while we speak is asked */
     PH_MESH_STRANGER_MS = 10000, /* an unproven caller is forgotten after */
     PH_MESH_FORGET_MS = 24 * 3600 * 1000, /* a node that is no seed and does not answer, too */
+    PH_MESH_MEET_MS = 30000,              /* one that was only heard of is called for so long */
     PH_MESH_LEAVE_MS = 1000,
     PH_MESH_GAPS = 3,        /* acknowledgements with a gap that make us go back */
     PH_MESH_DELAY_MS = 100,  /* queueing on the way beyond this shrinks the window */

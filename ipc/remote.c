@@ -1,9 +1,12 @@
+#include "ipc/remote.h"
+
 #include <string.h>
 
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
 #include "ipc/control.h"
+#include "ipc/links.h"
 #include "ipc/remote_inside.h"
 
 /* ---- Messages -------------------------------------------------------------------------------- */
@@ -157,7 +160,7 @@ static bool take(struct ph_remote *remote, const struct ph_remote_question *ques
         unsigned char taken[4];
         for (int i = 0; i < 4; i++)
             taken[i] = (unsigned char)(in.length >> (8 * i));
-        ph_remote_say(remote, ask->peer, ask->number, PH_FRAME_TAKEN, taken, sizeof taken);
+        ph_remote_say(remote, ask->peer, ask->number, PH_FRAME_CREDIT, taken, sizeof taken);
     }
     ph_text_fini(&in);
     return over || *rc < 0;
@@ -212,10 +215,40 @@ int ph_remote_start(struct ph_node *node, const struct ph_remote_port *port, voi
     return rc;
 }
 
+static uint64_t find_peer(void *context, const char *node)
+{
+    return ph_links_find_peer(context, node);
+}
+
+static void send_frame(void *context, uint64_t peer, struct ph_text *frame)
+{
+    ph_links_service_send(context, peer, frame);
+}
+
+static void receive(void *arg, uint64_t peer, const void *bytes, size_t length)
+{
+    ph_remote_receive(arg, peer, bytes, length);
+}
+
+int ph_remote_start_links(struct ph_node *node, struct ph_links *links, struct ph_remote **result)
+{
+    static const struct ph_remote_port port = {.find = find_peer, .send = send_frame};
+    struct ph_remote *remote;
+    int rc = ph_remote_start(node, &port, links, &remote);
+    if (rc < 0)
+        return rc;
+    remote->links = links;
+    ph_links_on_service(links, receive, remote);
+    *result = remote;
+    return 0;
+}
+
 void ph_remote_stop(struct ph_remote *remote)
 {
     if (!remote)
         return;
+    if (remote->links)
+        ph_links_on_service(remote->links, NULL, NULL);
     ph_remote_serve_stop(remote);
     ph_free(remote);
 }

@@ -43,6 +43,9 @@ struct ph_remote_port {
 /* The port is borrowed. */
 PH_MUST_CHECK int ph_remote_start(struct ph_node *, const struct ph_remote_port *, void *context,
                                   struct ph_remote **);
+/* The same over a node's links, whose service channel it listens to until it is stopped. */
+struct ph_links;
+PH_MUST_CHECK int ph_remote_start_links(struct ph_node *, struct ph_links *, struct ph_remote **);
 /* Cancels what runs and waits for it. Nobody asks any more. NULL is fine. */
 void ph_remote_stop(struct ph_remote *);
 

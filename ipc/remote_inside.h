@@ -50,7 +50,8 @@ struct ph_remote {
     struct ph_node *node;
     const struct ph_remote_port *port;
     void *context;
-    pthread_t thread; /* the serving side's */
+    struct ph_links *links; /* NULL: another port */
+    pthread_t thread;       /* the serving side's */
 
     pthread_mutex_t lock; /* of what follows; never held while the port is called */
     pthread_cond_t cond;

@@ -204,7 +204,7 @@ void ph_remote_serve(struct ph_remote *remote, uint64_t peer, uint64_t number, c
                      size_t length)
 {
     bool whole = length >= PH_FRAME_HEADER && ph_frame_length(bytes, length) == length;
-    if (!whole || (bytes[4] != PH_FRAME_CANCEL && bytes[4] != PH_FRAME_TAKEN)) {
+    if (!whole || (bytes[4] != PH_FRAME_CANCEL && bytes[4] != PH_FRAME_CREDIT)) {
         begin_run(remote, peer, number, bytes, length);
         return;
     }

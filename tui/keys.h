@@ -43,8 +43,8 @@ enum ph_action {
     PH_ACTION_PAGE_UP,
     PH_ACTION_TOP,
     PH_ACTION_BOTTOM,
-    PH_ACTION_VIEW, /* + index of the view, six of them */
-    PH_ACTION_VIEW_LAST = PH_ACTION_VIEW + 5,
+    PH_ACTION_VIEW, /* + index of the view, seven of them */
+    PH_ACTION_VIEW_LAST = PH_ACTION_VIEW + 6,
     PH_ACTION_OPEN,
     PH_ACTION_LOGS,
     PH_ACTION_BACK,
@@ -55,6 +55,10 @@ enum ph_action {
     PH_ACTION_STOP,
     PH_ACTION_RESTART,
     PH_ACTION_SIGNAL,
+    PH_ACTION_MIGRATE,
+    PH_ACTION_UNPIN,
+    PH_ACTION_PLAN,
+    PH_ACTION_DRAIN,
     PH_ACTION_PAUSE,
     PH_ACTION_COMMAND,
     PH_ACTION_OUTPUT,
@@ -73,7 +77,8 @@ enum {
     PH_IN_EVENTS = 1 << 3,
     PH_IN_HOOKS = 1 << 4,
     PH_IN_LOGS = 1 << 5,
-    PH_IN_ALL = 0x3f,
+    PH_IN_NODES = 1 << 6,
+    PH_IN_ALL = 0x7f,
     PH_IN_LISTS = PH_IN_ALL & ~PH_IN_OVERVIEW,
 };
 

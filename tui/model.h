@@ -23,6 +23,8 @@ enum ph_slot {
     PH_SLOT_EVENTS,
     PH_SLOT_ROWS,
     PH_SLOT_DETAIL,
+    PH_SLOT_NODES,
+    PH_SLOT_MOVES,
     PH_SLOTS,
 };
 

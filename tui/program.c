@@ -177,6 +177,17 @@ void ph_program_shutdown(void *arg)
     }
 }
 
+struct ph_session_place ph_program_place(struct ph_program *program)
+{
+    return (struct ph_session_place){
+        .settings = &program->options->settings,
+        .links = program->links,
+        .remote = program->remote,
+        .shutdown = ph_program_shutdown,
+        .arg = program,
+    };
+}
+
 int ph_program_open_door(struct ph_program *program, struct ph_door **door, struct ph_error *error)
 {
     int rc;
@@ -185,8 +196,7 @@ int ph_program_open_door(struct ph_program *program, struct ph_door **door, stru
     rc = ph_door_local(program->node, NULL, door);
     if (rc < 0)
         return ph_error_set(error, rc, "no session: %s", ph_error_text(rc));
-    struct ph_session_place place = {
-        .settings = &program->options->settings, .shutdown = ph_program_shutdown, .arg = program};
+    struct ph_session_place place = ph_program_place(program);
     ph_door_local_place(*door, &place);
     return 0;
 }

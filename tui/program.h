@@ -30,6 +30,8 @@ struct ph_program {
     bool console;            /* a console instead of scripts */
     struct ph_text endpoint; /* of the node's control socket, or of the node attached to */
     struct ph_node *node;
+    struct ph_links *links;   /* NULL: the node has none */
+    struct ph_remote *remote; /* the same */
     struct ph_control *control;
     struct ph_signals signals;
     pthread_t thread; /* main's */
@@ -52,6 +54,8 @@ int ph_program_start_node(struct ph_program *);
 void ph_program_stop_node(struct ph_program *);
 /* Until a signal or `shutdown`; SIGHUP runs the configuration again. */
 void ph_program_serve(struct ph_program *);
+/* What sessions on the node made here know of the program. */
+struct ph_session_place ph_program_place(struct ph_program *);
 /* A door of its own for the caller, on the node made or attached to. */
 PH_MUST_CHECK int ph_program_open_door(struct ph_program *, struct ph_door **, struct ph_error *);
 

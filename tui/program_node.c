@@ -4,10 +4,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "engine/alloc.h"
 #include "engine/error.h"
+#include "engine/node.h"
 #include "engine/text.h"
 #include "engine/waiter.h"
 #include "ipc/control_path.h"
+#include "ipc/links.h"
+#include "ipc/remote.h"
 #include "ipc/session.h"
 #include "tui/program.h"
 #include "tui/setup.h"
@@ -60,6 +64,43 @@ static int create_node(struct ph_program *program, struct ph_error *error)
     return ph_node_create(&config, &program->node, error);
 }
 
+/* "A,B,C" taken apart in place. */
+static size_t split(char *text, const char **parts, size_t most)
+{
+    size_t count = 0;
+    char *state = NULL;
+    for (char *part = strtok_r(text, ",", &state); part && count < most;
+         part = strtok_r(NULL, ",", &state))
+        parts[count++] = part;
+    return count;
+}
+
+/* Before the first hub: a hub is made for a node with links or for one without. */
+static int start_links(struct ph_program *program, struct ph_error *error)
+{
+    const struct ph_settings *settings = &program->options->settings;
+    const char *cluster = ph_settings_get(settings, PH_SETTING_CLUSTER);
+    const char *seeds = ph_settings_get(settings, PH_SETTING_JOIN);
+    const char *joins[PH_LINKS_JOINS_MAX];
+    if (!ph_settings_get(settings, PH_SETTING_LISTEN))
+        return 0;
+    char *copy = ph_copy_text(seeds ? seeds : "", seeds ? strlen(seeds) : 0);
+    struct ph_links_config config = {
+        .listen = ph_settings_get(settings, PH_SETTING_LISTEN),
+        .advertise = ph_settings_get(settings, PH_SETTING_ADVERTISE),
+        .joins = joins,
+        .join_count = split(copy, joins, PH_LINKS_JOINS_MAX),
+        .cluster = cluster ? cluster : PH_CLUSTER_DEFAULT,
+        .beacon = ph_settings_get(settings, PH_SETTING_BEACON),
+    };
+    int rc = ph_links_start(program->node, &config, &program->links, error);
+    ph_free(copy);
+    if (rc < 0)
+        return rc;
+    rc = ph_remote_start_links(program->node, program->links, &program->remote);
+    return rc < 0 ? ph_error_set(error, rc, "cannot serve other nodes: %s", ph_error_text(rc)) : 0;
+}
+
 static int create_hubs(struct ph_program *program, struct ph_error *error)
 {
     const struct ph_options *options = program->options;
@@ -97,7 +138,8 @@ static int start_control(struct ph_program *program, struct ph_error *error)
     if (rc < 0)
         return rc;
     ph_control_on_shutdown(program->control, ph_program_shutdown, program);
-    ph_control_set_settings(program->control, &program->options->settings);
+    struct ph_session_place place = ph_program_place(program);
+    ph_control_set_place(program->control, &place);
     return 0;
 }
 
@@ -127,6 +169,8 @@ int ph_program_start_node(struct ph_program *program)
     raise_descriptors();
     int rc = create_node(program, &error);
     if (rc == 0)
+        rc = start_links(program, &error);
+    if (rc == 0)
         rc = create_hubs(program, &error);
     if (rc == 0)
         rc = start_control(program, &error);
@@ -138,10 +182,19 @@ int ph_program_start_node(struct ph_program *program)
     return program->run.keep_going && code != ph_run_exit_code(PH_ECANCELED) ? 0 : code;
 }
 
+/* The hubs hand their children over and say goodbye, then the links do. A hub that cannot end still
+ * speaks over the links: then they stay. */
 void ph_program_stop_node(struct ph_program *program)
 {
     ph_control_stop(program->control);
     program->control = NULL;
+    ph_remote_stop(program->remote);
+    program->remote = NULL;
+    if (program->links && ph_node_stop(program->node)) {
+        ph_links_leave(program->links);
+        ph_links_stop(program->links);
+    }
+    program->links = NULL;
     ph_node_destroy(program->node);
     program->node = NULL;
 }
@@ -155,8 +208,10 @@ static void note(struct ph_program *program, const char *text)
 static void say_ready(struct ph_program *program)
 {
     struct ph_text line = PH_TEXT_INIT;
-    ph_text_printf(&line, "prochub: node %s is ready, control %s, pid %d\n",
-                   ph_node_name(program->node),
+    ph_text_printf(&line, "prochub: node %s is ready, %s%s%scontrol %s, pid %d\n",
+                   ph_node_name(program->node), program->links ? "listen " : "",
+                   program->links ? ph_links_endpoint(program->links) : "",
+                   program->links ? ", " : "",
                    program->endpoint.length ? program->endpoint.data : "none", (int)getpid());
     note(program, line.data);
     ph_text_fini(&line);

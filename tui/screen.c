@@ -308,6 +308,10 @@ static unsigned react(struct ph_screen *screen, unsigned reaction, struct ph_req
     }
     if (reaction & PH_REACT_VIEW)
         effect |= go_to(screen, request->view);
+    if (reaction & PH_REACT_FILTER)
+        effect |= set_filter(screen, ph_text_str(&request->command));
+    if (reaction & PH_REACT_SHOW)
+        effect |= run(screen, ph_text_str(&request->command));
     if (reaction & PH_REACT_EDIT) {
         screen->children = request->children;
         effect |= open_prompt(screen, PH_PROMPT_CONFIRM, ph_text_str(&request->command));
@@ -442,10 +446,12 @@ static void draw_title(const struct ph_screen *screen, struct ph_grid *grid)
     for (unsigned i = 0; i < PH_VIEWS && col < room; i++) {
         bool current = i == screen->view;
         const char *title = narrow && !current ? "" : ph_view_at(i)->title;
-        const char *open = current ? "[" : narrow ? "" : " ";
-        col += ph_grid_printf(grid, 0, col, room - col, PH_STYLE_TITLE, "%s%u%s%s", open, i + 1,
-                              title, current ? "]" : " ");
+        const char *between = current ? "[" : i == screen->view + 1 ? "]" : i ? " " : "";
+        col += ph_grid_printf(grid, 0, col, room - col, PH_STYLE_TITLE, "%s%u%s", between, i + 1,
+                              title);
     }
+    if (screen->view == PH_VIEWS - 1 && col < room)
+        ph_grid_put(grid, 0, col, 1, PH_STYLE_TITLE, "]");
     ph_grid_put_right(grid, 0, grid->cols - (int)strlen(word) - 1, (int)strlen(word), style, word);
 }
 

@@ -12,8 +12,8 @@ enum { EVENTS_BACK = 500 };
 const struct ph_view *ph_view_at(unsigned index)
 {
     static const struct ph_view *const views[PH_VIEWS] = {
-        &ph_view_overview, &ph_view_children, &ph_view_moves,
-        &ph_view_events,   &ph_view_hooks,    &ph_view_logs,
+        &ph_view_overview, &ph_view_children, &ph_view_moves, &ph_view_events,
+        &ph_view_hooks,    &ph_view_logs,     &ph_view_nodes,
     };
     return index < PH_VIEWS ? views[index] : NULL;
 }

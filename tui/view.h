@@ -23,6 +23,8 @@ enum {
     PH_REACT_DETAIL = 1 << 4, /* show all about child request->id */
     PH_REACT_VIEW = 1 << 5,   /* go to view request->view */
     PH_REACT_SAY = 1 << 6,    /* show request->message */
+    PH_REACT_SHOW = 1 << 7,   /* run request->command, which only reads */
+    PH_REACT_FILTER = 1 << 8, /* request->command is the filter of the view gone to */
 };
 
 struct ph_request {
@@ -59,7 +61,7 @@ struct ph_view {
     void (*filter)(void *state, const char *text);
 };
 
-enum { PH_VIEWS = 6 };
+enum { PH_VIEWS = 7 };
 const struct ph_view *ph_view_at(unsigned index);
 
 extern const struct ph_view ph_view_overview;
@@ -68,6 +70,7 @@ extern const struct ph_view ph_view_events;
 extern const struct ph_view ph_view_moves;
 extern const struct ph_view ph_view_hooks;
 extern const struct ph_view ph_view_logs;
+extern const struct ph_view ph_view_nodes;
 
 /* ---- Help for views ---- */
 

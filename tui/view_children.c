@@ -239,6 +239,10 @@ static unsigned children_key(void *state, const struct ph_model *model, enum ph_
         return ask(children, "restart", "", request, PH_REACT_RUN);
     if (action == PH_ACTION_SIGNAL)
         return ask(children, "signal", " TERM", request, PH_REACT_EDIT | PH_REACT_RUN);
+    if (action == PH_ACTION_MIGRATE)
+        return ask(children, "migrate", " to ", request, PH_REACT_EDIT | PH_REACT_RUN);
+    if (action == PH_ACTION_UNPIN)
+        return ask(children, "unpin", "", request, PH_REACT_RUN);
     return PH_REACT_NONE;
 }
 
@@ -252,13 +256,23 @@ static void children_filter(void *state, const char *text)
 
 /* ---- Drawing ---- */
 
+/* With several nodes it is more important where a child runs than how much waits for it. */
+static int priority_of(const struct column *column, bool several)
+{
+    if (several && strcmp(column->key, "nodes") == 0)
+        return 2;
+    if (several && (strcmp(column->key, "queue") == 0 || strcmp(column->key, "kind") == 0))
+        return column->priority + 1;
+    return column->priority;
+}
+
 /* The widest set of columns for `cols`: those of low priority go first. */
-static int fit_columns(int cols, int *id_width)
+static int fit_columns(int cols, bool several, int *id_width)
 {
     for (int priority = 6; priority > 1; priority--) {
         int used = 2;
         for (size_t i = 0; i < PH_COUNT_OF(columns); i++)
-            used += columns[i].priority <= priority ? columns[i].width + 1 : 0;
+            used += priority_of(&columns[i], several) <= priority ? columns[i].width + 1 : 0;
         *id_width = cols - used;
         if (*id_width >= 20)
             return priority;
@@ -297,13 +311,14 @@ static void draw_cell(struct ph_grid *grid, int row, int col, int width,
 
 /* The heading when `object` is NULL. */
 static void draw_row(struct ph_grid *grid, int row, const struct children *children,
-                     const struct ph_json *object)
+                     const struct ph_model *model, const struct ph_json *object)
 {
-    int id_width, col = 2, priority = fit_columns(grid->cols, &id_width);
+    bool several = ph_model_uint(model, "nodes") > 1;
+    int id_width, col = 2, priority = fit_columns(grid->cols, several, &id_width);
     for (unsigned i = 0; i < PH_COUNT_OF(columns); i++) {
         const struct column *column = &columns[i];
         int width = column->width ? column->width : id_width;
-        if (column->priority > priority)
+        if (priority_of(column, several) > priority)
             continue;
         uint16_t style = i == children->sort ? PH_STYLE_HEAD | PH_TAGGED : PH_STYLE_HEAD;
         if (object)
@@ -346,7 +361,7 @@ static void children_draw(const void *state, const struct ph_model *model, struc
 {
     const struct children *children = state;
     draw_summary(grid, children, model);
-    draw_row(grid, 1, children, NULL);
+    draw_row(grid, 1, children, model, NULL);
     const struct ph_data *failed = failure(model, children);
     if (failed) {
         ph_grid_put(grid, 2, 2, grid->cols - 2, PH_STYLE_BAD, ph_text_str(&failed->error));
@@ -360,7 +375,7 @@ static void children_draw(const void *state, const struct ph_model *model, struc
         int row = 2 + (int)i;
         const struct ph_json *object = row_at(model, children, children->top + i);
         if (object)
-            draw_row(grid, row, children, object);
+            draw_row(grid, row, children, model, object);
         else if (children->top + i < count)
             ph_grid_put(grid, row, 2, grid->cols - 2, PH_STYLE_DIM, "...");
         if (children->top + i == children->cursor && children->cursor < count) {

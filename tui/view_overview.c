@@ -5,6 +5,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "tui/nodes.h"
 #include "tui/theme.h"
 #include "tui/view.h"
 
@@ -27,6 +28,7 @@ static void overview_update(void *state, const struct ph_model *model, int rows,
     (void)cols;
     ph_want_events(wants, model, "");
     ph_want(wants, PH_SLOT_LOCKS, 0, "locks");
+    ph_want(wants, PH_SLOT_NODES, 0, "nodes");
 }
 
 static unsigned overview_key(void *state, const struct ph_model *model, enum ph_action action,
@@ -58,7 +60,10 @@ static void draw_node(struct ph_grid *grid, const struct ph_model *model)
     char uptime[PH_HUMAN_MAX];
     put_number(&line, "Children", ph_model_uint(model, "children"));
     put_number(&line, "Nodes", ph_model_uint(model, "nodes"));
-    put_number(&line, "Restarts", ph_model_uint(model, "restarts"));
+    if (ph_model_uint(model, "migrating"))
+        put_number(&line, "Migrating", ph_model_uint(model, "migrating"));
+    else
+        put_number(&line, "Restarts", ph_model_uint(model, "restarts"));
     put_number(&line, "Events", ph_model_uint(model, "events"));
     ph_grid_printf(grid, 0, line.col, grid->cols - line.col, PH_STYLE_TEXT, "Up %s  ",
                    ph_human_duration(ph_model_uint(model, "uptime_ms"), uptime));
@@ -223,12 +228,32 @@ static void draw_events(struct ph_grid *grid, const struct ph_model *model)
     }
 }
 
-/* Shares the rows below the gate among graph, locks and events; small screens lose locks first. */
+/* The members, when there are others. Returns the rows taken, a blank one below them included. */
+static int draw_nodes(struct ph_grid *grid, int top, const struct ph_model *model)
+{
+    const struct ph_data *nodes = model->data[PH_SLOT_NODES];
+    int room = (grid->rows - top) / 3 - 2;
+    if (!nodes || nodes->code || nodes->count < 2 || room < 1)
+        return 0;
+    int shown = (size_t)room < nodes->count ? room : (int)nodes->count;
+    uint64_t most = ph_nodes_most_children(nodes);
+    struct ph_grid part = ph_grid_part(grid, top, 0, shown + 2, grid->cols);
+    ph_nodes_draw_row(&part, 0, NULL, most);
+    for (int i = 0; i < shown; i++)
+        ph_nodes_draw_row(&part, 1 + i, &nodes->rows[i], most);
+    if ((size_t)shown < nodes->count)
+        ph_grid_printf(&part, shown + 1, 2, grid->cols - 2, PH_STYLE_DIM, "%zu more  (7)",
+                       nodes->count - (size_t)shown);
+    return shown + 1 + ((size_t)shown < nodes->count);
+}
+
+/* Shares the rows below the gate among nodes, graph, locks and events; small screens lose locks
+ * first. */
 static void overview_draw(const void *state, const struct ph_model *model, struct ph_grid *grid)
 {
     (void)state;
     const struct ph_data *locks = model->data[PH_SLOT_LOCKS];
-    int top = 4, rest = grid->rows - top, lock_rows = 0;
+    int top = 4 + draw_nodes(grid, 4, model), rest = grid->rows - top, lock_rows = 0;
     draw_node(grid, model);
     draw_states(grid, 1, model);
     draw_gate(grid, 2, model);

@@ -1,5 +1,5 @@
 /*
- * A table of whatever rows a command prints: moves, hooks, and the log of a child.
+ * A table of whatever rows a command prints: hooks, and the log of a child.
  *
  * The columns are the keys of the first row, as wide as their values; the last one gets what is
  * left.
@@ -33,10 +33,10 @@ static void rows_fini(void *state)
     ph_free(state);
 }
 
-/* The three views share a slot: rows that another one asked for are not shown. */
+/* The two views share a slot: rows that the other one asked for are not shown. */
 static uint64_t tag_of(const struct rows *rows)
 {
-    uint64_t hash = rows->view == &ph_view_moves ? 1 : rows->view == &ph_view_hooks ? 2 : 3;
+    uint64_t hash = rows->view == &ph_view_hooks ? 2 : 3;
     for (const char *c = rows->id; *c; c++)
         hash = hash * 1099511628211u + (unsigned char)*c;
     return hash;
@@ -77,8 +77,7 @@ static void rows_update(void *state, const struct ph_model *model, int rows_high
     if (rows->view == &ph_view_logs)
         want_log(rows, model, wants);
     else
-        ph_want(wants, PH_SLOT_ROWS, tag_of(rows), "%s",
-                rows->view == &ph_view_moves ? "migrations" : "hooks");
+        ph_want(wants, PH_SLOT_ROWS, tag_of(rows), "hooks");
     uint64_t count = count_of(rows, model);
     if (rows->follow && count)
         rows->cursor = count - 1;
@@ -182,7 +181,7 @@ static const char *nothing(const struct rows *rows, const struct ph_data *data)
         return "...";
     if (rows->view == &ph_view_logs)
         return "nothing was written yet";
-    return rows->view == &ph_view_hooks ? "no hooks  (:hook add HOOK exec=PATH)" : "no moves yet";
+    return "no hooks  (:hook add HOOK exec=PATH)";
 }
 
 static void draw_summary(struct ph_grid *grid, const struct rows *rows, uint64_t count)
@@ -230,6 +229,5 @@ static void rows_draw(const void *state, const struct ph_model *model, struct ph
 #define ROWS_VIEW \
     .init = rows_init, .fini = rows_fini, .update = rows_update, .key = rows_key, .draw = rows_draw
 
-const struct ph_view ph_view_moves = {.name = "moves", .title = "Moves", ROWS_VIEW};
 const struct ph_view ph_view_hooks = {.name = "hooks", .title = "Hooks", ROWS_VIEW};
 const struct ph_view ph_view_logs = {.name = "logs", .title = "Logs", ROWS_VIEW};

@@ -81,14 +81,14 @@ static void typed_commands_run(void **state)
     vt_assert_restored(vt);
 }
 
-/* Keys 1 to 6 show six views, and ? their keys. */
+/* Keys 1 to 7 show seven views, and ? their keys. */
 static void digits_choose_the_view(void **state)
 {
-    static const char *const titles[] = {"[1Overview]", "[2Children]", "[3Moves]",
-                                         "[4Events]",   "[5Hooks]",    "[6Logs]"};
+    static const char *const titles[] = {"[1Overview]", "[2Children]", "[3Moves]", "[4Events]",
+                                         "[5Hooks]",    "[6Logs]",     "[7Nodes]"};
     struct vt *vt = *state;
     for (size_t i = 0; i < PH_COUNT_OF(titles); i++) {
-        char key[2] = {(char)('6' - (int)i), 0};
+        char key[2] = {(char)('7' - (int)i), 0};
         vt_send(vt, key);
         vt_await(vt, titles[PH_COUNT_OF(titles) - 1 - i]);
     }

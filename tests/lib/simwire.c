@@ -66,6 +66,8 @@ static struct sim_packet *new_packet(struct sim_net *net, unsigned to, const voi
 static unsigned listener(const struct sim_net *net, const char *endpoint)
 {
     unsigned index = 0;
+    if (strcmp(net->alias, endpoint) == 0)
+        return net->nodes[net->alias_to].mesh ? net->alias_to : SIM_NODES_MAX;
     while (index < SIM_NODES_MAX &&
            (!net->nodes[index].mesh || strcmp(net->nodes[index].endpoint, endpoint) != 0))
         index++;
@@ -307,12 +309,17 @@ void sim_run(struct sim_net *net, uint64_t ms)
     net->now_ms = end;
 }
 
-bool sim_until(struct sim_net *net, uint64_t ms, bool (*done)(struct sim_net *))
+bool sim_until(struct sim_net *net, uint64_t ms, bool (*done)(void *arg), void *arg)
 {
     uint64_t end = net->now_ms + ms;
-    while (!done(net))
-        if (!step(net, end))
+    while (!done(arg)) {
+        if (net->now_ms >= end)
             return false;
+        /* A condition may send: it is asked again at least every few milliseconds. */
+        uint64_t soon = net->now_ms + 5 < end ? net->now_ms + 5 : end;
+        if (!step(net, soon))
+            net->now_ms = soon;
+    }
     return true;
 }
 
@@ -333,6 +340,13 @@ const struct sim_peer *sim_told(const struct sim_net *net, unsigned index, uint6
         if (node->peers[i].peer.number == peer)
             return &node->peers[i];
     return NULL;
+}
+
+void sim_forget(struct sim_net *net, unsigned index, uint64_t peer)
+{
+    struct sim_node *node = &net->nodes[index];
+    for (unsigned i = 0; i < node->peer_count; i++)
+        node->peers[i].down |= node->peers[i].peer.number == peer;
 }
 
 unsigned sim_live(const struct sim_net *net, unsigned index)

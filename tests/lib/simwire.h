@@ -48,6 +48,8 @@ struct sim_net {
     uint64_t busy_until_us[SIM_NODES_MAX][SIM_NODES_MAX];
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     bool silent_refusals;                   /* a node that is gone is not told of */
+    char alias[129]; /* another endpoint that leads to node `alias_to`; "": none */
+    unsigned alias_to;
     struct sim_packet *heap[65536];
     size_t packets;
     uint64_t order;
@@ -71,7 +73,7 @@ void sim_join(struct sim_net *, unsigned index, unsigned to);
 /* Lets everything happen until `ms` later. */
 void sim_run(struct sim_net *, uint64_t ms);
 /* Until `done` or `ms` later: whether it was. */
-bool sim_until(struct sim_net *, uint64_t ms, bool (*done)(struct sim_net *));
+bool sim_until(struct sim_net *, uint64_t ms, bool (*done)(void *arg), void *arg);
 
 /* A copy of the bytes arrives at node `to` now. */
 void sim_inject(struct sim_net *, unsigned to, const void *bytes, size_t length);
@@ -79,6 +81,8 @@ void sim_inject(struct sim_net *, unsigned to, const void *bytes, size_t length)
 /* The live peer of that name; 0: none. */
 uint64_t sim_peer(struct sim_net *, unsigned index, const char *name);
 const struct sim_peer *sim_told(const struct sim_net *, unsigned index, uint64_t peer);
+/* Its session was reset by us: nobody will tell that it is down. */
+void sim_forget(struct sim_net *, unsigned index, uint64_t peer);
 /* The number of live peers, as the node was told. */
 unsigned sim_live(const struct sim_net *, unsigned index);
 uint64_t sim_refused(const struct sim_net *, unsigned index, enum ph_mesh_refusal);

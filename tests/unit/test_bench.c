@@ -133,6 +133,27 @@ static void spawn_prints_its_figures(void **state)
     check_suite("spawn", 5);
 }
 
+/* Every figure of the suite migrate is a row with its ceiling. */
+static void migrate_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("migrate", 1);
+}
+
+/* Every figure of the suite recover is a row with its ceiling. */
+static void recover_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("recover", 1);
+}
+
+/* Every figure of the suite sync is a row with its ceiling. */
+static void sync_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("sync", 3);
+}
+
 /* Without a suite the suites are listed, in every output form. */
 static void bench_alone_lists_the_suites(void **state)
 {
@@ -140,7 +161,8 @@ static void bench_alone_lists_the_suites(void **state)
     const char *const words[] = {"-o", "json", NULL};
     assert_int_equal(run_bench(words), 0);
     assert_int_equal(output[0], '[');
-    static const char *const names[] = {"start", "registry", "gate", "messages", "owners", "spawn"};
+    static const char *const names[] = {"start", "registry", "gate",    "messages", "owners",
+                                        "spawn", "migrate",  "recover", "sync"};
     for (size_t i = 0; i < PH_COUNT_OF(names); i++) {
         char member[64];
         snprintf(member, sizeof member, "{\"t\":\"bench_suite\",\"suite\":\"%s\"", names[i]);
@@ -190,6 +212,9 @@ int main(void)
         cmocka_unit_test(messages_prints_its_figures),
         cmocka_unit_test(owners_prints_its_figures),
         cmocka_unit_test(spawn_prints_its_figures),
+        cmocka_unit_test(migrate_prints_its_figures),
+        cmocka_unit_test(recover_prints_its_figures),
+        cmocka_unit_test(sync_prints_its_figures),
         cmocka_unit_test(bench_alone_lists_the_suites),
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test(failed_measurement_is_reported),

@@ -93,6 +93,43 @@ static void feed_children(struct ph_screen *screen, uint64_t tag, unsigned first
     feed(screen, PH_SLOT_CHILDREN, tag, "%s", rows);
 }
 
+/* Four nodes: one drains, one is gone; children move. */
+static void feed_cluster(struct ph_screen *screen)
+{
+    feed(screen, PH_SLOT_STATUS, 0,
+         "{\"t\":\"status\",\"version\":9999,\"node\":\"n1\",\"hub\":\"default\",\"nodes\":3,"
+         "\"children\":1204,\"local\":402,\"running\":1180,\"moving\":24,\"failed\":1,"
+         "\"migrating\":310,\"restarts\":7,\"level\":0,\"events\":9700,\"settled\":false,"
+         "\"uptime_ms\":11000000}");
+    feed(
+        screen, PH_SLOT_NODES, 0, "%s\n%s\n%s\n%s",
+        "{\"t\":\"node\",\"name\":\"n1\",\"endpoint\":\"tcp://127.0.0.1:41001\",\"state\":\"up\","
+        "\"self\":true,\"children\":402,\"uptime_ms\":11000000,\"rtt_us\":null,\"draining\":false}",
+        "{\"t\":\"node\",\"name\":\"n2\",\"endpoint\":\"tcp://127.0.0.1:41002\",\"state\":"
+        "\"draining\",\"self\":false,\"children\":310,\"uptime_ms\":7200000,\"rtt_us\":412,"
+        "\"draining\":true}",
+        "{\"t\":\"node\",\"name\":\"n3\",\"endpoint\":\"tcp://127.0.0.1:41003\",\"state\":"
+        "\"suspect\",\"self\":false,\"children\":492,\"uptime_ms\":61000,\"rtt_us\":12500,"
+        "\"draining\":false}",
+        "{\"t\":\"node\",\"name\":\"n4\",\"endpoint\":\"tcp://127.0.0.1:41004\",\"state\":\"down\","
+        "\"self\":false,\"children\":0,\"uptime_ms\":0,\"rtt_us\":null,\"draining\":false}");
+}
+
+static void feed_moves(struct ph_screen *screen)
+{
+    static const char *const phases[] = {"saving", "sent", "starting", "done", "failed"};
+    char rows[8000] = "";
+    size_t used = 0;
+    for (unsigned i = 0; i < 20; i++)
+        used += (size_t)snprintf(
+            rows + used, sizeof rows - used,
+            "{\"t\":\"migration\",\"id\":\"worker-%05u\",\"from\":\"n2\",\"to\":\"n%u\","
+            "\"phase\":\"%s\",\"bytes\":%u,\"age_ms\":%u,\"error\":%s}\n",
+            i, i % 2 ? 1 : 3, phases[i % 5], i * 4096, i * 137,
+            i % 5 == 4 ? "\"n3 did not answer in time\"" : "null");
+    feed(screen, PH_SLOT_MOVES, 0, "%s", rows);
+}
+
 static void open_screen(struct ph_screen *screen)
 {
     ph_screen_init(screen);
@@ -154,7 +191,8 @@ static void settle(struct ph_screen *screen, int rows, int cols, unsigned view)
     }
 }
 
-static void check_view(const char *name, const char *keys, unsigned view)
+static void check_view_with(const char *name, const char *keys, unsigned view,
+                            void (*more)(struct ph_screen *))
 {
     struct ph_text text = PH_TEXT_INIT;
     for (size_t i = 0; i < PH_COUNT_OF(sizes); i++) {
@@ -163,6 +201,8 @@ static void check_view(const char *name, const char *keys, unsigned view)
         open_screen(&screen);
         feed_history(&screen);
         feed_events(&screen);
+        if (more)
+            more(&screen);
         ph_screen_update(&screen, sizes[i].rows, sizes[i].cols);
         press(&screen, keys);
         settle(&screen, sizes[i].rows, sizes[i].cols, view);
@@ -172,6 +212,11 @@ static void check_view(const char *name, const char *keys, unsigned view)
         ph_screen_fini(&screen);
     }
     ph_text_fini(&text);
+}
+
+static void check_view(const char *name, const char *keys, unsigned view)
+{
+    check_view_with(name, keys, view, NULL);
 }
 
 /* The node, its gate, its throughput, its locks and its last events, small screens less. */
@@ -193,6 +238,40 @@ static void events_look_as_drawn(void **state)
 {
     (void)state;
     check_view("events", "4jjjj", 3);
+}
+
+/* With several nodes the overview lists them and says what moves. */
+static void overview_of_several_nodes_looks_as_drawn(void **state)
+{
+    (void)state;
+    check_view_with("overview_nodes", "1", 0, feed_cluster);
+}
+
+/* With several nodes every child has its node; the queue makes room for it. */
+static void children_of_several_nodes_look_as_drawn(void **state)
+{
+    (void)state;
+    check_view_with("children_nodes", "2", 1, feed_cluster);
+}
+
+/* Each node with its state, its share of the children and its distance. */
+static void nodes_look_as_drawn(void **state)
+{
+    (void)state;
+    check_view_with("nodes", "7j", 6, feed_cluster);
+}
+
+static void feed_cluster_and_moves(struct ph_screen *screen)
+{
+    feed_cluster(screen);
+    feed_moves(screen);
+}
+
+/* What is left to move, each move with its phase, and why one failed. */
+static void moves_look_as_drawn(void **state)
+{
+    (void)state;
+    check_view_with("moves", "3jjjj", 2, feed_cluster_and_moves);
 }
 
 /* Every key of the view with its command. */
@@ -289,6 +368,47 @@ static void stopping_asks_first(void **state)
     assert_true(screen->running);
     ph_screen_done(screen, 0, 12);
     assert_string_equal(ph_text_str(&screen->message), "ok  12 ms  ");
+}
+
+/* A move is given its node, then asked about; a pin is taken away after a question. */
+static void moving_asks_where_and_then_whether(void **state)
+{
+    struct ph_screen *screen = &((struct fixture *)*state)->screen;
+    press(screen, "2");
+    feed_children(screen, screen->wants.slot[PH_SLOT_CHILDREN].tag, 5, 3);
+    ph_screen_update(screen, 24, 80);
+    press(screen, "Mn2\r");
+    assert_int_equal(screen->overlay, PH_OVERLAY_CONFIRM);
+    assert_string_equal(ph_text_str(&screen->command), "migrate 'worker-00005' to n2");
+    press(screen, "n");
+    press(screen, "U\t");
+    assert_true(ph_screen_key(screen, '\r') & PH_EFFECT_RUN);
+    assert_string_equal(ph_text_str(&screen->command), "unpin 'worker-00005'");
+}
+
+/* On a node: its children, the plan of a drain at once, the drain itself after a question, and back
+ * again. */
+static void nodes_are_planned_at_once_and_drained_with_consent(void **state)
+{
+    struct ph_screen *screen = &((struct fixture *)*state)->screen;
+    press(screen, "7");
+    assert_string_equal(want_of(screen, PH_SLOT_NODES), "nodes");
+    press(screen, "D");
+    assert_int_equal(screen->overlay, PH_OVERLAY_NONE);
+    feed_cluster(screen);
+    ph_screen_update(screen, 24, 80);
+    assert_true(ph_screen_key(screen, 'P') & PH_EFFECT_RUN);
+    assert_string_equal(ph_text_str(&screen->command), "plan drain 'n1'");
+    ph_screen_done(screen, 0, 1);
+    press(screen, "D");
+    assert_int_equal(screen->overlay, PH_OVERLAY_CONFIRM);
+    assert_string_equal(ph_text_str(&screen->command), "drain 'n1'");
+    assert_int_equal(screen->children, 402);
+    press(screen, "njD");
+    assert_string_equal(ph_text_str(&screen->command), "undrain 'n2'");
+    press(screen, "n\r");
+    assert_int_equal(screen->view, 1);
+    assert_string_equal(want_of(screen, PH_SLOT_COUNT), "count where node = 'n2'");
 }
 
 /* A signal can be changed before the question is asked. */
@@ -406,6 +526,11 @@ static void random_keys_at_random_sizes_are_survived(void **state)
                                '4',
                                '5',
                                '6',
+                               '7',
+                               'M',
+                               'U',
+                               'P',
+                               'D',
                                'j',
                                'k',
                                'g',
@@ -449,6 +574,8 @@ static void random_keys_at_random_sizes_are_survived(void **state)
         ph_screen_update(screen, rows, cols);
         if (i % 7 == 0)
             feed_children(screen, screen->wants.slot[PH_SLOT_CHILDREN].tag, (unsigned)i, 20);
+        if (i % 5 == 0)
+            feed_cluster_and_moves(screen);
         if (i % 11 == 0)
             feed(screen, PH_SLOT_DETAIL, 0, "{\"t\":\"child\",\"id\":\"x\",\"state\":\"failed\"}");
         dump(screen, rows, cols, i % 2, &text);
@@ -465,11 +592,17 @@ int main(void)
         cmocka_unit_test(overview_looks_as_drawn),
         cmocka_unit_test(children_look_as_drawn),
         cmocka_unit_test(events_look_as_drawn),
+        cmocka_unit_test(overview_of_several_nodes_looks_as_drawn),
+        cmocka_unit_test(children_of_several_nodes_look_as_drawn),
+        cmocka_unit_test(nodes_look_as_drawn),
+        cmocka_unit_test(moves_look_as_drawn),
         cmocka_unit_test(help_looks_as_drawn),
         WITH_SCREEN(children_are_fetched_by_the_window),
         WITH_SCREEN(filters_are_the_nodes_work),
         WITH_SCREEN(the_cursor_sticks_to_its_child),
         WITH_SCREEN(stopping_asks_first),
+        WITH_SCREEN(moving_asks_where_and_then_whether),
+        WITH_SCREEN(nodes_are_planned_at_once_and_drained_with_consent),
         WITH_SCREEN(signals_are_edited_first),
         WITH_SCREEN(the_line_completes_and_remembers),
         WITH_SCREEN(actions_are_commands),

@@ -1,0 +1,35 @@
+/*
+ * The oracle: it sees all nodes at once and knows what was promised.
+ *
+ * After every step of a hub it looks at what that step may have changed, with costs that do not
+ * grow with the run: the rows and intents of the few ids, the lease, the instances.
+ */
+#ifndef PH_TESTS_SIM_CHECKS_H
+#define PH_TESTS_SIM_CHECKS_H
+
+#include "tests/sim/children.h"
+#include "tests/sim/sim.h"
+
+struct sim_oracle *sim_oracle_create(void);
+void sim_oracle_destroy(struct sim_oracle *);
+
+void sim_check_hub_begins(struct sim_hub *);
+/* The hub's process dies; it is still whole. */
+void sim_check_hub_ends(struct sim_hub *);
+void sim_check_step(struct sim_hub *);
+void sim_check_start(struct sim_instance *);
+/* Message number `number` is handled by an instance. */
+void sim_check_message(struct sim *, const struct sim_instance *, uint64_t number);
+
+/* The version of an id that the hub has; 0: none. */
+struct ph_version sim_version_of(const struct sim_hub *, unsigned id);
+
+/* Where the oracle stands in the list of what was written. */
+uint64_t sim_oracle_mark(const struct sim *);
+/* A request that began at `mark` on that hub is answered: what it wrote is promised now. */
+void sim_check_acknowledged(struct sim_hub *, unsigned id, bool stop, uint64_t mark,
+                            uint64_t began_us);
+/* In the end: is every promise kept? Fails the run if not. */
+void sim_check_promises(struct sim *);
+
+#endif

@@ -1,0 +1,394 @@
+#include "tests/sim/children.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/error.h"
+#include "engine/op.h"
+#include "engine/spec.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/report.h"
+
+/* What every simulated child carries. */
+struct tail {
+    struct ph_queue unread;
+    struct sim_instance *now; /* NULL: no instance exists, as far as the hub knows */
+    bool loaded, busy;        /* busy: it handles a message */
+    uint64_t state;
+};
+
+enum what { COMES_UP, FAILS, CRASHES, ENDS, SAVES, HANDLES };
+
+/* Something that an instance does later. */
+struct deed {
+    struct sim_item item; /* first */
+    struct sim_instance *instance;
+    enum what what;
+};
+
+/* ---- Names --------------------------------------------------------------------------------- */
+
+void sim_id_name(unsigned id, char name[16])
+{
+    snprintf(name, 16, "c%u", id);
+}
+
+unsigned sim_id_of(const char *id)
+{
+    return id[0] == 'c' ? (unsigned)strtoul(id + 1, NULL, 10) : SIM_IDS_MAX;
+}
+
+bool sim_acts(const struct sim_instance *instance)
+{
+    const struct sim_node *node = instance->node;
+    if (instance->ended || instance->killed)
+        return false;
+    uint64_t lease_ms =
+        atomic_load_explicit(&instance->hub->hub.lease_until_ms, memory_order_relaxed);
+    return sim_local_ms(node) < lease_ms;
+}
+
+/* ---- What instances do ---------------------------------------------------------------------- */
+
+static void act(struct sim *, struct sim_item *);
+
+static void later(struct sim_instance *instance, enum what what, uint64_t delay_us)
+{
+    struct deed *deed = ph_alloc(sizeof *deed);
+    deed->item.act = act;
+    deed->instance = instance;
+    deed->what = what;
+    sim_at(instance->node->sim, instance->node->sim->now_us + delay_us, &deed->item);
+}
+
+static void tell(struct sim_instance *instance, enum ph_event_type type, struct ph_exit *exit,
+                 const char *saved)
+{
+    struct ph_event *event = ph_event_create(type);
+    event->child.child = instance->child;
+    event->child.instance = instance->instance;
+    event->child.exit = exit;
+    if (saved)
+        ph_text_put(&event->child.saved, saved);
+    sim_post(instance->hub, event);
+}
+
+static struct ph_exit *make_exit(enum ph_exit_how how, int value, const char *text)
+{
+    struct ph_exit *exit = ph_alloc(sizeof *exit);
+    exit->how = how;
+    exit->value = value;
+    snprintf(exit->text, sizeof exit->text, "%s", text);
+    return exit;
+}
+
+static void end(struct sim_instance *instance, struct ph_exit *exit, const char *saved)
+{
+    struct tail *tail = ph_child_tail(instance->child);
+    instance->ended = true;
+    tail->now = NULL;
+    tail->busy = false;
+    tell(instance, PH_EVENT_CHILD_DOWN, exit, saved);
+}
+
+static uint64_t work_us(struct sim *sim)
+{
+    return 50 + sim_exponential(&sim->children, 500);
+}
+
+static void handle_next(struct sim_instance *instance)
+{
+    struct tail *tail = ph_child_tail(instance->child);
+    if (tail->busy || !instance->up || instance->killed || ph_queue_is_empty(&tail->unread))
+        return;
+    tail->busy = true;
+    later(instance, HANDLES, work_us(instance->node->sim));
+}
+
+static void come_up(struct sim_instance *instance)
+{
+    struct sim *sim = instance->node->sim;
+    instance->up = true;
+    tell(instance, PH_EVENT_CHILD_UP, NULL, NULL);
+    if (!sim->healing && sim_chance(&sim->children, sim->config.crashes))
+        later(instance, CRASHES, sim_exponential(&sim->children, 5000000));
+    handle_next(instance);
+}
+
+/* A message: how much to add, and its number. */
+static void handle(struct sim_instance *instance)
+{
+    struct tail *tail = ph_child_tail(instance->child);
+    struct ph_queue_node *node;
+    tail->busy = false;
+    if (!instance->killed && !sim_acts(instance)) {
+        tail->busy = true; /* it holds still, and looks again */
+        later(instance, HANDLES, 50000);
+        return;
+    }
+    if (instance->killed)
+        return;
+    if (ph_queue_pop(&tail->unread, &node) != PH_QUEUE_OK)
+        return;
+    struct ph_message_box *box = ph_container_of(node, struct ph_message_box, link);
+    sim_check_message(instance->node->sim, instance, strtoull(box->data, NULL, 10));
+    instance->counter++;
+    if (box->op) {
+        char reply[24];
+        int length = snprintf(reply, sizeof reply, "%llu", (unsigned long long)instance->counter);
+        ph_op_set_reply(box->op, reply, (size_t)length);
+        ph_op_complete(box->op, 0, NULL);
+        box->op = NULL;
+    }
+    ph_message_box_destroy(box, 0, NULL);
+    handle_next(instance);
+}
+
+static void save(struct sim_instance *instance)
+{
+    struct sim *sim = instance->node->sim;
+    char saved[24];
+    if (!sim->healing && sim_chance(&sim->children, sim->config.save_fails)) {
+        instance->saving = false;
+        tell(instance, PH_EVENT_CHILD_KEPT, make_exit(PH_EXIT_FAILED, -EIO, "cannot save"), NULL);
+        sim->fault_count++;
+        return;
+    }
+    snprintf(saved, sizeof saved, "%llu", (unsigned long long)instance->counter);
+    end(instance, NULL, saved);
+}
+
+static void do_deed(struct sim_instance *instance, enum what what)
+{
+    struct sim *sim = instance->node->sim;
+    switch (what) {
+    case COMES_UP:
+        come_up(instance);
+        break;
+    case FAILS:
+        sim->fault_count++;
+        end(instance, make_exit(PH_EXIT_EXEC, -ENOENT, "no such program"), NULL);
+        break;
+    case CRASHES:
+        if (sim->healing)
+            break;
+        sim->fault_count++;
+        if (sim_chance(&sim->children, 300))
+            end(instance, NULL, NULL);
+        else
+            end(instance, make_exit(PH_EXIT_SIGNAL, 11, ""), NULL);
+        break;
+    case ENDS:
+        end(instance, instance->killed ? make_exit(PH_EXIT_SIGNAL, 9, "") : NULL, NULL);
+        break;
+    case SAVES:
+        if (instance->saving && !instance->stopping)
+            save(instance);
+        break;
+    case HANDLES:
+        handle(instance);
+        break;
+    }
+}
+
+static void act(struct sim *sim, struct sim_item *item)
+{
+    struct deed *deed = ph_container_of(item, struct deed, item);
+    struct sim_instance *instance = deed->instance;
+    if (!instance->ended && !instance->like_process &&
+        instance->node->paused_until_us > sim->now_us) {
+        sim_at(sim, instance->node->paused_until_us, item);
+        return;
+    }
+    enum what what = deed->what;
+    ph_free(deed);
+    if (!instance->ended)
+        do_deed(instance, what);
+}
+
+void sim_children_end(struct sim_hub *hub)
+{
+    for (struct sim_instance *at = hub->node->sim->instances; at; at = at->next) {
+        if (at->hub != hub)
+            continue;
+        at->ended = true;
+        at->hub = NULL;
+    }
+}
+
+/* ---- The exec port -------------------------------------------------------------------------- */
+
+static void exec_start(void *context, struct ph_child *child, uint32_t number)
+{
+    struct sim_hub *hub = context;
+    struct sim *sim = hub->node->sim;
+    struct tail *tail = ph_child_tail(child);
+    struct sim_instance *instance = ph_alloc(sizeof *instance);
+    ph_assert(!tail->now);
+    instance->hub = hub;
+    instance->node = hub->node;
+    instance->life = hub->node->lives;
+    instance->child = child;
+    instance->instance = number;
+    instance->id = sim_id_of(child->id);
+    instance->epoch = atomic_load_explicit(&child->epoch, memory_order_relaxed);
+    instance->started_us = sim->now_us;
+    instance->counter = tail->loaded ? tail->state : 0;
+    instance->like_process = sim_chance(&sim->children, sim->config.like_processes);
+    tail->loaded = false;
+    tail->now = instance;
+    instance->next = sim->instances;
+    sim->instances = instance;
+    sim_hash(sim, child->id, child->id_length);
+    sim_hash(sim, &instance->epoch, sizeof instance->epoch);
+    sim_note(sim, hub->node, "start", "%s instance %u epoch %llu", child->id, number,
+             (unsigned long long)instance->epoch);
+    sim_check_start(instance);
+    bool fails = !sim->healing && sim_chance(&sim->children, sim->config.start_fails);
+    later(instance, fails ? FAILS : COMES_UP,
+          100 + sim_exponential(&sim->children, sim->config.start_us));
+}
+
+static void exec_load(void *context, struct ph_child *child, struct ph_text *state)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    tail->loaded = true;
+    tail->state = strtoull(ph_text_str(state), NULL, 10);
+    ph_text_fini(state);
+}
+
+/* How long an end takes that was asked for: for ever, sometimes. */
+static void end_later(struct sim_instance *instance, bool killed)
+{
+    struct sim *sim = instance->node->sim;
+    bool stuck = !sim->healing && sim_chance(&sim->children, sim->config.stuck);
+    sim->fault_count += stuck;
+    if (!stuck)
+        later(instance, ENDS, sim_exponential(&sim->children, killed ? 1000 : 20000));
+    else if (killed)
+        later(instance, ENDS, sim_exponential(&sim->children, 4000000));
+}
+
+static void exec_stop(void *context, struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    if (!tail->now || tail->now->stopping)
+        return;
+    tail->now->stopping = true;
+    end_later(tail->now, false);
+}
+
+static void exec_kill(void *context, struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    if (!tail->now || tail->now->killed)
+        return;
+    tail->now->stopping = true;
+    tail->now->killed = true;
+    end_later(tail->now, true);
+}
+
+static void exec_save(void *context, struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    if (!tail->now)
+        return; /* it has just ended by itself */
+    tail->now->saving = true;
+    later(tail->now, SAVES, work_us(tail->now->node->sim));
+}
+
+static void exec_forward(void *context, struct ph_child *child, struct ph_queue *into)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    ph_queue_take_all(&tail->unread, into);
+}
+
+static int exec_signal(void *context, struct ph_child *child, int number)
+{
+    (void)context;
+    (void)child;
+    (void)number;
+    return 0;
+}
+
+static void exec_hook(void *context, const struct ph_hook_request *request)
+{
+    (void)context;
+    ph_spec_put(request->alter);
+}
+
+const struct ph_exec_port sim_exec_port = {
+    .start = exec_start,
+    .load = exec_load,
+    .stop = exec_stop,
+    .save = exec_save,
+    .forward = exec_forward,
+    .kill = exec_kill,
+    .signal = exec_signal,
+    .hook = exec_hook,
+};
+
+/* ---- The kind ------------------------------------------------------------------------------- */
+
+static void kind_init(struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    ph_queue_init(&tail->unread);
+}
+
+static void kind_fini(struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    struct ph_queue_node *node;
+    while (ph_queue_pop(&tail->unread, &node) == PH_QUEUE_OK)
+        ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
+                               "the child is gone");
+    ph_child_free(child);
+}
+
+static void kind_resume(struct ph_child *child)
+{
+    struct tail *tail = ph_child_tail(child);
+    if (tail->now)
+        handle_next(tail->now);
+}
+
+static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
+{
+    struct tail *tail = ph_child_tail(child);
+    ph_queue_push(&tail->unread, &box->link);
+    if (tail->now)
+        handle_next(tail->now);
+    return 0;
+}
+
+static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
+{
+    (void)child;
+    (void)info;
+}
+
+const struct ph_kind sim_kind = {
+    .name = "simulated",
+    .child_bytes = sizeof(struct tail),
+    .init = kind_init,
+    .fini = kind_fini,
+    .resume = kind_resume,
+    .deliver = kind_deliver,
+    .inspect = kind_inspect,
+};
+
+const struct ph_kind *sim_kind_of(const struct ph_spec *spec)
+{
+    (void)spec;
+    return &sim_kind;
+}

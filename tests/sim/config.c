@@ -1,0 +1,99 @@
+/* What a seed stands for. */
+#include <stdio.h>
+
+#include "engine/base.h"
+#include "tests/sim/report.h"
+#include "tests/sim/sim.h"
+
+/* One of so many seeds has it, with a rate up to the bound. */
+static unsigned rate(struct ph_prng *prng, unsigned one_in, unsigned most)
+{
+    return ph_prng_below(prng, one_in) == 0 ? 1 + (unsigned)ph_prng_below(prng, most) : 0;
+}
+
+static void draw_wire(struct sim_config *config, struct ph_prng *prng)
+{
+    static const uint64_t windows[] = {4 << 20, 64 << 10, 16 << 10};
+    config->delay_us = sim_between(prng, 50, 20000);
+    config->late_us = sim_between(prng, 1000, 2000000);
+    config->loss = rate(prng, 2, 200);
+    config->twice = rate(prng, 3, 300);
+    config->late = rate(prng, 2, 200);
+    config->corrupt = rate(prng, 4, 50);
+    config->silent = sim_chance(prng, 400);
+    config->window_bytes = windows[ph_prng_below(prng, PH_COUNT_OF(windows))];
+    config->chunk_bytes = sim_chance(prng, 500) ? 64 << 10 : 1 << 10;
+    config->queue_bytes = sim_chance(prng, 800) ? 256 << 20 : 2 << 20;
+}
+
+static void draw_children(struct sim_config *config, struct ph_prng *prng)
+{
+    config->start_fails = rate(prng, 3, 200);
+    config->crashes = rate(prng, 2, 300);
+    config->save_fails = rate(prng, 3, 300);
+    config->stuck = rate(prng, 4, 200);
+    config->like_processes = sim_chance(prng, 500) ? 500 : 0;
+    config->start_us = sim_chance(prng, 700) ? 5000 : 500000;
+}
+
+static void draw_hub(struct sim_config *config, struct ph_prng *prng)
+{
+    config->majority = sim_chance(prng, 600);
+    config->strict = config->majority && sim_chance(prng, 850);
+    config->heartbeat_ms = sim_chance(prng, 700) ? 500 : sim_between(prng, 50, 500);
+    config->dead_after_ms = sim_chance(prng, 700) ? 3000 : config->heartbeat_ms * 6;
+    config->lease_ms = config->dead_after_ms * 5 / 6;
+    config->migrate_timeout_ms = sim_chance(prng, 500) ? 15000 : sim_between(prng, 100, 3000);
+    config->move_rate = sim_chance(prng, 800) ? 0 : sim_between(prng, 1, 100);
+    config->in_flight = sim_chance(prng, 700) ? 16384 : sim_between(prng, 1, 4);
+}
+
+void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t steps)
+{
+    struct ph_prng prng;
+    ph_prng_init(&prng, seed * 8);
+    *config = (struct sim_config){.nodes = (unsigned)sim_between(&prng, 2, 5)};
+    if (sim_chance(&prng, 150))
+        config->nodes = (unsigned)sim_between(&prng, 6, 9);
+    config->ids = (unsigned)sim_between(&prng, 1, 16);
+    draw_hub(config, &prng);
+    draw_wire(config, &prng);
+    draw_children(config, &prng);
+    config->fault_us = sim_between(&prng, 500000, 20000000);
+    config->request_us = sim_between(&prng, 20000, 1000000);
+    config->kinds = (unsigned)ph_prng_next(&prng);
+    config->drifts = sim_chance(&prng, 500);
+    config->lost_disks = sim_chance(&prng, 300);
+    config->pauses_long = sim_chance(&prng, 200);
+    config->core_only = sim_chance(&prng, 250);
+    config->steps = sim_between(&prng, 5000, 30000);
+    if (nodes)
+        config->nodes = nodes;
+    if (steps)
+        config->steps = steps;
+}
+
+void sim_note_config(struct sim *sim)
+{
+    const struct sim_config *config = &sim->config;
+    sim_note(sim, NULL, "config", "%u nodes, %u ids, %s, beats of %llu ms, dead after %llu ms",
+             config->nodes, config->ids,
+             config->strict     ? "strict majority"
+             : config->majority ? "majority"
+                                : "diverge",
+             (unsigned long long)config->heartbeat_ms, (unsigned long long)config->dead_after_ms);
+    sim_note(sim, NULL, "config",
+             "wire: delay %llu us, late %llu us; loss %u, twice %u, late %u, corrupt %u of 1000%s; "
+             "window %llu, chunk %llu, queue %llu",
+             (unsigned long long)config->delay_us, (unsigned long long)config->late_us,
+             config->loss, config->twice, config->late, config->corrupt,
+             config->silent ? "; silent" : "", (unsigned long long)config->window_bytes,
+             (unsigned long long)config->chunk_bytes, (unsigned long long)config->queue_bytes);
+    sim_note(sim, NULL, "config",
+             "children: start %llu us; fail %u, crash %u, kept %u, stuck %u, processes %u; moves: "
+             "%llu ms, rate %llu, in flight %llu",
+             (unsigned long long)config->start_us, config->start_fails, config->crashes,
+             config->save_fails, config->stuck, config->like_processes,
+             (unsigned long long)config->migrate_timeout_ms, (unsigned long long)config->move_rate,
+             (unsigned long long)config->in_flight);
+}

@@ -1,0 +1,217 @@
+/* What must hold in the end: all agree, everything runs where it belongs, nothing is pending. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+#include "engine/directory_inside.h"
+#include "engine/error.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/children.h"
+#include "tests/sim/report.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/workload.h"
+
+/* The reason, kept until the next call. */
+static const char *because(const char *format, ...)
+{
+    static char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return text;
+}
+
+static const char *check_members(struct sim *sim, const struct sim_node *node, unsigned expected)
+{
+    const struct ph_cluster *cluster = node->hub->hub.cluster;
+    if (cluster->fenced)
+        return because("%s is fenced", node->name);
+    if (cluster->in_view != expected)
+        return because("%s sees %u of %u nodes", node->name, cluster->in_view, expected);
+    if (cluster->view_wanted || cluster->view_queued)
+        return because("%s wants another view", node->name);
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *other = sim->core[i] ? sim->nodes[i].hub : NULL;
+        if (!other)
+            continue;
+        if (other->hub.cluster->view != cluster->view)
+            return because("%s and %s have different views", node->name, sim->nodes[i].name);
+        if (ph_directory_hash(other->hub.directory) != ph_directory_hash(node->hub->hub.directory))
+            return because("%s and %s want different things", node->name, sim->nodes[i].name);
+    }
+    return NULL;
+}
+
+static const char *check_idle(const struct sim_node *node)
+{
+    const struct ph_hub *hub = &node->hub->hub;
+    const struct ph_cluster *cluster = hub->cluster;
+    if (cluster->scanning || cluster->dirty_first)
+        return because("%s still reconciles", node->name);
+    if (cluster->moves_first)
+        return because("%s has %llu moves out and %llu in", node->name,
+                       (unsigned long long)cluster->moves_out,
+                       (unsigned long long)cluster->moves_in);
+    if (cluster->waiting_first)
+        return because("%s has children that wait to be moved", node->name);
+    if (cluster->pendings)
+        return because("%s waits for a request for %s", node->name, cluster->pendings->entry->id);
+    if (cluster->push_first || hub->unheld || hub->jobs || hub->parked_jobs)
+        return because("%s has requests under way", node->name);
+    if (hub->gate.level || hub->gate.held_count)
+        return because("%s has its gate at level %u, %u events wait", node->name, hub->gate.level,
+                       hub->gate.held_count);
+    for (size_t i = 0; i < hub->directory->all_count; i++)
+        if (hub->directory->all[i] && hub->directory->all[i]->misplaced)
+            return because("%s counts %s as misplaced", node->name, hub->directory->all[i]->id);
+    struct ph_status status;
+    ph_hub_picture(hub, &status);
+    if (!status.settled || status.migrating)
+        return because("%s says that it is not settled (%llu migrating)", node->name,
+                       (unsigned long long)status.migrating);
+    return NULL;
+}
+
+/* What the node's directory says about an id, against what runs. */
+static const char *check_id(struct sim *sim, const struct sim_node *node, unsigned id)
+{
+    const struct ph_hub *hub = &node->hub->hub;
+    char name[16];
+    sim_id_name(id, name);
+    const struct ph_entry *entry = ph_directory_find_rcu(hub->directory, name, strlen(name));
+    bool wanted = entry && ph_entry_spec_rcu(entry);
+    const struct ph_placement *only = entry ? ph_entry_first_rcu(entry) : NULL;
+    unsigned running = 0, where = SIM_NODES_MAX;
+    for (const struct sim_instance *at = sim->instances; at; at = at->next) {
+        if (at->id != id || at->ended || !sim->core[at->node->index])
+            continue;
+        running++;
+        where = at->node->index;
+    }
+    if (!wanted && running)
+        return because("%s runs on n%u although %s knows that it is stopped", name, where,
+                       node->name);
+    if (running > 1)
+        return because("%s runs %u times", name, running);
+    if (!wanted)
+        return only ? because("%s has a placement of %s, which is stopped", node->name, name)
+                    : NULL;
+    if (!only)
+        return because("%s knows no placement of %s, which is wanted", node->name, name);
+    const struct ph_placement *second = ph_placement_next_rcu(only);
+    if (second)
+        return because("%s knows two placements of %s: on %s and %s", node->name, name,
+                       hub->cluster->members[only->member]->info.name,
+                       hub->cluster->members[second->member]->info.name);
+    struct ph_placed placed;
+    ph_placement_read_rcu(only, &placed);
+    const char *on = hub->cluster->members[only->member]->info.name;
+    if (placed.state == PH_STATE_FAILED)
+        return NULL;
+    if (placed.state != PH_STATE_RUNNING || running != 1)
+        return because("%s is %s on %s in the eyes of %s, and %u instances run", name,
+                       ph_state_name(placed.state), on, node->name, running);
+    uint16_t owner = ph_members_owner(ph_members_rcu(hub), entry->hash, entry);
+    if (owner != only->member || strcmp(sim->nodes[where].name, on) != 0)
+        return because("%s runs on n%u, %s has it on %s, and it belongs to %s", name, where,
+                       node->name, on,
+                       owner == PH_NO_MEMBER ? "nobody" : hub->cluster->members[owner]->info.name);
+    return NULL;
+}
+
+static const char *check_pending(const struct sim *sim)
+{
+    for (const struct sim_request *at = sim->pending; at; at = at->next)
+        if (sim->core[at->hub->node->index])
+            return because("a request of %s is not answered: %s c%u since %.3f",
+                           at->hub->node->name, ph_event_name(at->verb), at->id,
+                           (double)at->began_us / 1e6);
+    return NULL;
+}
+
+const char *sim_unsettled(struct sim *sim)
+{
+    unsigned expected = 0;
+    const char *why = check_pending(sim);
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        expected += sim->core[i] && sim->nodes[i].hub;
+    for (unsigned i = 0; !why && i < sim->config.nodes; i++) {
+        const struct sim_node *node = &sim->nodes[i];
+        if (!sim->core[i] || !node->hub)
+            continue;
+        why = check_members(sim, node, expected);
+        if (!why)
+            why = check_idle(node);
+        for (unsigned id = 0; !why && id < sim->config.ids; id++)
+            why = check_id(sim, node, id);
+    }
+    return why;
+}
+
+/* ---- For people ------------------------------------------------------------------------------ */
+
+static void describe_member(const struct sim_hub *hub, const struct ph_member *member)
+{
+    uint64_t now_ms = sim_local_ms(hub->node);
+    struct ph_mesh_stats stats;
+    ph_mesh_stats(hub->node->mesh, member->info.peer, &stats);
+    sim_note(hub->node->sim, hub->node, "link", "to %s: %llu bytes queued, rtt %llu ms, %llu again",
+             member->info.name, (unsigned long long)stats.queued_bytes,
+             (unsigned long long)stats.rtt_ms, (unsigned long long)stats.retransmits);
+    sim_note(hub->node->sim, hub->node, "member",
+             "%s %s%s%s%s%s%s%s hears %u log %llu of %llu, silent %llu ms, echo %llu ms",
+             member->info.name, ph_member_state_name(member->info.state),
+             member->info.in_view ? " in_view" : "", member->greeted ? " greeted" : "",
+             member->repaired ? " repaired" : "", member->caught_up ? " caught_up" : "",
+             member->gone ? " gone" : "", member->repairing ? " repairing" : "",
+             member->hears_count, (unsigned long long)member->log_hi,
+             (unsigned long long)member->log_announced,
+             (unsigned long long)(now_ms - member->heard_ms),
+             (unsigned long long)(now_ms - member->echoed_ms));
+}
+
+static void describe_id(const struct sim_hub *hub, unsigned id)
+{
+    char name[16];
+    sim_id_name(id, name);
+    const struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
+    if (!entry)
+        return;
+    sim_note(hub->node->sim, hub->node, "entry", "%s %s version %llu, child %s%s%s%s", name,
+             ph_entry_spec_rcu(entry) ? "wanted" : "stopped",
+             (unsigned long long)entry->version.clock,
+             entry->child ? ph_state_name(ph_child_state(entry->child)) : "none",
+             entry->pending ? ", pending" : "", entry->move ? ", moving" : "",
+             entry->held ? ", mail held" : "");
+    for (const struct ph_placement *at = ph_entry_first_rcu(entry); at;
+         at = ph_placement_next_rcu(at)) {
+        struct ph_placed placed;
+        ph_placement_read_rcu(at, &placed);
+        sim_note(hub->node->sim, hub->node, "placement", "%s on %s: %s epoch %llu%s", name,
+                 hub->hub.cluster->members[at->member]->info.name, ph_state_name(placed.state),
+                 (unsigned long long)placed.epoch,
+                 ph_directory_is_void(hub->hub.directory, at) ? " void" : "");
+    }
+}
+
+void sim_describe(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->nodes[i].hub;
+        if (!hub)
+            continue;
+        const struct ph_cluster *cluster = hub->hub.cluster;
+        sim_note(sim, hub->node, "view", "%016llx of %u%s%s%s%s, epoch %llu, gate %u",
+                 (unsigned long long)cluster->view, cluster->in_view,
+                 cluster->fenced ? " fenced" : "", cluster->excluded ? " excluded" : "",
+                 cluster->view_wanted ? " wanted" : "", cluster->view_queued ? " queued" : "",
+                 (unsigned long long)hub->hub.last_epoch, hub->hub.gate.level);
+        for (uint16_t slot = 1; slot < cluster->count; slot++)
+            describe_member(hub, cluster->members[slot]);
+        for (unsigned id = 0; id < sim->config.ids; id++)
+            describe_id(hub, id);
+    }
+}

@@ -1,0 +1,191 @@
+/*
+ * The simulator: whole clusters of real hubs in one thread, on virtual time, from one seed.
+ *
+ * What is real: the hub with its cluster half (engine/), the protocol of the links and its bytes
+ * (ipc/mesh.h). What is fake: the wire, the children, the clocks, RCU's grace periods. Everything
+ * that happens is an item of one heap, ordered by time and then by a number; chance comes from
+ * generators of the seed, one for each purpose; nothing depends on addresses or on the machine. So
+ * a seed is a whole history, and the hash over it (`trace`) is the same wherever it runs.
+ *
+ * A run has phases: faults and requests for a number of steps; then everything heals, the requests
+ * end, and within a stated time all must agree, every child must run where it belongs and nothing
+ * may be pending. Some seeds heal only a core that holds a quorum and leave the rest broken for
+ * good.
+ *
+ *   world.c     time, nodes, hubs, the loop        network.c  the wire and its faults
+ *   children.c  children that do as they are told  workload.c requests from all nodes
+ *   faults.c    crashes, pauses, cuts, returns     checks.c   what must hold after every step
+ *   settle.c    what must hold in the end          report.c   hash, narrative, failure
+ */
+#ifndef PH_TESTS_SIM_SIM_H
+#define PH_TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/cluster.h"
+#include "engine/hub.h"
+#include "engine/prng.h"
+#include "ipc/mesh.h"
+
+enum { SIM_NODES_MAX = 32, SIM_IDS_MAX = 48, SIM_CHANNELS_MAX = 256 };
+
+#define SIM_NEVER UINT64_MAX
+
+struct sim;
+
+/* Something that will happen. Freed by who acts on it, or with the world. */
+struct sim_item {
+    uint64_t at_us, tie;
+    void (*act)(struct sim *, struct sim_item *);
+};
+
+/* Everything that is drawn from the seed before time begins. Rates are thousandths. */
+struct sim_config {
+    unsigned nodes, ids;
+    bool majority, strict; /* strict: a quorum counts from all nodes, so no two sides have one */
+    uint64_t heartbeat_ms, dead_after_ms, lease_ms, migrate_timeout_ms, move_rate, in_flight;
+    uint64_t window_bytes, chunk_bytes, queue_bytes;
+    uint64_t steps;
+    /* The wire. */
+    unsigned loss, twice, late, corrupt;
+    uint64_t delay_us, late_us;
+    bool silent; /* nobody is told that a node's process is gone */
+    /* Children. */
+    unsigned start_fails, crashes, save_fails, stuck, like_processes;
+    uint64_t start_us;
+    /* Faults and requests come on average once in. */
+    uint64_t fault_us, request_us;
+    unsigned kinds; /* of faults: a bit for each */
+    bool drifts, lost_disks, pauses_long, core_only;
+};
+
+struct sim_channel {
+    uint32_t number;
+    unsigned to; /* SIM_NODES_MAX: nobody listens there, ever */
+};
+
+/* One life of a hub on a node. */
+struct sim_hub {
+    struct ph_hub hub; /* first */
+    struct sim_node *node;
+    uint64_t generation;
+    bool dead; /* being taken apart: events are dropped */
+    struct ph_queue inbox;
+    unsigned batch; /* events that are taken before deadlines are looked at again */
+    _Atomic uint64_t restart_slot_us;
+};
+
+struct sim_node {
+    struct sim *sim;
+    unsigned index;
+    char name[16], endpoint[40];
+    uint64_t name_hash;
+    bool alive, wants_hub;
+    uint64_t lives, incarnation, generations;
+    struct ph_mesh *mesh;
+    struct sim_hub *hub; /* NULL: none */
+    struct sim_channel channels[SIM_CHANNELS_MAX];
+    unsigned channel_count;
+    /* Its clock: `base_local_us` at `base_us`, then so many millionths faster. */
+    int64_t drift;
+    uint64_t base_us, base_local_us;
+    uint64_t paused_until_us, busy_until_us, slow;
+    bool leaving; /* its process ends when its hub has */
+    uint64_t due_us;
+};
+
+struct sim_oracle;
+struct sim_request;
+struct sim_instance;
+struct sim_report;
+
+struct sim {
+    uint64_t seed;
+    struct sim_config config;
+    uint64_t now_us;
+    struct sim_item **heap;
+    size_t items, item_capacity;
+    uint64_t tie;
+    struct ph_prng draw, wire, children, faults, requests, order;
+    struct sim_node nodes[SIM_NODES_MAX];
+    bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
+    uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
+    bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
+    bool healing; /* no more faults; children do as they are told */
+    bool canary;
+    uint64_t steps, fault_count;
+    uint64_t second, second_steps;  /* to notice a world that stands still */
+    struct sim_instance *instances; /* all that ever were, newest first */
+    struct sim_request *pending;    /* requests that are not answered */
+    uint64_t messages;              /* numbers given to messages */
+    struct sim_oracle *oracle;
+    struct sim_report *report;
+    bool failed;
+};
+
+/* ---- world.c ------------------------------------------------------------------------------- */
+
+void sim_create(struct sim *, uint64_t seed, const struct sim_config *);
+void sim_destroy(struct sim *);
+
+/* Puts an item into the heap; it is owned by the world now. */
+void sim_at(struct sim *, uint64_t at_us, struct sim_item *);
+/* One thing happens. False: nothing ever will, or the run has failed. */
+bool sim_step(struct sim *);
+
+uint64_t sim_local_ms(const struct sim_node *);
+/* When the node's clock shows that; SIM_NEVER for PH_NEVER. */
+uint64_t sim_when(const struct sim_node *, uint64_t local_ms);
+/* Look anew at what the node has to do. */
+void sim_touch(struct sim_node *);
+
+void sim_boot(struct sim_node *, bool lost_disk);
+void sim_crash(struct sim_node *);
+void sim_hub_begin(struct sim_node *);
+void sim_post(struct sim_hub *, struct ph_event *);
+
+/* ---- Chance: a generator each, so that one kind of fault does not shift the others. ---------- */
+
+static inline bool sim_chance(struct ph_prng *prng, unsigned thousandths)
+{
+    return ph_prng_below(prng, 1000) < thousandths;
+}
+static inline uint64_t sim_between(struct ph_prng *prng, uint64_t low, uint64_t high)
+{
+    return low + ph_prng_below(prng, high - low + 1);
+}
+/* Exponential with that mean, in whole numbers. */
+uint64_t sim_exponential(struct ph_prng *, uint64_t mean);
+
+/* ---- config.c ------------------------------------------------------------------------------ */
+
+/* Everything from the seed; `nodes` 0: drawn, too; `steps` 0: drawn. */
+void sim_draw(struct sim_config *, uint64_t seed, unsigned nodes, uint64_t steps);
+/* For people. */
+void sim_note_config(struct sim *);
+
+/* ---- network.c ----------------------------------------------------------------------------- */
+
+extern const struct ph_mesh_port sim_mesh_port; /* its context is the node */
+extern const struct ph_link_port sim_link_port; /* its context is the hub */
+/* Those that have a channel to a node that is gone are told, unless the wire is silent. */
+void sim_tell_refused(struct sim_node *gone);
+
+/* ---- faults.c, workload.c ------------------------------------------------------------------ */
+
+void sim_faults_begin(struct sim *);
+/* Ends every fault that the core can see, or all. */
+void sim_heal(struct sim *);
+void sim_workload_begin(struct sim *);
+void sim_workload_end(struct sim *);
+
+/* ---- The whole run ------------------------------------------------------------------------- */
+
+/* settle.c: NULL, or why the nodes of the core are not settled. Borrowed until the next call. */
+const char *sim_unsettled(struct sim *);
+/* Writes the state of all hubs into the narrative. */
+void sim_describe(struct sim *);
+
+#endif

@@ -1,0 +1,237 @@
+#include "tests/sim/workload.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/error.h"
+#include "engine/op.h"
+#include "engine/spec.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/children.h"
+#include "tests/sim/report.h"
+
+/* ---- Answers ------------------------------------------------------------------------------- */
+
+static void answered(void *arg, struct ph_op *op)
+{
+    struct sim_request *request = arg;
+    struct sim *sim = request->sim;
+    const struct ph_op_result *result = ph_op_result(op);
+    *request->link = request->next;
+    if (request->next)
+        request->next->link = request->link;
+    sim_hash(sim, &result->code, sizeof result->code);
+    sim_note(sim, request->hub->node, "answer", "%s c%u: %d %s", ph_event_name(request->verb),
+             request->id, result->code, result->text);
+    bool promises = request->verb == PH_EVENT_START || request->verb == PH_EVENT_STOP;
+    if (promises && result->code == 0 && !request->hub->dead)
+        sim_check_acknowledged(request->hub, request->id, request->verb == PH_EVENT_STOP,
+                               request->mark, request->began_us);
+    ph_free(request);
+}
+
+static struct ph_op *watch(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    struct sim_request *request = ph_alloc(sizeof *request);
+    struct ph_op *op = ph_op_create();
+    *request = (struct sim_request){
+        .next = sim->pending,
+        .link = &sim->pending,
+        .sim = sim,
+        .hub = hub,
+        .verb = verb,
+        .id = id,
+        .mark = sim_oracle_mark(sim),
+        .began_us = sim->now_us,
+    };
+    if (request->next)
+        request->next->link = &request->next;
+    sim->pending = request;
+    op->done_fn = answered;
+    op->done_arg = request;
+    ph_op_put(op); /* its end is the function */
+    return op;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------ */
+
+static struct ph_spec *draw_spec(struct sim *sim)
+{
+    static const char *const restarts[] = {"permanent", "transient", "temporary"};
+    static const char *const variants[] = {"a", "b"};
+    static const char *const shutdowns[] = {"100ms", "1s", "5s"};
+    struct ph_spec *spec = ph_spec_create();
+    struct ph_error error = {0};
+    struct ph_prng *prng = &sim->requests;
+    int rc = ph_spec_set(spec, "module", "simulated", &error);
+    rc |= ph_spec_set(spec, "restart", restarts[sim_chance(prng, 800) ? 0 : ph_prng_below(prng, 3)],
+                      &error);
+    rc |= ph_spec_set(spec, "meta.variant", variants[ph_prng_below(prng, 2)], &error);
+    rc |= ph_spec_set(spec, "shutdown", shutdowns[ph_prng_below(prng, 3)], &error);
+    ph_assert(rc == 0);
+    return spec;
+}
+
+static void add_id(struct ph_ids *ids, unsigned id)
+{
+    char name[16];
+    sim_id_name(id, name);
+    int rc = ph_ids_add(ids, name, strlen(name));
+    ph_assert(rc == 0);
+}
+
+static struct ph_event *create_request(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
+{
+    struct ph_event *event = ph_event_create(verb);
+    event->op = watch(hub, verb, id);
+    sim_note(hub->node->sim, hub->node, "request", "%s c%u", ph_event_name(verb), id);
+    return event;
+}
+
+static void start(struct sim_hub *hub, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    struct ph_event *event = create_request(hub, PH_EVENT_START, id);
+    event->start.spec = draw_spec(sim);
+    event->start.kind = &sim_kind;
+    event->start.options.if_exists = sim_chance(&sim->requests, 300)   ? PH_IF_EXISTS_REPLACE
+                                     : sim_chance(&sim->requests, 100) ? PH_IF_EXISTS_FAIL
+                                                                       : PH_IF_EXISTS_SAME;
+    event->start.options.rollback = sim_chance(&sim->requests, 50);
+    add_id(&event->start.ids, id);
+    sim_post(hub, event);
+}
+
+static void target(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
+{
+    struct ph_event *event = create_request(hub, verb, id);
+    add_id(&event->target.ids, id);
+    sim_post(hub, event);
+}
+
+static void pin(struct sim_hub *hub, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    struct ph_event *event = create_request(hub, PH_EVENT_PIN, id);
+    add_id(&event->place.ids, id);
+    if (sim_chance(&sim->requests, 600))
+        snprintf(event->place.node, sizeof event->place.node, "n%u",
+                 (unsigned)ph_prng_below(&sim->requests, sim->config.nodes));
+    sim_post(hub, event);
+}
+
+static void drain(struct sim_hub *hub)
+{
+    struct sim *sim = hub->node->sim;
+    struct ph_event *event = create_request(hub, PH_EVENT_DRAIN, SIM_IDS_MAX);
+    event->place.on = sim_chance(&sim->requests, 400);
+    snprintf(event->place.node, sizeof event->place.node, "n%u",
+             (unsigned)ph_prng_below(&sim->requests, sim->config.nodes));
+    sim_post(hub, event);
+}
+
+static void lock(struct sim_hub *hub)
+{
+    struct sim *sim = hub->node->sim;
+    bool takes = sim_chance(&sim->requests, 600);
+    struct ph_event *event =
+        create_request(hub, takes ? PH_EVENT_LOCK : PH_EVENT_UNLOCK, SIM_IDS_MAX);
+    snprintf(event->lock.name, sizeof event->lock.name, "lock%u",
+             (unsigned)ph_prng_below(&sim->requests, 2));
+    event->lock.level = PH_PRIORITY_LOCKED;
+    event->lock.for_ms = sim_between(&sim->requests, 1, 3000);
+    sim_post(hub, event);
+}
+
+/* A cast or a call with a number of its own; as ph_send does it. */
+static void mail(struct sim_hub *hub, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    char name[16], text[24];
+    bool calls = sim_chance(&sim->requests, 500);
+    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)++sim->messages);
+    struct ph_message_box *box =
+        ph_message_box_create(calls ? PH_MESSAGE_CALL : PH_MESSAGE_CAST, text, (size_t)length);
+    sim_id_name(id, name);
+    if (calls)
+        box->op = watch(hub, PH_EVENT_SEND, id);
+    struct ph_child *child = ph_registry_find_rcu(hub->hub.registry, name, strlen(name));
+    if (child && ph_child_state(child) != PH_STATE_FAILED &&
+        ph_child_state(child) != PH_STATE_STOPPING) {
+        child->kind->deliver(child, box);
+        return;
+    }
+    struct ph_event *event = ph_event_create(PH_EVENT_SEND);
+    event->send.id = ph_copy_text(name, strlen(name));
+    event->send.box = box;
+    sim_post(hub, event);
+}
+
+/* ---- When ---------------------------------------------------------------------------------- */
+
+static bool is_waited_for(const struct sim *sim, const struct sim_hub *hub, unsigned id)
+{
+    for (const struct sim_request *at = sim->pending; at; at = at->next)
+        if (at->hub == hub && at->id == id && at->verb != PH_EVENT_SEND)
+            return true;
+    return false;
+}
+
+static void request(struct sim_hub *hub, unsigned what, unsigned id)
+{
+    if (what < 300)
+        start(hub, id);
+    else if (what < 430)
+        target(hub, PH_EVENT_STOP, id);
+    else if (what < 480)
+        target(hub, PH_EVENT_RESTART, id);
+    else if (what < 580)
+        pin(hub, id);
+    else if (what < 620)
+        drain(hub);
+    else if (what < 640)
+        lock(hub);
+    else
+        mail(hub, id);
+}
+
+static void tick(struct sim *sim, struct sim_item *item)
+{
+    if (sim->healing) {
+        ph_free(item);
+        return;
+    }
+    struct sim_node *node = &sim->nodes[ph_prng_below(&sim->requests, sim->config.nodes)];
+    unsigned what = (unsigned)ph_prng_below(&sim->requests, 1000);
+    unsigned id = (unsigned)ph_prng_below(&sim->requests, sim->config.ids);
+    if (node->hub && node->paused_until_us <= sim->now_us && !is_waited_for(sim, node->hub, id))
+        request(node->hub, what, id);
+    item->tie = 0;
+    sim_at(sim, sim->now_us + sim_exponential(&sim->requests, sim->config.request_us), item);
+}
+
+void sim_workload_begin(struct sim *sim)
+{
+    struct sim_item *item = ph_alloc(sizeof *item);
+    item->act = tick;
+    sim_at(sim, sim->now_us + 500000, item);
+}
+
+static void undrain(struct sim_hub *hub, unsigned node)
+{
+    struct ph_event *event = create_request(hub, PH_EVENT_DRAIN, SIM_IDS_MAX);
+    snprintf(event->place.node, sizeof event->place.node, "n%u", node);
+    sim_post(hub, event);
+}
+
+/* Drains are taken back; pins stay, most of them of nodes that are there. */
+void sim_workload_end(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        for (unsigned n = 0; n < sim->config.nodes; n++)
+            if (sim->core[i] && sim->core[n] && sim->nodes[i].hub)
+                undrain(sim->nodes[i].hub, n);
+}

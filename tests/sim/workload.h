@@ -1,0 +1,20 @@
+/*
+ * Requests from all nodes for a few ids, so that they get into each other's way. Each is watched
+ * until it is answered.
+ */
+#ifndef PH_TESTS_SIM_WORKLOAD_H
+#define PH_TESTS_SIM_WORKLOAD_H
+
+#include "tests/sim/sim.h"
+
+/* A request that waits for its answer. */
+struct sim_request {
+    struct sim_request *next, **link;
+    struct sim *sim;
+    struct sim_hub *hub;
+    enum ph_event_type verb;
+    unsigned id; /* SIM_IDS_MAX: of none */
+    uint64_t mark, began_us;
+};
+
+#endif
