@@ -226,6 +226,22 @@ static void launch(struct ph_hub *hub, struct ph_child *child)
         start_instance(hub, child);
 }
 
+/* It will run again where it belongs, whatever its restart policy says of other ends. */
+static void lose_place(struct ph_hub *hub, struct ph_child *child)
+{
+    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    retire(hub, child);
+}
+
+/* The time has come for it; but the node may have lost its quorum meanwhile. */
+static void relaunch(struct ph_hub *hub, struct ph_child *child)
+{
+    if (ph_cluster_may_run(hub))
+        launch(hub, child);
+    else
+        lose_place(hub, child);
+}
+
 void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *job, uint64_t cause)
 {
     child->cause = cause;
@@ -346,13 +362,6 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     set_deadline(hub, child, delay);
 }
 
-/* It will run again where it belongs then, whatever its restart policy says of other ends. */
-static void lose_place(struct ph_hub *hub, struct ph_child *child)
-{
-    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
-    retire(hub, child);
-}
-
 /* An instance ended by itself: what its restart policy says. */
 static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
                     uint64_t life_ms)
@@ -462,7 +471,10 @@ static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct 
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    start_instance(hub, child);
+    if (ph_cluster_may_run(hub))
+        start_instance(hub, child);
+    else
+        lose_place(hub, child);
 }
 
 static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -535,13 +547,13 @@ static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    launch(hub, child);
+    relaunch(hub, child);
 }
 
 static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    launch(hub, child);
+    relaunch(hub, child);
 }
 
 static void stopped(struct ph_hub *hub, struct ph_child *child)
@@ -551,7 +563,7 @@ static void stopped(struct ph_hub *hub, struct ph_child *child)
         return;
     }
     child->care->again = false;
-    launch(hub, child);
+    relaunch(hub, child);
 }
 
 static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -715,7 +727,7 @@ static void moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph_s
 static void moving_return(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    launch(hub, child);
+    relaunch(hub, child);
 }
 
 static void active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
