@@ -21,20 +21,13 @@ struct tail {
     uint64_t state;
 };
 
-enum what { COMES_UP, FAILS, IS_REFUSED, CRASHES, ENDS, SAVES, HANDLES };
+enum what { COMES_UP, FAILS, CRASHES, ENDS, SAVES, HANDLES };
 
 /* Something that an instance does later. */
 struct deed {
     struct sim_item item; /* first */
     struct sim_instance *instance;
     enum what what;
-};
-
-/* The end of the lease that prochub-keeper has of a hub. */
-struct lease_end {
-    struct sim_item item; /* first */
-    struct sim_node *node;
-    uint64_t generation, until_ms; /* of the hub */
 };
 
 /* ---- Names --------------------------------------------------------------------------------- */
@@ -55,9 +48,7 @@ bool sim_acts(const struct sim_instance *instance)
     if (instance->ended || instance->killed)
         return false;
     uint64_t lease_ms =
-        instance->like_process
-            ? instance->hub->lease_ms
-            : atomic_load_explicit(&instance->hub->hub.lease_until_ms, memory_order_relaxed);
+        atomic_load_explicit(&instance->hub->hub.lease_until_ms, memory_order_relaxed);
     return sim_local_ms(node) < lease_ms;
 }
 
@@ -182,9 +173,6 @@ static void do_deed(struct sim_instance *instance, enum what what)
         sim->fault_count++;
         end(instance, make_exit(PH_EXIT_EXEC, -ENOENT, "no such program"), NULL);
         break;
-    case IS_REFUSED:
-        end(instance, make_exit(PH_EXIT_FAILED, PH_EREFUSED, "its node's lease ran out"), NULL);
-        break;
     case CRASHES:
         if (sim->healing)
             break;
@@ -259,14 +247,9 @@ static void exec_start(void *context, struct ph_child *child, uint32_t number)
     sim_hash(sim, &instance->epoch, sizeof instance->epoch);
     sim_note(sim, hub->node, "start", "%s instance %u epoch %llu", child->id, number,
              (unsigned long long)instance->epoch);
-    bool refused = instance->like_process && sim_local_ms(hub->node) >= hub->lease_ms;
-    instance->killed = refused;
     sim_check_start(instance);
     bool fails = !sim->healing && sim_chance(&sim->children, sim->config.start_fails);
-    later(instance,
-          refused ? IS_REFUSED
-          : fails ? FAILS
-                  : COMES_UP,
+    later(instance, fails ? FAILS : COMES_UP,
           100 + sim_exponential(&sim->children, sim->config.start_us));
 }
 
@@ -301,19 +284,15 @@ static void exec_stop(void *context, struct ph_child *child)
     end_later(tail->now, false);
 }
 
-static void kill_instance(struct sim_instance *instance)
-{
-    instance->stopping = true;
-    instance->killed = true;
-    end_later(instance, true);
-}
-
 static void exec_kill(void *context, struct ph_child *child)
 {
     struct tail *tail = ph_child_tail(child);
     (void)context;
-    if (tail->now && !tail->now->killed)
-        kill_instance(tail->now);
+    if (!tail->now || tail->now->killed)
+        return;
+    tail->now->stopping = true;
+    tail->now->killed = true;
+    end_later(tail->now, true);
 }
 
 static void exec_save(void *context, struct ph_child *child)
@@ -341,35 +320,6 @@ static int exec_signal(void *context, struct ph_child *child, int number)
     return 0;
 }
 
-static void lease_ends(struct sim *sim, struct sim_item *item)
-{
-    struct lease_end *lease = ph_container_of(item, struct lease_end, item);
-    const struct sim_hub *hub = lease->node->hub;
-    bool valid = hub && hub->generation == lease->generation && hub->lease_ms == lease->until_ms;
-    ph_free(lease);
-    if (!valid)
-        return; /* it was renewed */
-    for (struct sim_instance *at = sim->instances; at; at = at->next)
-        if (at->hub == hub && at->like_process && !at->ended && !at->killed)
-            kill_instance(at);
-}
-
-static void exec_lease(void *context, uint64_t until_ms)
-{
-    struct sim_hub *hub = context;
-    struct sim *sim = hub->node->sim;
-    hub->lease_ms = until_ms;
-    if (until_ms == UINT64_MAX)
-        return;
-    struct lease_end *lease = ph_alloc(sizeof *lease);
-    uint64_t at_us = sim_when(hub->node, until_ms);
-    lease->item.act = lease_ends;
-    lease->node = hub->node;
-    lease->generation = hub->generation;
-    lease->until_ms = until_ms;
-    sim_at(sim, at_us > sim->now_us ? at_us : sim->now_us, &lease->item);
-}
-
 static void exec_hook(void *context, const struct ph_hook_request *request)
 {
     (void)context;
@@ -384,7 +334,6 @@ const struct ph_exec_port sim_exec_port = {
     .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,
-    .lease = exec_lease,
     .hook = exec_hook,
 };
 

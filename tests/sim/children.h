@@ -4,8 +4,7 @@
  *
  * An instance *acts* from its start until it has ended, or was told to die: an instance that hangs
  * after the kill does nothing any more. Instances like OS processes go on while their node is
- * paused, those like modules do not; but what plays prochub-keeper goes on, too, and kills them
- * when the lease that it was told last is over.
+ * paused, those like modules do not.
  */
 #ifndef PH_TESTS_SIM_CHILDREN_H
 #define PH_TESTS_SIM_CHILDREN_H

@@ -75,7 +75,6 @@ struct sim_hub {
     struct ph_queue inbox;
     unsigned batch; /* events that are taken before deadlines are looked at again */
     _Atomic uint64_t restart_slot_us;
-    uint64_t lease_ms; /* what prochub-keeper was told last */
 };
 
 struct sim_node {

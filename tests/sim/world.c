@@ -201,7 +201,6 @@ void sim_hub_begin(struct sim_node *node)
         .now_ms = sim_local_ms(node),
         .restart_slot_us = &hub->restart_slot_us,
     };
-    hub->lease_ms = UINT64_MAX;
     ph_hub_init(&hub->hub, &setup);
     node->hub = hub;
     sim_note(sim, node, "hub", "begins, generation %llx", (unsigned long long)hub->generation);
