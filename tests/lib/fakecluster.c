@@ -377,6 +377,11 @@ void fc_cut(struct fake_cluster *cluster, unsigned from, unsigned to)
     cluster->pipes[from][to].cut = true;
 }
 
+void fc_break(struct fake_cluster *cluster, unsigned a, unsigned b)
+{
+    fc_link(cluster, a, b); /* each end is told that the old session is over */
+}
+
 void fc_split(struct fake_cluster *cluster, unsigned side)
 {
     for (unsigned a = 0; a < FC_NODES; a++)

@@ -85,6 +85,8 @@ void fc_kill(struct fake_cluster *, unsigned node, bool silent);
 void fc_link(struct fake_cluster *, unsigned a, unsigned b);
 void fc_link_all(struct fake_cluster *);
 void fc_cut(struct fake_cluster *, unsigned from, unsigned to); /* one direction */
+/* Their session breaks, with all that is under way, and another one begins at once. */
+void fc_break(struct fake_cluster *, unsigned a, unsigned b);
 /* Cuts / heals both directions of every pair between the nodes of a bit set and the others. */
 void fc_split(struct fake_cluster *, unsigned side);
 void fc_heal(struct fake_cluster *);
