@@ -78,8 +78,10 @@ void ph_cluster_destroy(struct ph_hub *hub)
     ph_cluster_requests_fini(hub);
     ph_moves_fini(hub);
     ph_mail_fini(hub);
-    for (uint16_t slot = 0; slot < cluster->count; slot++)
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        ph_hub_finish_op(hub, cluster->members[slot]->drain, PH_ESTOPPING, "the hub is ending");
         ph_member_fini(cluster->members[slot]);
+    }
     for (unsigned i = 0; i < PH_SPECS_KNOWN; i++) {
         ph_text_fini(&cluster->specs[i].bytes);
         ph_spec_put(cluster->specs[i].spec);

@@ -115,6 +115,8 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
     cluster->rows_version += first;
+    if (first)
+        ph_cluster_session_begun(hub);
     compare_buckets(hub, member, frame, first || ask || member->comparing);
     if (!first && !ask) {
         member->comparing = false;

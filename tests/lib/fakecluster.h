@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/cluster.h"
+#include "engine/cluster_inside.h"
 #include "tests/lib/fakehub.h"
 
 enum { FC_NODES = 4, FC_MS = 1000000 /* when the time begins */ };
