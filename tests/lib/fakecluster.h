@@ -139,4 +139,16 @@ const struct ph_members *fc_members(const struct fake_cluster *, unsigned node);
 /* Does every living node list every id at the node where it is, running? Fails the test if not. */
 void fc_assert_listed_everywhere(const struct fake_cluster *, const char *ids);
 
+/* ---- Shared by the files -------------------------------------------------------------------- */
+
+/* The tail of a child. */
+struct fc_kid {
+    bool runs; /* an instance is there, up or not */
+    char state[128];
+    struct ph_queue unread;
+};
+
+/* Queues an event for a hub. */
+void fc_post_event(struct ph_hub *, struct ph_event *);
+
 #endif
