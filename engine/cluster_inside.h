@@ -156,6 +156,7 @@ void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_mes
                    unsigned hops);
 void ph_mail_child_here(struct ph_hub *, struct ph_entry *); /* it exists: what waited is for it */
 void ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
+void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
 void ph_mail_retry_held(struct ph_hub *, struct ph_entry *);
 void ph_mail_drop_held(struct ph_hub *, struct ph_entry *, int code, const char *why);
 void ph_mail_lost(struct ph_hub *, uint16_t member);

@@ -162,6 +162,7 @@ struct ph_cluster {
 
     /* Requests and messages under way. */
     struct ph_pending *pendings;
+    struct ph_held *held; /* messages that wait, of any child */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS];
     uint64_t next_token;
 
