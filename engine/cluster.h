@@ -103,7 +103,9 @@ struct ph_member {
     uint64_t repair_buckets[PH_BUCKETS / 64];
     bool repairing;
 
-    uint64_t taken_owed; /* the newest intents of it that we have not acknowledged; 0: none */
+    uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
+    uint64_t session_push; /* how many had gone out when the session began */
+    uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers;
     struct ph_op *drain; /* of the request that drains it; NULL: none */
 };
@@ -164,6 +166,10 @@ struct ph_cluster {
     uint64_t push_queued; /* how many were ever put into that list, … */
     uint64_t push_sent;   /* … have gone out, … */
     uint64_t push_taken;  /* … and are held by another member of the view */
+    uint64_t push_full;   /* what is not held is among those that were put in after that many */
+    uint64_t held_clock;  /* our intents up to then are held */
+    uint64_t repush_from; /* how many there were when a scan began to put in all that is not held */
+    bool repushing;
     struct ph_known_spec {
         uint64_t hash;
         struct ph_text bytes;

@@ -74,8 +74,11 @@ void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t pin,
                      uint64_t mark);
 void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t generation, uint64_t hi);
-/* Another member of the view wants just what we want: it holds all that we promised. */
-void ph_cluster_all_taken(struct ph_hub *);
+void ph_cluster_sync_begun(struct ph_hub *, struct ph_member *);
+/* Which of our intents another member of the view holds may have changed. */
+void ph_cluster_count_taken(struct ph_hub *);
+void ph_cluster_push_again(struct ph_hub *, struct ph_entry *); /* if nobody else holds it */
+void ph_cluster_pushed_again(struct ph_hub *);                  /* all have been looked at */
 /* Tombstones go when every member that may still want the child has been seen without it. */
 void ph_cluster_purge(struct ph_hub *);
 bool ph_cluster_sync_has_work(const struct ph_hub *);

@@ -117,8 +117,10 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
     cluster->rows_version += first;
-    if (first)
+    if (first) {
         ph_cluster_session_begun(hub);
+        ph_cluster_sync_begun(hub, member);
+    }
     compare_buckets(hub, member, frame, first || ask);
     if (!first && !ask)
         return; /* the answer to our own: we have begun already */
@@ -289,8 +291,6 @@ static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64
     member->wants_hash = wants;
     if (equal)
         member->equal_ms = hub->now_ms;
-    if (wants == ph_directory_hash(hub->directory) && member->info.in_view)
-        ph_cluster_all_taken(hub);
     if (equal || changed || member->repairing)
         member->differs_ms = 0;
     else if (!member->differs_ms)

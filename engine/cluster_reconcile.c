@@ -339,6 +339,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     if (cluster->forgetting)
         ph_directory_forget(hub->directory, entry);
+    if (cluster->repushing)
+        ph_cluster_push_again(hub, entry);
     drop_void(hub, entry);
     note_own(hub, entry);
     ph_cluster_recount(hub, entry);
@@ -405,6 +407,8 @@ static void finish_scan(struct ph_hub *hub)
         finish_forgetting(hub);
         return;
     }
+    if (hub->cluster->repushing)
+        ph_cluster_pushed_again(hub);
     ph_hub_record(hub, "reconciled", "", 0, "%llu children are not where they belong",
                   (unsigned long long)hub->cluster->misplaced);
     if (!ph_hooks_wanted(hub, PH_HOOK_POST_NODES_REDISTRIBUTION))

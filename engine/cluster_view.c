@@ -500,6 +500,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
             tell_change(hub, cluster->members[slot], true);
     review_fence(hub); /* before anything is taken over */
     ph_cluster_owners_changed(hub);
+    ph_cluster_count_taken(hub);
     ph_hub_jobs_held(hub); /* with nobody else there is nobody to hold it */
     cluster->beat_now = true;
 }
