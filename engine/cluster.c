@@ -78,8 +78,10 @@ void ph_cluster_destroy(struct ph_hub *hub)
     ph_cluster_requests_fini(hub);
     ph_moves_fini(hub);
     ph_mail_fini(hub);
-    for (uint16_t slot = 0; slot < cluster->count; slot++)
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        ph_hub_finish_op(hub, cluster->members[slot]->drain, PH_ESTOPPING, "the hub is ending");
         ph_member_fini(cluster->members[slot]);
+    }
     for (unsigned i = 0; i < PH_SPECS_KNOWN; i++) {
         ph_text_fini(&cluster->specs[i].bytes);
         ph_spec_put(cluster->specs[i].spec);
@@ -175,7 +177,7 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_member *member = cluster ? ph_member_by_peer(cluster, event->frame.peer) : NULL;
     struct ph_unpack frame;
-    if (!member)
+    if (!member || hub->stopped)
         return;
     ph_unpack_init(&frame, event->frame.bytes.data, event->frame.bytes.length);
     uint64_t type = ph_unpack_uint(&frame, PH_FRAMES - 1);
@@ -264,8 +266,8 @@ static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
 
 void ph_cluster_on_peer(struct ph_hub *hub, struct ph_event *event)
 {
-    if (!hub->cluster)
-        return;
+    if (!hub->cluster || hub->stopped)
+        return; /* it has said goodbye: nobody is greeted any more */
     if (event->type == PH_EVENT_PEER_UP)
         peer_up(hub, &event->peer.peer);
     else

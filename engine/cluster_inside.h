@@ -84,6 +84,8 @@ struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph
                                    struct ph_text *state);
 void ph_cluster_stop_here(struct ph_hub *); /* fenced: kills everything */
 
+/* Does another spec run here than the one that is wanted? */
+bool ph_cluster_has_other_spec(const struct ph_entry *);
 /* The slot where it belongs, PH_NO_MEMBER: nowhere. */
 uint16_t ph_cluster_owner(const struct ph_cluster *, const struct ph_entry *);
 static inline bool ph_cluster_in_view(const struct ph_cluster *cluster, uint16_t slot)
@@ -112,6 +114,7 @@ void ph_cluster_settle(struct ph_hub *, struct ph_entry *);
 void ph_cluster_requests_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
 /* What was asked of it may have been lost on the way. */
 void ph_cluster_session_lost(struct ph_hub *, uint16_t member);
+void ph_cluster_session_begun(struct ph_hub *);
 /* Those of that verb that wait for the entry are told that it failed. */
 void ph_cluster_fail_waiting(struct ph_hub *, struct ph_entry *, enum ph_event_type verb, int code,
                              const char *why);

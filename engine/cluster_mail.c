@@ -83,6 +83,10 @@ void ph_mail_lost(struct ph_hub *hub, uint16_t member)
 
 void ph_mail_fini(struct ph_hub *hub)
 {
+    struct ph_cursor cursor = {0};
+    struct ph_entry *entry;
+    while (ph_directory_walk(hub->directory, &cursor, &entry, 1))
+        ph_mail_drop_held(hub, entry, PH_ESTOPPING, "the hub is ending");
     fail_calls(hub, PH_NO_MEMBER, PH_ESTOPPING, "the hub is ending");
 }
 

@@ -71,7 +71,7 @@ static void begin_life(struct ph_hub *hub, struct ph_member *member, uint64_t ge
     member->log_hi = 0;
     member->log_round = 0;
     member->leaving = false;
-    member->repaired = member->caught_up = false;
+    member->repaired = member->caught_up = member->comparing = false;
     member->differs_ms = member->equal_ms = 0;
     member->hears_count = 0;
     ph_cluster_scan(hub);
@@ -117,9 +117,13 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
     cluster->rows_version += first;
-    compare_buckets(hub, member, frame, first || ask);
-    if (!first && !ask)
+    if (first)
+        ph_cluster_session_begun(hub);
+    compare_buckets(hub, member, frame, first || ask || member->comparing);
+    if (!first && !ask) {
+        member->comparing = false;
         return; /* the answer to our own: we have begun already */
+    }
     member->greeted = true;
     member->gone = member->left = false;
     member->info.started_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
@@ -215,6 +219,7 @@ static void check_member(struct ph_hub *hub, struct ph_member *member)
     if (member->differs_ms && hub->now_ms - member->differs_ms >= 3 * cluster->heartbeat_ms) {
         member->differs_ms = hub->now_ms;
         cluster->resyncs++;
+        member->comparing = true;
         ph_member_greet(hub, member, true);
     }
 }

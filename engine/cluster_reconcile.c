@@ -262,7 +262,7 @@ static void stop_duplicate(struct ph_hub *hub, struct ph_entry *entry,
     ph_super_handle(hub, entry->child, &call);
 }
 
-static bool has_other_spec(const struct ph_entry *entry)
+bool ph_cluster_has_other_spec(const struct ph_entry *entry)
 {
     struct ph_spec *wanted = ph_entry_spec_rcu(entry);
     struct ph_spec *asked = ph_spec_asked(ph_child_spec_rcu(entry->child));
@@ -310,7 +310,7 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
     bool doubled = other && state_of(other) != PH_STATE_MOVING;
     if (doubled && loses(hub, entry, other))
         stop_duplicate(hub, entry, other);
-    else if (has_other_spec(entry))
+    else if (ph_cluster_has_other_spec(entry))
         replace_spec(hub, entry);
     else if (!doubled && owner != 0 && owner != PH_NO_MEMBER)
         send_away(hub, entry, owner);

@@ -555,6 +555,8 @@ void ph_cluster_stand_alone(struct ph_hub *hub)
         struct ph_member *member = cluster->members[slot];
         member->info.peer = 0;
         member->greeted = false;
+        member->info.generation = 0; /* what it is told anew begins at the start of its log */
+        member->log_hi = 0;
         member->left = member->gone = true;
         member->info.in_view = false;
         member->info.generation = member->log_hi = 0; /* its rows are forgotten, too */
