@@ -420,7 +420,7 @@ static void abandon(struct ph_hub *hub)
         ph_members_rcu(hub)->owners.count)
         return;
     cluster->abandoned = true;
-    ph_hub_stop_all(hub);
+    ph_cluster_scan(hub);
 }
 
 void ph_cluster_end_step(struct ph_hub *hub)

@@ -334,6 +334,14 @@ static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
         ph_super_handle(hub, entry->child, &call);
 }
 
+/* Also one that comes back from a move, because its target ends, too. */
+static void stop_abandoned(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_super_call call = {.event = PH_SUPER_STOP};
+    if (entry->child && !entry->move && !ph_super_ends(entry->child))
+        ph_super_handle(hub, entry->child, &call);
+}
+
 static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -347,6 +355,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     ph_cluster_settle(hub, entry);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
+    } else if (cluster->abandoned) {
+        stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
         if (entry->child && !entry->move)
             stop_unwanted(hub, entry);

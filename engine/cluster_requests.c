@@ -230,6 +230,8 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     entry->ran = false;
     ph_cluster_want(hub, entry, spec, 0, 0);
     if (!entry->child && !hub->stopping && cluster->agreed &&
@@ -244,6 +246,8 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
                          const struct ph_placement *placement)
 {
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job};
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
     else
@@ -254,6 +258,8 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
 static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
                     struct ph_spec *spec)
 {
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
