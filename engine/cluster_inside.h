@@ -16,6 +16,7 @@ void ph_member_flush(struct ph_hub *, struct ph_member *, enum ph_hub_frame, str
 
 struct ph_member *ph_member_by_name(struct ph_cluster *, const char *name);
 struct ph_member *ph_member_by_hash(struct ph_cluster *, uint64_t name_hash);
+void ph_cluster_meet_all(struct ph_hub *); /* whom the links reach: after it was away */
 struct ph_member *ph_member_by_peer(struct ph_cluster *, uint64_t peer);
 static inline bool ph_member_is_linked(const struct ph_member *member)
 {
@@ -48,6 +49,8 @@ struct ph_member *ph_member_add(struct ph_cluster *, const char *name, const cha
 void ph_member_fini(struct ph_member *);
 void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
 void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
+/* A beat that is in order with what follows: those who are sent children must know why. */
+void ph_cluster_tell_leaving(struct ph_hub *);
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
@@ -92,6 +95,8 @@ bool ph_cluster_reconcile_has_work(const struct ph_hub *);
 void ph_cluster_reconcile_work(struct ph_hub *);
 /* Counts the entry under what it shows now. */
 void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
+/* Writes down in our log what our child is now. */
+void ph_cluster_note_own(struct ph_hub *, struct ph_entry *);
 /* Starts the child here, in this step; `job` or (`member`, `token`) wait for it. */
 struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph_job *,
                                    struct ph_text *state);

@@ -73,7 +73,7 @@ static void begin_life(struct ph_hub *hub, struct ph_member *member, uint64_t ge
     member->leaving = false;
     member->dropped = member->answered = false;
     member->flags = 0;
-    member->repaired = member->caught_up = false;
+    member->repaired = member->caught_up = member->comparing = false;
     member->differs_ms = member->equal_ms = 0;
     member->hears_count = 0;
     ph_cluster_scan(hub);
@@ -111,6 +111,8 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
                       "%s has the hub with other strategies: give all nodes the same options",
                       member->info.name);
         compare_buckets(hub, member, frame, false);
+        if (ask)
+            ph_member_greet(hub, member, false); /* so that its people are told, too */
         return;
     }
     if (member->greeting != member->info.generation)
@@ -121,9 +123,11 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         ph_cluster_session_begun(hub);
         ph_cluster_sync_begun(hub, member);
     }
-    compare_buckets(hub, member, frame, first || ask);
-    if (!first && !ask)
+    compare_buckets(hub, member, frame, first || ask || member->comparing);
+    if (!first && !ask) {
+        member->comparing = false;
         return; /* the answer to our own: we have begun already */
+    }
     member->greeted = true;
     member->gone = member->left = false;
     member->info.started_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
@@ -203,7 +207,7 @@ static unsigned beat_flags(const struct ph_cluster *cluster, const struct ph_mem
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
  * log, hash of our intents, digest, view, flags, size that quorum counts from and its clock, whom
  * we hear. */
-static void send_beat(struct ph_hub *hub, struct ph_member *member)
+static void send_beat(struct ph_hub *hub, struct ph_member *member, enum ph_link_class class)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_text frame = PH_TEXT_INIT;
@@ -225,7 +229,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (ph_member_is_heard(cluster, cluster->members[slot], hub->now_ms))
             ph_pack_uint(&frame, cluster->members[slot]->info.name_hash);
-    ph_member_send(hub, member, PH_LINK_BEAT, &frame);
+    ph_member_send(hub, member, class, &frame);
 }
 
 /* What differs for two beats although nothing is on its way was lost: say hello again. */
@@ -235,6 +239,7 @@ static void check_member(struct ph_hub *hub, struct ph_member *member)
     if (member->differs_ms && hub->now_ms - member->differs_ms >= 3 * cluster->heartbeat_ms) {
         member->differs_ms = hub->now_ms;
         cluster->resyncs++;
+        member->comparing = true;
         ph_member_greet(hub, member, true);
     }
 }
@@ -255,8 +260,16 @@ void ph_cluster_beat(struct ph_hub *hub)
         if (!ph_member_is_linked(member))
             continue;
         check_member(hub, member);
-        send_beat(hub, member);
+        send_beat(hub, member, PH_LINK_BEAT);
     }
+}
+
+void ph_cluster_tell_leaving(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (ph_member_is_linked(cluster->members[slot]))
+            send_beat(hub, cluster->members[slot], PH_LINK_STREAM);
 }
 
 static bool keep_row(struct ph_member *member, struct ph_unpack *frame)

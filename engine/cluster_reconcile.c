@@ -124,7 +124,7 @@ void ph_cluster_recount(struct ph_hub *hub, struct ph_entry *entry)
 
 /* ---- The own placement --------------------------------------------------------------------- */
 
-static void note_own(struct ph_hub *hub, struct ph_entry *entry)
+void ph_cluster_note_own(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_child *child = entry->child;
     struct ph_child_info info;
@@ -179,7 +179,7 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     if (state && state->length)
         hub->ports.exec->load(hub->ports.context, child, state);
     ph_super_begin(hub, child, job, 0);
-    note_own(hub, entry); /* before any beat that says that this node has all in its log */
+    ph_cluster_note_own(hub, entry); /* before any beat that says that this node has all in its log */
     return child;
 }
 
@@ -342,7 +342,7 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     if (cluster->repushing)
         ph_cluster_push_again(hub, entry);
     drop_void(hub, entry);
-    note_own(hub, entry);
+    ph_cluster_note_own(hub, entry);
     ph_cluster_recount(hub, entry);
     ph_cluster_settle(hub, entry);
     if (cluster->fenced) {

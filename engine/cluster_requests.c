@@ -386,6 +386,11 @@ void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
     struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
+    /* Whoever hears that it runs must find it running. */
+    if (child->entry) {
+        ph_cluster_note_own(hub, child->entry);
+        member->outcomes_hi = ph_directory_log_hi(hub->directory);
+    }
     ph_pack_str(records, child->id, child->id_length);
     ph_pack_uint(records, token);
     ph_pack_uint(records, outcome);
@@ -567,11 +572,24 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Leaving -------------------------------------------------------------------------------- */
 
+static void join_again(struct ph_hub *hub, struct ph_op *op)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool leaving = cluster && (cluster->leaving || cluster->forgetting);
+    if (cluster && cluster->away && !leaving)
+        ph_cluster_meet_all(hub);
+    ph_hub_finish_op(hub, op, leaving ? PH_ESTOPPING : 0, leaving ? "it is leaving" : NULL);
+}
+
 void ph_cluster_on_leave(struct ph_hub *hub, struct ph_event *event)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_op *op = event->op;
     event->op = NULL;
+    if (event->place.on) {
+        join_again(hub, op);
+        return;
+    }
     if (!cluster || cluster->leaving || cluster->in_view < 2) {
         ph_hub_finish_op(hub, op, cluster && cluster->leaving ? PH_ESTOPPING : 0,
                          cluster && cluster->leaving ? "it is leaving already" : NULL);

@@ -440,13 +440,16 @@ static void tell_change(struct ph_hub *hub, const struct ph_member *member, bool
     ph_text_fini(&fields);
 }
 
-/* Nothing that was on its way to a dead node may reach its next life or a healed link. */
+/* Nothing that was on its way to a dead node may reach its next life or a healed link. Of one that
+ * has left only this hub ended: the link is its node's, and may serve others. */
 static void end_session(struct ph_hub *hub, struct ph_member *member)
 {
     if (!member->info.peer || ph_member_is_heard(hub->cluster, member, hub->now_ms))
         return;
-    hub->ports.link->reset(hub->ports.context, member->info.peer);
-    member->info.peer = 0;
+    if (!member->left) {
+        hub->ports.link->reset(hub->ports.context, member->info.peer);
+        member->info.peer = member->link_peer = 0;
+    }
     member->greeted = false;
     ph_directory_log_close(hub->directory, member->slot);
 }
@@ -634,8 +637,12 @@ void ph_cluster_stand_alone(struct ph_hub *hub)
         struct ph_member *member = cluster->members[slot];
         member->info.peer = 0;
         member->greeted = false;
+        member->info.generation = 0; /* what it is told anew begins at the start of its log */
+        member->log_hi = 0;
         member->left = member->gone = true;
         member->info.in_view = false;
+        member->info.generation = member->log_hi = 0; /* its rows are forgotten, too */
+        member->log_round = 0;
         member->view_generation = 0;
         ph_directory_log_close(cluster->directory, slot);
     }

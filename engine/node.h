@@ -2,8 +2,8 @@
  * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
  *
  * Immutable after create: name, sched, timers, monitor. The list of hubs and the numbers of their
- * leases are guarded by `lock`, which is held only to look at or change them and never together with
- * another lock.
+ * leases are guarded by `lock`, which is held only to look at or change them and never together
+ * with another lock.
  */
 #ifndef PH_ENGINE_NODE_H
 #define PH_ENGINE_NODE_H
