@@ -170,7 +170,7 @@ static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
-    return (cluster->moves_lost && cluster->agreed) ||
+    return (cluster->moves_lost && cluster->agreed && !cluster->fenced) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
             cluster->moves_out < hub->options.move_in_flight);
 }
@@ -518,7 +518,7 @@ static void work_lost(struct ph_hub *hub)
 void ph_moves_work(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->moves_lost && cluster->agreed)
+    if (cluster->moves_lost && cluster->agreed && !cluster->fenced)
         work_lost(hub);
     if (!ph_moves_waiting(hub))
         return;

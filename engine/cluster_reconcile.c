@@ -179,7 +179,8 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     if (state && state->length)
         hub->ports.exec->load(hub->ports.context, child, state);
     ph_super_begin(hub, child, job, 0);
-    ph_cluster_note_own(hub, entry); /* before any beat that says that this node has all in its log */
+    ph_cluster_note_own(hub,
+                        entry); /* before any beat that says that this node has all in its log */
     return child;
 }
 
@@ -212,8 +213,8 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
     bool has = outsider_has(hub, entry, &comes);
-    if (!cluster->agreed)
-        return true; /* looked at again when it is */
+    if (!cluster->agreed || !ph_cluster_may_run(hub))
+        return true; /* looked at again when it is, and when the fence is lifted */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
         return false;
     if (cluster->retry_ms == PH_NEVER)

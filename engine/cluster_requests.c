@@ -232,7 +232,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
     }
     entry->ran = false;
     ph_cluster_want(hub, entry, spec, 0, 0);
-    if (!entry->child && !hub->stopping && cluster->agreed &&
+    if (!entry->child && !hub->stopping && cluster->agreed && ph_cluster_may_run(hub) &&
         ph_cluster_owner(cluster, entry) == 0 && !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
