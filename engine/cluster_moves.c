@@ -292,7 +292,10 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_transfer *move = entry->move;
     if (!move->arrived || (!move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
         return;
+    const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;
+    if (!move->lost)
+        ph_directory_log_moved(entry, to->name_hash, to->generation);
     ph_mail_follow(hub, entry, hub->cluster->members[move->member]);
     let_go(hub, move, PH_MOVE_DONE, "");
 }

@@ -206,6 +206,14 @@ static bool outsider_has(const struct ph_hub *hub, const struct ph_entry *entry,
     return has;
 }
 
+/* It went to another node, whose row has not come yet. */
+static bool is_on_its_way(struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    const struct ph_member *to =
+        entry->moved_to ? ph_member_by_hash(cluster, entry->moved_to) : NULL;
+    return to && to->info.in_view && to->info.generation == entry->moved_life;
+}
+
 /* While two sides of a hub become one, what the other side wants may run over there, although we
  * have not been told. It is looked at again soon. */
 static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
@@ -213,6 +221,8 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
     bool has = outsider_has(hub, entry, &comes);
+    if (is_on_its_way(cluster, entry))
+        return true; /* its new node's row comes */
     if (!cluster->agreed || !ph_cluster_may_run(hub))
         return true; /* looked at again when it is, and when the fence is lifted */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
