@@ -458,7 +458,7 @@ static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unp
     bool gone = placed.state == PH_STATES;
     ph_entry_saw(entry, placed.epoch);
     if (gone && moved_to && moved_to != cluster->members[0]->info.name_hash)
-        ph_entry_moved(entry, placed.epoch, moved_to, moved_life);
+        ph_entry_moved(entry, placed.epoch, moved_to, moved_life, hub->now_ms);
     if (!gone && placed.state == PH_STATE_RUNNING)
         entry->ran = true;
     if (ph_directory_place(cluster->directory, entry, member->slot, gone ? NULL : &placed,

@@ -96,13 +96,14 @@ static inline void ph_entry_saw(struct ph_entry *entry, uint64_t epoch)
 
 /* The instance of that epoch went to a node. */
 static inline void ph_entry_moved(struct ph_entry *entry, uint64_t epoch, uint64_t to,
-                                  uint64_t life)
+                                  uint64_t life, uint64_t now_ms)
 {
     if (epoch < entry->seen_epoch)
         return;
     entry->moved_epoch = epoch;
     entry->moved_to = to;
     entry->moved_life = life;
+    entry->moved_ms = now_ms;
 }
 
 /* The valid placement of a member, or NULL. */
