@@ -357,11 +357,17 @@ void fc_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     tell_up(cluster, b, a, session);
 }
 
+static bool have_session(const struct fake_cluster *cluster, unsigned a, unsigned b)
+{
+    const struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
+    return there->session && there->session == back->session;
+}
+
 void fc_link_all(struct fake_cluster *cluster)
 {
     for (unsigned a = 0; a < FC_NODES; a++)
         for (unsigned b = 0; b < a; b++)
-            if (cluster->nodes[a] && cluster->nodes[b] && !cluster->pipes[a][b].peer)
+            if (cluster->nodes[a] && cluster->nodes[b] && !have_session(cluster, a, b))
                 fc_link(cluster, a, b);
 }
 
@@ -389,7 +395,7 @@ static void renew_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
     if (!cluster->nodes[a] || !cluster->nodes[b] || there->cut || back->cut)
         return;
-    if (there->linked && (!there->session || there->session != back->session))
+    if (there->linked && !have_session(cluster, a, b))
         fc_link(cluster, a, b);
 }
 

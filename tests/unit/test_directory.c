@@ -206,7 +206,7 @@ static void pin_is_that_of_the_newest_intent(void **state)
 
 /* ---- Intents: several directories ---------------------------------------------------------- */
 
-enum { PEERS = 4, IDS = 300, WRITES = 2000 };
+enum { PEERS = 4, IDS = 150, WRITES = 900 };
 
 struct write {
     char id[16];
