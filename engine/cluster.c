@@ -203,6 +203,25 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Peers --------------------------------------------------------------------------------- */
 
+static void meet(struct ph_hub *hub, struct ph_member *member)
+{
+    member->info.peer = member->link_peer;
+    member->greeted = false;
+    member->repaired = member->caught_up = false;
+    member->repairing = false;
+    member->taken_owed = 0;
+    ph_member_greet(hub, member, true);
+}
+
+void ph_cluster_meet_all(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    cluster->away = false;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (cluster->members[slot]->link_peer)
+            meet(hub, cluster->members[slot]);
+}
+
 static void peer_up(struct ph_hub *hub, const struct ph_peer *peer)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -216,17 +235,17 @@ static void peer_up(struct ph_hub *hub, const struct ph_peer *peer)
         member = ph_member_add(cluster, peer->name, peer->endpoint);
     if (member->info.self)
         return;
-    member->info.peer = peer->number;
+    member->link_peer = peer->number;
     snprintf(member->info.endpoint, sizeof member->info.endpoint, "%s", peer->endpoint);
-    member->greeted = false;
-    member->repaired = member->caught_up = false;
-    member->repairing = false;
-    member->taken_owed = 0;
-    ph_member_greet(hub, member, true);
+    if (!cluster->away)
+        meet(hub, member);
 }
 
 static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
 {
+    for (uint16_t slot = 1; slot < hub->cluster->count; slot++)
+        if (hub->cluster->members[slot]->link_peer == peer)
+            hub->cluster->members[slot]->link_peer = 0;
     struct ph_member *member = ph_member_by_peer(hub->cluster, peer);
     if (!member)
         return;
@@ -339,6 +358,8 @@ static void flush_member(struct ph_hub *hub, struct ph_member *member)
             ph_text_clear(&batches[i].batch->records);
             batches[i].batch->count = 0;
         }
+        if (batches[i].batch == &member->outcomes && member->sent_hi < member->outcomes_hi)
+            continue; /* until the rows that they are about have gone out */
         ph_member_flush(hub, member, batches[i].type, batches[i].batch);
     }
     if (!linked)
@@ -385,8 +406,20 @@ static void finish_leave(struct ph_hub *hub)
         cluster->scanning || cluster->dirty_first || cluster->moves_out)
         return;
     ph_cluster_goodbye(hub);
+    cluster->away = true;
     ph_cluster_stand_alone(hub);
     cluster->forgetting = true;
+    ph_cluster_scan(hub);
+}
+
+/* The others end as well: there is nobody left to hand children over to. */
+static void abandon(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!hub->stopping || !cluster->leaving || cluster->abandoned ||
+        ph_members_rcu(hub)->owners.count)
+        return;
+    cluster->abandoned = true;
     ph_cluster_scan(hub);
 }
 
@@ -398,6 +431,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
     finish_leave(hub);
+    abandon(hub);
     ph_cluster_check_drains(hub);
     if (!ph_cluster_has_work(hub) && ph_cluster_digest(cluster) != cluster->told_digest &&
         cluster->beat_ms > cluster->last_beat_ms + DIGEST_GAP_MS)

@@ -230,10 +230,12 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     entry->ran = false;
     ph_cluster_want(hub, entry, spec, 0, 0);
-    if (!entry->child && !hub->stopping && ph_cluster_owner(cluster, entry) == 0 &&
-        !ph_cluster_live_placement(cluster, entry, 0))
+    if (!entry->child && !hub->stopping && cluster->agreed &&
+        ph_cluster_owner(cluster, entry) == 0 && !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
         wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = ph_spec_get(spec);
@@ -244,6 +246,8 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
                          const struct ph_placement *placement)
 {
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job};
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
     else
@@ -254,6 +258,8 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
 static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
                     struct ph_spec *spec)
 {
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
@@ -386,6 +392,11 @@ void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
     struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
+    /* Whoever hears that it runs must find it running. */
+    if (child->entry) {
+        ph_cluster_note_own(hub, child->entry);
+        member->outcomes_hi = ph_directory_log_hi(hub->directory);
+    }
     ph_pack_str(records, child->id, child->id_length);
     ph_pack_uint(records, token);
     ph_pack_uint(records, outcome);
@@ -567,11 +578,24 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Leaving -------------------------------------------------------------------------------- */
 
+static void join_again(struct ph_hub *hub, struct ph_op *op)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool leaving = cluster && (cluster->leaving || cluster->forgetting);
+    if (cluster && cluster->away && !leaving)
+        ph_cluster_meet_all(hub);
+    ph_hub_finish_op(hub, op, leaving ? PH_ESTOPPING : 0, leaving ? "it is leaving" : NULL);
+}
+
 void ph_cluster_on_leave(struct ph_hub *hub, struct ph_event *event)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_op *op = event->op;
     event->op = NULL;
+    if (event->place.on) {
+        join_again(hub, op);
+        return;
+    }
     if (!cluster || cluster->leaving || cluster->in_view < 2) {
         ph_hub_finish_op(hub, op, cluster && cluster->leaving ? PH_ESTOPPING : 0,
                          cluster && cluster->leaving ? "it is leaving already" : NULL);

@@ -200,6 +200,21 @@ void ph_super_launch(struct ph_hub *hub, struct ph_child *child)
         start_instance(hub, child);
 }
 
+/* It will run again where it belongs, whatever its restart policy says of other ends. */
+void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
+{
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    ph_super_retire(hub, child);
+}
+
+void ph_super_relaunch(struct ph_hub *hub, struct ph_child *child)
+{
+    if (ph_cluster_may_run(hub))
+        ph_super_launch(hub, child);
+    else
+        ph_super_lose_place(hub, child);
+}
+
 void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *job, uint64_t cause)
 {
     child->cause = cause;
@@ -320,13 +335,6 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     ph_super_set_deadline(hub, child, delay);
 }
 
-/* It will run again where it belongs then, whatever its restart policy says of other ends. */
-void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
-{
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
-    ph_super_retire(hub, child);
-}
-
 /* An instance ended by itself: what its restart policy says. */
 static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
                     uint64_t life_ms)
@@ -436,7 +444,10 @@ static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct 
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    start_instance(hub, child);
+    if (ph_cluster_may_run(hub))
+        start_instance(hub, child);
+    else
+        ph_super_lose_place(hub, child);
 }
 
 static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -509,13 +520,13 @@ static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void stopped(struct ph_hub *hub, struct ph_child *child)
@@ -525,7 +536,7 @@ static void stopped(struct ph_hub *hub, struct ph_child *child)
         return;
     }
     child->care->again = false;
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

@@ -10,9 +10,11 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/host.h"
 #include "engine/kind/keeper_wire.h"
 #include "tests/lib/eventually.h"
 #include "tests/lib/place.h"
+#include "tests/lib/realnode.h"
 #include "tests/lib/victim.h"
 
 enum {
@@ -207,6 +209,55 @@ static void many_end_with_their_lease_in_time(void **state)
     ph_free(places);
 }
 
+/* ---- Hubs ------------------------------------------------------------------------------------ */
+
+static void lose_lease(const struct ph_hub *hub, struct ph_text *reply)
+{
+    (void)reply;
+    hub->ports.exec->lease(hub->ports.context, ph_now_ms() + LEASE_MS);
+}
+
+static void lift_lease(const struct ph_hub *hub, struct ph_text *reply)
+{
+    (void)reply;
+    hub->ports.exec->lease(hub->ports.context, UINT64_MAX);
+}
+
+static void in_hub(struct ph_hub *hub, ph_inspect_fn fn)
+{
+    struct ph_op *op;
+    assert_int_equal(ph_hub_inspect(hub, fn, &op), 0);
+    assert_int_equal(real_finish(op), 0);
+}
+
+static bool has_failed(void *arg)
+{
+    struct ph_status status;
+    ph_status(arg, &status);
+    return status.by_state[PH_STATE_FAILED] == 1;
+}
+
+/* Each hub of a node has a lease of its own; with its end only its processes end. */
+static void hubs_have_leases_of_their_own(void **state)
+{
+    (void)state;
+    struct ph_child_info before, after;
+    struct ph_node *node = real_node(1);
+    struct ph_hub *ours = real_hub(node, "ours", ""), *other = real_hub(node, "other", "");
+    real_start(ours, "p", real_shell_spec("exec sleep 1000", "max_restarts=0"));
+    real_start(other, "p", real_shell_spec("exec sleep 1000", "max_restarts=0"));
+    assert_int_equal(ph_lookup(other, "p", &before), 0);
+    in_hub(ours, lose_lease);
+    assert_true(eventually(has_failed, ours, SOON_MS));
+    in_hub(ours, lift_lease);
+    real_start(ours, "q", real_shell_spec("exec sleep 1000", ""));
+    assert_int_equal(ph_lookup(other, "p", &after), 0);
+    assert_int_equal(after.state, PH_STATE_RUNNING);
+    assert_int_equal(after.pid, before.pid);
+    ph_hub_put(other);
+    real_end(ours, node);
+}
+
 /* ---- A node that does not act any more ------------------------------------------------------- */
 
 /* This executable as a node that renews its lease for as long as it runs. */
@@ -284,6 +335,7 @@ int main(int argc, char **argv)
         TEST(starts_are_refused_until_the_lease_is_renewed),
         TEST(a_new_keeper_has_the_leases_of_the_old_one),
         TEST(many_end_with_their_lease_in_time),
+        cmocka_unit_test(hubs_have_leases_of_their_own),
         TEST(a_stopped_nodes_processes_end_with_its_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

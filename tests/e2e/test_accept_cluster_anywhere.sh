@@ -110,7 +110,7 @@ for from in "${nodes[@]}"; do
     on n2 "start $id module=counter" "send $id inc 7"
     for to in n2 n3 n1; do
         on "$from" "migrate $id to $to" "call $id get" "pids $id"
-        json "v[0]['changed'] == 1 and v[1]['reply'] == '7' and [p['node'] for p in v[2]] == ['$to']"
+        json "v[0]['changed'] == 1 and v[1]['reply'] == '7' and [p['node'] for p in v[2] if p['state'] == 'running'] == ['$to']"
         on "$to" "assert count(where node = $to and id = $id) = 1"
     done
     on "$from" "unpin $id" "stop $id"
