@@ -179,7 +179,8 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     if (state && state->length)
         hub->ports.exec->load(hub->ports.context, child, state);
     ph_super_begin(hub, child, job, 0);
-    ph_cluster_note_own(hub, entry); /* before any beat that says that this node has all in its log */
+    ph_cluster_note_own(hub,
+                        entry); /* before any beat that says that this node has all in its log */
     return child;
 }
 
@@ -358,7 +359,9 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     } else if (cluster->abandoned) {
         stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
-        if (entry->child && !entry->move)
+        if (entry->move)
+            ph_move_look(hub, entry);
+        else if (entry->child)
             stop_unwanted(hub, entry);
         ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {

@@ -57,6 +57,7 @@ static void start_is_acknowledged_when_another_member_holds_it(void **state)
     char id[16] = "";
     for (unsigned i = 0; i < 50 && (!*id || fc_owner(c, 0, id) != 0); i++)
         snprintf(id, sizeof id, "c-%u", i);
+    fc_run(c, 1000);
     fc_split(c, 1); /* nothing reaches the others */
     struct ph_op *op = start(c, 0, id, "", PH_IF_EXISTS_SAME);
     assert_int_equal(fc_wait(c, op, 500), 1);
