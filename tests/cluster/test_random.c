@@ -248,6 +248,9 @@ static void run_seed(uint64_t seed, bool majority)
         fc_run(run.c, pick(&run, 3) ? pick(&run, 20) : pick(&run, 1500));
     }
     end(&run);
+    if (majority && run.c->doubled)
+        fail_msg("seed %llu: %llu instances ran twice", (unsigned long long)seed,
+                 (unsigned long long)run.c->doubled);
     fc_destroy(run.c);
 }
 
@@ -271,7 +274,7 @@ static void diverging_nodes_agree_in_the_end(void **state)
     run_seeds(false);
 }
 
-/* So does one with a quorum. */
+/* So does one with a quorum, and at no time has a child two instances. */
 static void nodes_with_a_quorum_agree_in_the_end(void **state)
 {
     (void)state;

@@ -74,6 +74,13 @@ static void kid_fini(struct ph_child *child)
     ph_child_free(child);
 }
 
+/* Has another node an instance of that child? */
+static bool is_elsewhere(const struct fc_node *node, const struct ph_child *child)
+{
+    int where = fc_where(node->cluster, child->id);
+    return where == FC_DOUBLED || (where >= 0 && where != (int)node->index);
+}
+
 static void port_start(void *context, struct ph_child *child, uint32_t instance)
 {
     struct fc_node *node = context;
@@ -88,6 +95,7 @@ static void port_start(void *context, struct ph_child *child, uint32_t instance)
         report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
         return;
     }
+    node->cluster->doubled += is_elsewhere(node, child);
     kid->runs = true;
     if (!*kid->state)
         snprintf(kid->state, sizeof kid->state, "born");

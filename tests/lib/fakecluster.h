@@ -66,6 +66,7 @@ struct fake_cluster {
     const char *options;
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
+    uint64_t doubled;         /* starts of a child while another node had an instance */
     unsigned drop[PH_FRAMES]; /* how many frames of a type are still to be lost */
     uint64_t sent[PH_FRAMES]; /* frames of each type */
 };
