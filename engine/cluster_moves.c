@@ -286,11 +286,13 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
 }
 
 /* Between the target's answer and its row nobody would seem to have the child, and it would be
- * started once more. */
+ * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_transfer *move = entry->move;
-    if (!move->arrived || (!move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
+    bool wanted = ph_entry_spec_rcu(entry) != NULL;
+    if (!move->arrived ||
+        (wanted && !move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
         return;
     const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;

@@ -378,7 +378,9 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     } else if (cluster->abandoned) {
         stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
-        if (entry->child && !entry->move)
+        if (entry->move)
+            ph_move_look(hub, entry);
+        else if (entry->child)
             stop_unwanted(hub, entry);
         ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {

@@ -153,6 +153,7 @@ struct ph_cluster {
     bool beat_now;
     uint64_t told_digest; /* what the last beat said */
     uint64_t retry_ms;    /* when to look at all entries again; PH_NEVER */
+    uint64_t purge_ms;    /* when to look at the next tombstones; PH_NEVER: with the next beat */
 
     /* Intents on their way to the others. */
     struct ph_entry *push_first, **push_last;

@@ -15,7 +15,8 @@ enum {
     CONGESTED_MS = 5,
     REASON_MAX = 300,
     STONE_MIN_MS = 60000, /* longer than anything stays in a link */
-    STONES_PER_STEP = 64,
+    STONES_PER_STEP = 128,
+    STONES_GAP_MS = 5, /* … and more of them come sooner */
 };
 
 /* ---- Intents: writing ---------------------------------------------------------------------- */
@@ -547,7 +548,8 @@ void ph_cluster_purge(struct ph_hub *hub)
             before_ms = member->equal_ms;
     }
     ph_directory_log_purge(cluster->directory);
-    ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    bool more = ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    cluster->purge_ms = more ? hub->now_ms + STONES_GAP_MS : PH_NEVER;
 }
 
 void ph_cluster_sync_work(struct ph_hub *hub)

@@ -111,8 +111,8 @@ struct ph_placement *ph_directory_placement(const struct ph_directory *, const s
                                             uint16_t member);
 
 /* Frees entries that nobody needs: tombstones that came before `before_ms`, without placement,
- * child, or anything that waits. Looks at no more than `limit`. */
-void ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
+ * child, or anything that waits. Looks at no more than `limit`; true: there may be more. */
+bool ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
 
 /* Ends a step: hands what was taken out to RCU. */
 void ph_directory_reclaim(struct ph_directory *);

@@ -74,6 +74,13 @@ static void kid_fini(struct ph_child *child)
     ph_child_free(child);
 }
 
+/* Has another node an instance of that child? */
+static bool is_elsewhere(const struct fc_node *node, const struct ph_child *child)
+{
+    int where = fc_where(node->cluster, child->id);
+    return where == FC_DOUBLED || (where >= 0 && where != (int)node->index);
+}
+
 static void port_start(void *context, struct ph_child *child, uint32_t instance)
 {
     struct fc_node *node = context;
@@ -88,6 +95,7 @@ static void port_start(void *context, struct ph_child *child, uint32_t instance)
         report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
         return;
     }
+    node->cluster->doubled += is_elsewhere(node, child);
     kid->runs = true;
     if (!*kid->state)
         snprintf(kid->state, sizeof kid->state, "born");
@@ -357,11 +365,17 @@ void fc_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     tell_up(cluster, b, a, session);
 }
 
+static bool have_session(const struct fake_cluster *cluster, unsigned a, unsigned b)
+{
+    const struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
+    return there->session && there->session == back->session;
+}
+
 void fc_link_all(struct fake_cluster *cluster)
 {
     for (unsigned a = 0; a < FC_NODES; a++)
         for (unsigned b = 0; b < a; b++)
-            if (cluster->nodes[a] && cluster->nodes[b] && !cluster->pipes[a][b].peer)
+            if (cluster->nodes[a] && cluster->nodes[b] && !have_session(cluster, a, b))
                 fc_link(cluster, a, b);
 }
 
@@ -389,7 +403,7 @@ static void renew_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
     if (!cluster->nodes[a] || !cluster->nodes[b] || there->cut || back->cut)
         return;
-    if (there->linked && (!there->session || there->session != back->session))
+    if (there->linked && !have_session(cluster, a, b))
         fc_link(cluster, a, b);
 }
 

@@ -66,6 +66,7 @@ struct fake_cluster {
     const char *options;
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
+    uint64_t doubled;         /* starts of a child while another node had an instance */
     unsigned drop[PH_FRAMES]; /* how many frames of a type are still to be lost */
     uint64_t sent[PH_FRAMES]; /* frames of each type */
 };
@@ -111,6 +112,7 @@ struct fake_hub *fc_hub(struct fake_cluster *, unsigned node);
 struct ph_op *fc_pin(struct fake_cluster *, unsigned node, const char *ids, const char *to);
 struct ph_op *fc_drain(struct fake_cluster *, unsigned node, const char *of, bool on);
 struct ph_op *fc_leave(struct fake_cluster *, unsigned node);
+struct ph_op *fc_join(struct fake_cluster *, unsigned node); /* after it has left */
 void fc_send(struct fake_cluster *, unsigned node, const char *id, const char *text);
 struct ph_op *fc_call(struct fake_cluster *, unsigned node, const char *id, const char *text);
 /* Starts and waits until it is done; fails the test unless that went well. */
