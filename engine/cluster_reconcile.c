@@ -40,6 +40,14 @@ uint16_t ph_cluster_owner(const struct ph_cluster *cluster, const struct ph_entr
     return ph_members_owner(ph_rcu_load(&writable->published), entry->hash, entry);
 }
 
+/* Where it is started when nobody runs it: pins do not count, so that all agree on it without
+ * having the same intents. It moves to where it is pinned. */
+uint16_t ph_cluster_starter(const struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    struct ph_cluster *writable = (struct ph_cluster *)(uintptr_t)cluster;
+    return ph_members_owner(ph_rcu_load(&writable->published), entry->hash, NULL);
+}
+
 static enum ph_state state_of(const struct ph_placement *placement)
 {
     return (enum ph_state)atomic_load_explicit(
@@ -171,6 +179,7 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     if (state && state->length)
         hub->ports.exec->load(hub->ports.context, child, state);
     ph_super_begin(hub, child, job, 0);
+    ph_cluster_note_own(hub, entry); /* before any beat that says that this node has all in its log */
     return child;
 }
 
@@ -203,6 +212,8 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
     bool has = outsider_has(hub, entry, &comes);
+    if (!cluster->agreed)
+        return true; /* looked at again when it is */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
         return false;
     if (cluster->retry_ms == PH_NEVER)
@@ -336,6 +347,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     if (cluster->forgetting)
         ph_directory_forget(hub->directory, entry);
+    if (cluster->repushing)
+        ph_cluster_push_again(hub, entry);
     drop_void(hub, entry);
     ph_cluster_note_own(hub, entry);
     ph_cluster_recount(hub, entry);
@@ -353,8 +366,10 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
         const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
         if (entry->child)
             reconcile_local(hub, entry, owner, other);
-        else if (owner == 0 && !other)
+        else if (!other && ph_cluster_starter(cluster, entry) == 0)
             take_over(hub, entry);
+    } else {
+        ph_move_look(hub, entry);
     }
     if (entry->held && !entry->child)
         ph_mail_retry_held(hub, entry);
@@ -402,6 +417,8 @@ static void finish_scan(struct ph_hub *hub)
         finish_forgetting(hub);
         return;
     }
+    if (hub->cluster->repushing)
+        ph_cluster_pushed_again(hub);
     ph_hub_record(hub, "reconciled", "", 0, "%llu children are not where they belong",
                   (unsigned long long)hub->cluster->misplaced);
     if (!ph_hooks_wanted(hub, PH_HOOK_POST_NODES_REDISTRIBUTION))

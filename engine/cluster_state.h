@@ -67,10 +67,15 @@ struct ph_member {
     uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */
     uint64_t beat_heard_ms;            /* … and when that came, on ours */
     uint64_t echoed_ms;                /* newest of our beats that it has heard, on our clock */
-    uint64_t digest, wants_hash, view; /* of its newest beat */
-    uint64_t differs_ms;               /* since when its intents differ from ours; 0: they do not */
-    uint64_t equal_ms;                 /* when its intents were last seen equal to ours */
-    uint64_t *hears;                   /* name hashes of its newest beat */
+    uint64_t digest, wants_hash, view; /* of its newest beat, with: */
+    unsigned flags;
+    bool answered;     /* it echoes a beat of ours since the owners changed here, … */
+    uint64_t basis_hi; /* … and what its log had then */
+    bool dropped;      /* out of the view, but it may not know, and run on */
+    uint64_t dropped_ms;
+    uint64_t differs_ms; /* since when its intents differ from ours; 0: they do not */
+    uint64_t equal_ms;   /* when its intents were last seen equal to ours */
+    uint64_t *hears;     /* name hashes of its newest beat */
     uint32_t hears_count;
 
     uint64_t log_hi;        /* of its log, what we have */
@@ -86,7 +91,9 @@ struct ph_member {
     bool repairing;
     bool comparing; /* we have asked for its hashes, to send what it lacks */
 
-    uint64_t taken_owed; /* the newest intents of it that we have not acknowledged; 0: none */
+    uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
+    uint64_t session_push; /* how many had gone out when the session began */
+    uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers;
     uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
     struct ph_op *drain;  /* of the request that drains it; NULL: none */
@@ -120,6 +127,10 @@ struct ph_cluster {
     bool view_wanted;         /* another view is right: a VIEW event is to be made */
     bool view_queued;         /* … and is on its way through the gate */
     bool undecided;           /* not all hear each other, and it is too early to say who stays */
+    uint64_t basis;           /* hash of the view and of whom children may belong to */
+    uint64_t basis_ms;        /* beats from then on tell of it */
+    bool agreed;              /* nobody else starts what belongs here: see ph_cluster_agree */
+    uint64_t same_view_ms;    /* since when all of the view have it; 0: they have not */
     bool excluded;            /* the others form a view without us, and we hear them */
     uint64_t excluded_ms;
     bool fenced;          /* nothing may run here: no quorum, or excluded */
@@ -146,6 +157,10 @@ struct ph_cluster {
     uint64_t push_queued; /* how many were ever put into that list, … */
     uint64_t push_sent;   /* … have gone out, … */
     uint64_t push_taken;  /* … and are held by another member of the view */
+    uint64_t push_full;   /* what is not held is among those that were put in after that many */
+    uint64_t held_clock;  /* our intents up to then are held */
+    uint64_t repush_from; /* how many there were when a scan began to put in all that is not held */
+    bool repushing;
     struct ph_known_spec {
         uint64_t hash;
         struct ph_text bytes;
@@ -162,6 +177,7 @@ struct ph_cluster {
 
     /* Requests and messages under way. */
     struct ph_pending *pendings;
+    struct ph_held *held; /* messages that wait, of any child */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS];
     uint64_t next_token;
 

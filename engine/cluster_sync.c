@@ -20,6 +20,17 @@ enum {
 
 /* ---- Intents: writing ---------------------------------------------------------------------- */
 
+static void queue_push(struct ph_cluster *cluster, struct ph_entry *entry)
+{
+    if (entry->pushing)
+        return;
+    entry->pushing = true;
+    entry->next_push = NULL;
+    *cluster->push_last = entry;
+    cluster->push_last = &entry->next_push;
+    cluster->push_queued++;
+}
+
 void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec *spec, uint64_t pin,
                      uint64_t mark)
 {
@@ -32,13 +43,7 @@ void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec 
     };
     bool taken = ph_directory_want(cluster->directory, entry, &intent, hub->now_ms);
     ph_assert(taken); /* our clock is past every version that we have seen */
-    if (!entry->pushing) {
-        entry->pushing = true;
-        entry->next_push = NULL;
-        *cluster->push_last = entry;
-        cluster->push_last = &entry->next_push;
-        cluster->push_queued++;
-    }
+    queue_push(cluster, entry);
     ph_cluster_touch(hub, entry);
 }
 
@@ -287,23 +292,48 @@ void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struc
         member->taken_owed = number;
 }
 
-void ph_cluster_all_taken(struct ph_hub *hub)
+/* A member that has had everything since some point in its session holds all up to what it
+ * acknowledges, if what was before is held, too. */
+void ph_cluster_count_taken(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->push_first || cluster->push_taken == cluster->push_sent)
-        return;
-    cluster->push_taken = cluster->push_sent;
-    ph_hub_jobs_held(hub);
+    uint64_t before = cluster->push_taken;
+    uint64_t from = cluster->push_full > before ? cluster->push_full : before;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view && member->greeted && member->session_push <= from &&
+            member->taken > cluster->push_taken)
+            cluster->push_taken = member->taken;
+    }
+    if (cluster->push_taken == cluster->push_queued)
+        cluster->held_clock = hub->last_epoch;
+    if (cluster->push_taken > before)
+        ph_hub_jobs_held(hub);
+}
+
+void ph_cluster_push_again(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (entry->version.author == cluster->members[0]->info.name_hash &&
+        entry->version.clock > cluster->held_clock)
+        queue_push(cluster, entry);
+}
+
+void ph_cluster_pushed_again(struct ph_hub *hub)
+{
+    hub->cluster->repushing = false;
+    hub->cluster->push_full = hub->cluster->repush_from;
+    ph_cluster_count_taken(hub);
 }
 
 void ph_cluster_read_taken(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
-    if (ph_unpack_end(frame) < 0 || !member->info.in_view || number <= hub->cluster->push_taken ||
-        number > hub->cluster->push_sent)
+    if (ph_unpack_end(frame) < 0 || number > hub->cluster->push_sent)
         return;
-    hub->cluster->push_taken = number;
-    ph_hub_jobs_held(hub);
+    if (number > member->taken)
+        member->taken = number;
+    ph_cluster_count_taken(hub);
 }
 
 /* ---- Placements: sending ------------------------------------------------------------------- */
@@ -321,6 +351,19 @@ void ph_cluster_sync_greeted(struct ph_hub *hub, struct ph_member *member, uint6
     member->sent_hi = same ? hi : 0;
     ph_directory_log_seek(cluster->directory, member->slot, member->sent_hi);
     member->caught_up |= !member->log_round && member->log_hi >= member->log_announced;
+}
+
+/* What nobody else held may have been lost with a session: it goes out again, to all. */
+void ph_cluster_sync_begun(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    member->taken = 0;
+    member->session_push = cluster->push_sent;
+    if (cluster->push_taken == cluster->push_sent)
+        return;
+    cluster->repushing = true;
+    cluster->repush_from = cluster->push_queued;
+    ph_cluster_scan(hub);
 }
 
 /* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason. */

@@ -239,7 +239,8 @@ static uint64_t lease_of(const struct ph_hub *hub)
     if (others == 0)
         return UINT64_MAX;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
-        if (cluster->members[slot]->info.in_view)
+        if (cluster->members[slot]->info.in_view &&
+            (cluster->members[slot]->flags & PH_BEAT_IN_VIEW))
             echoed[count++] = cluster->members[slot]->echoed_ms;
     if (count < others)
         return 0;
@@ -416,6 +417,7 @@ void ph_cluster_review(struct ph_hub *hub)
     look_again(cluster, cluster->decide_ms);
     review_fence(hub);
     review_states(hub);
+    ph_cluster_agree(hub);
 }
 
 uint64_t ph_cluster_view_deadline(const struct ph_hub *hub)
@@ -460,6 +462,10 @@ static void end_session(struct ph_hub *hub, struct ph_member *member)
 
 static void lose_member(struct ph_hub *hub, struct ph_member *member)
 {
+    if (!member->info.in_view && !member->gone) {
+        member->dropped = needs_quorum(hub);
+        member->dropped_ms = hub->now_ms;
+    }
     tell_change(hub, member, false);
     end_session(hub, member);
     ph_cluster_requests_lost(hub, member->slot);
@@ -503,6 +509,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
             tell_change(hub, cluster->members[slot], true);
     review_fence(hub); /* before anything is taken over */
     ph_cluster_owners_changed(hub);
+    ph_cluster_count_taken(hub);
     ph_hub_jobs_held(hub); /* with nobody else there is nobody to hold it */
     cluster->beat_now = true;
 }
@@ -547,11 +554,86 @@ static void note_drains(struct ph_cluster *cluster)
     }
 }
 
+/* ---- Agreement ------------------------------------------------------------------------------- */
+
+static bool has_answered(const struct ph_member *member)
+{
+    bool theirs = member->flags & PH_BEAT_OWNS;
+    bool ours = member->info.in_view && !member->info.draining && !member->leaving;
+    return member->answered && (member->flags & PH_BEAT_KNOWS) && (ours || !theirs) &&
+           !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
+           member->log_hi >= member->basis_hi;
+}
+
+static void note_same_view(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool same = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        same &= !member->info.in_view || (member->answered && member->view == cluster->view);
+    }
+    if (!same)
+        cluster->same_view_ms = 0;
+    else if (!cluster->same_view_ms)
+        cluster->same_view_ms = hub->now_ms;
+}
+
+static bool anyone_hears(const struct ph_cluster *cluster, const struct ph_member *dropped,
+                         uint64_t now_ms)
+{
+    bool heard = now_ms - dropped->heard_ms < cluster->dead_after_ms;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        heard |= cluster->members[slot]->info.in_view &&
+                 lists(cluster->members[slot], dropped->info.name_hash);
+    return heard;
+}
+
+/* Those that were dropped: is the lease of each over, or its process? Its lease may have been
+ * prolonged until the last of us dropped it, and not at all by those that do not hear it. */
+static bool all_released(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool released = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        uint64_t over_ms = cluster->same_view_ms;
+        if (!member->dropped)
+            continue;
+        if (anyone_hears(cluster, member, hub->now_ms))
+            over_ms += cluster->dead_after_ms;
+        if (member->gone || member->info.in_view ||
+            (cluster->same_view_ms && hub->now_ms >= over_ms)) {
+            member->dropped = false;
+            cluster->beat_now = true;
+            continue;
+        }
+        released = false;
+        if (cluster->same_view_ms)
+            look_again(cluster, over_ms);
+    }
+    return released;
+}
+
+void ph_cluster_agree(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool before = cluster->agreed;
+    note_same_view(hub);
+    bool agreed = all_released(hub);
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        agreed &= !cluster->members[slot]->info.in_view || has_answered(cluster->members[slot]);
+    cluster->agreed = agreed;
+    if (agreed && !before)
+        ph_cluster_scan(hub);
+}
+
 void ph_cluster_owners_changed(struct ph_hub *hub)
 {
     note_drains(hub->cluster);
     ph_cluster_publish(hub);
     ph_cluster_scan(hub);
+    ph_cluster_agree(hub);
 }
 
 void ph_cluster_stand_alone(struct ph_hub *hub)

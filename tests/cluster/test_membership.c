@@ -110,12 +110,11 @@ static void join_moves_exactly_the_joiners_share(void **state)
         char expected[32];
         snprintf(id, sizeof id, "a-%u", i);
         int now = fc_where(c, id);
-        snprintf(expected, sizeof expected, "born n%d", before[i] + 1);
-        if (now != before[i]) {
+        bool moves = now != before[i];
+        snprintf(expected, sizeof expected, "born n%d%s", before[i] + 1, moves ? " n4" : "");
+        if (moves)
             assert_int_equal(now, 3);
-            strcat(expected, " n4");
-            moved++;
-        }
+        moved += moves;
         assert_string_equal(fc_state(c, id), expected);
         assert_int_equal(now, fc_owner(c, 0, id));
     }

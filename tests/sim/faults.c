@@ -111,8 +111,13 @@ struct repair {
 static void boot_again(struct sim *sim, struct sim_item *item)
 {
     struct repair *repair = ph_container_of(item, struct repair, item);
-    if (!repair->node->alive && (!sim->healing || sim->core[repair->node->index]))
-        sim_boot(repair->node, repair->lost_disk);
+    struct sim_node *node = repair->node;
+    if (node->alive && node->lives == repair->life) {
+        sim_at(sim, sim->now_us + SECOND_US, item); /* it has not ended yet */
+        return;
+    }
+    if (!node->alive && (!sim->healing || sim->core[node->index]))
+        sim_boot(node, repair->lost_disk);
     ph_free(repair);
 }
 
@@ -120,8 +125,12 @@ static void begin_hub_again(struct sim *sim, struct sim_item *item)
 {
     struct repair *repair = ph_container_of(item, struct repair, item);
     struct sim_node *node = repair->node;
-    if (node->alive && node->lives == repair->life && !node->hub && !node->leaving &&
-        (!sim->healing || sim->core[node->index])) {
+    bool same = node->alive && node->lives == repair->life && !node->leaving;
+    if (same && node->hub && node->hub->hub.stopping) {
+        sim_at(sim, sim->now_us + SECOND_US, item);
+        return;
+    }
+    if (same && !node->hub && (!sim->healing || sim->core[node->index])) {
         node->wants_hub = true;
         sim_hub_begin(node);
     }
@@ -183,7 +192,7 @@ static void pause_node(struct sim_node *node)
 
 static void slow_down(struct sim_node *node)
 {
-    node->slow = node->slow > 1 ? 1 : sim_between(&node->sim->faults, 2, 2000);
+    node->slow = node->slow > 1 ? 1 : sim_between(&node->sim->faults, 2, 400);
     sim_note(node->sim, node, "fault", "each step takes %llu times as long",
              (unsigned long long)node->slow);
 }

@@ -75,6 +75,16 @@ static const char *check_idle(const struct sim_node *node)
     return NULL;
 }
 
+/* The next placement that counts: of a member of the view. */
+static const struct ph_placement *counting(const struct ph_hub *hub,
+                                           const struct ph_placement *placement)
+{
+    while (placement && (!ph_cluster_in_view(hub->cluster, placement->member) ||
+                         ph_directory_is_void(hub->directory, placement)))
+        placement = ph_placement_next_rcu(placement);
+    return placement;
+}
+
 /* What the node's directory says about an id, against what runs. */
 static const char *check_id(struct sim *sim, const struct sim_node *node, unsigned id)
 {
@@ -83,7 +93,7 @@ static const char *check_id(struct sim *sim, const struct sim_node *node, unsign
     sim_id_name(id, name);
     const struct ph_entry *entry = ph_directory_find_rcu(hub->directory, name, strlen(name));
     bool wanted = entry && ph_entry_spec_rcu(entry);
-    const struct ph_placement *only = entry ? ph_entry_first_rcu(entry) : NULL;
+    const struct ph_placement *only = counting(hub, entry ? ph_entry_first_rcu(entry) : NULL);
     unsigned running = 0, where = SIM_NODES_MAX;
     for (const struct sim_instance *at = sim->instances; at; at = at->next) {
         if (at->id != id || at->ended || !sim->core[at->node->index])
@@ -101,7 +111,7 @@ static const char *check_id(struct sim *sim, const struct sim_node *node, unsign
                     : NULL;
     if (!only)
         return because("%s knows no placement of %s, which is wanted", node->name, name);
-    const struct ph_placement *second = ph_placement_next_rcu(only);
+    const struct ph_placement *second = counting(hub, ph_placement_next_rcu(only));
     if (second)
         return because("%s knows two placements of %s: on %s and %s", node->name, name,
                        hub->cluster->members[only->member]->info.name,
