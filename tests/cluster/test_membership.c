@@ -288,6 +288,11 @@ static void node_that_leaves_forgets_and_may_come_back(void **state)
     fc_heal(c);
     fc_link(c, 0, 2);
     fc_link(c, 1, 2);
+    fc_run(c, 5000); /* a link alone does not bring it back */
+    assert_int_equal(fc_members(c, 2)->in_view, 1);
+    assert_int_equal(fc_local(c, 0) + fc_local(c, 1), 60);
+    op = fc_join(c, 2);
+    assert_int_equal(fc_wait(c, op, 1000), 0);
     fc_settle(c);
     assert_int_equal(fc_local(c, 2), share);
     fc_assert_listed_everywhere(c, "a-[1..60]");

@@ -111,6 +111,7 @@ struct fake_hub *fc_hub(struct fake_cluster *, unsigned node);
 struct ph_op *fc_pin(struct fake_cluster *, unsigned node, const char *ids, const char *to);
 struct ph_op *fc_drain(struct fake_cluster *, unsigned node, const char *of, bool on);
 struct ph_op *fc_leave(struct fake_cluster *, unsigned node);
+struct ph_op *fc_join(struct fake_cluster *, unsigned node); /* after it has left */
 void fc_send(struct fake_cluster *, unsigned node, const char *id, const char *text);
 struct ph_op *fc_call(struct fake_cluster *, unsigned node, const char *id, const char *text);
 /* Starts and waits until it is done; fails the test unless that went well. */

@@ -46,6 +46,15 @@ struct ph_op *fc_leave(struct fake_cluster *cluster, unsigned node)
     return op;
 }
 
+struct ph_op *fc_join(struct fake_cluster *cluster, unsigned node)
+{
+    struct ph_op *op;
+    struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_LEAVE, &op);
+    event->place.on = true;
+    fc_post_event(&cluster->nodes[node]->fake.hub, event);
+    return op;
+}
+
 struct ph_op *fc_call(struct fake_cluster *cluster, unsigned node, const char *id, const char *text)
 {
     struct ph_op *op;
