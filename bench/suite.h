@@ -49,6 +49,6 @@ struct ph_bench_suite {
 };
 
 extern const struct ph_bench_suite ph_bench_start, ph_bench_registry, ph_bench_gate,
-    ph_bench_messages, ph_bench_spawn;
+    ph_bench_messages, ph_bench_spawn, ph_bench_link; /* link: not under ThreadSanitizer */
 
 #endif

@@ -126,6 +126,15 @@ static void spawn_prints_its_figures(void **state)
     check_suite("spawn", 5);
 }
 
+#ifdef PH_BENCH_LINK
+/* Every figure of the suite link is a row with its ceiling. */
+static void link_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("link", 7);
+}
+#endif
+
 /* Without a suite the suites are listed, in every output form. */
 static void bench_alone_lists_the_suites(void **state)
 {
@@ -182,6 +191,9 @@ int main(void)
         cmocka_unit_test(gate_prints_its_figures),
         cmocka_unit_test(messages_prints_its_figures),
         cmocka_unit_test(spawn_prints_its_figures),
+#ifdef PH_BENCH_LINK
+        cmocka_unit_test(link_prints_its_figures),
+#endif
         cmocka_unit_test(bench_alone_lists_the_suites),
         cmocka_unit_test(wrong_arguments_are_refused),
         cmocka_unit_test(failed_measurement_is_reported),
