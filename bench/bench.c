@@ -16,10 +16,10 @@
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, ROUNDS = 5, SECONDS_MAX = 60 };
 
 static const struct ph_bench_suite *const suites[] = {
-    &ph_bench_start, &ph_bench_registry, &ph_bench_gate, &ph_bench_messages, &ph_bench_spawn,
 #ifdef PH_BENCH_LINK
     &ph_bench_link,
 #endif
+    &ph_bench_start, &ph_bench_registry, &ph_bench_gate, &ph_bench_messages, &ph_bench_spawn,
 };
 
 struct options {

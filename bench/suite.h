@@ -48,7 +48,10 @@ struct ph_bench_suite {
     size_t case_count;
 };
 
+/* Not under ThreadSanitizer: PH_BENCH_LINK tells. */
+extern const struct ph_bench_suite ph_bench_link;
+
 extern const struct ph_bench_suite ph_bench_start, ph_bench_registry, ph_bench_gate,
-    ph_bench_messages, ph_bench_spawn, ph_bench_link; /* link: not under ThreadSanitizer */
+    ph_bench_messages, ph_bench_spawn;
 
 #endif
