@@ -350,6 +350,7 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
         member->basis_hi = log_hi;
     }
     member->flags = flags;
+    member->beat_hi = log_hi;
     cluster->beat_now |= (flags & PH_BEAT_ASKS) != 0;
     bool leaving = flags & PH_BEAT_LEAVING;
     if (leaving != member->leaving) {

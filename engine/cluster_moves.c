@@ -119,7 +119,7 @@ void ph_moves_fini(struct ph_hub *hub)
     while (cluster->moves_first) {
         struct ph_transfer *move = cluster->moves_first;
         cluster->moves_first = move->next;
-        ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+        /* Its deadline is not taken out: the wheel ends, too, and its neighbours may be gone. */
         free_move(move);
     }
     while (cluster->done_first) {
@@ -170,7 +170,7 @@ static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
-    return (cluster->moves_lost && cluster->agreed) ||
+    return (cluster->moves_lost && cluster->released && !cluster->fenced) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
             cluster->moves_out < hub->options.move_in_flight);
 }
@@ -294,7 +294,10 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     if (!move->arrived ||
         (wanted && !move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
         return;
+    const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;
+    if (!move->lost)
+        ph_directory_log_moved(entry, to->name_hash, to->generation);
     ph_mail_follow(hub, entry, hub->cluster->members[move->member]);
     let_go(hub, move, PH_MOVE_DONE, "");
 }
@@ -520,7 +523,7 @@ static void work_lost(struct ph_hub *hub)
 void ph_moves_work(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->moves_lost && cluster->agreed)
+    if (cluster->moves_lost && cluster->released && !cluster->fenced)
         work_lost(hub);
     if (!ph_moves_waiting(hub))
         return;

@@ -206,6 +206,23 @@ static bool outsider_has(const struct ph_hub *hub, const struct ph_entry *entry,
     return has;
 }
 
+/* It went to another node, whose row has not come yet: it was in that node's log before we heard of
+ * the move. */
+static bool is_on_its_way(struct ph_hub *hub, const struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    const struct ph_member *to =
+        entry->moved_to ? ph_member_by_hash(cluster, entry->moved_to) : NULL;
+    if (!to || !to->info.in_view || to->info.generation != entry->moved_life)
+        return false;
+    uint64_t until_ms = entry->moved_ms + cluster->dead_after_ms;
+    if (hub->now_ms >= until_ms && to->log_hi >= to->beat_hi)
+        return false; /* it came and went */
+    if (cluster->retry_ms > until_ms)
+        cluster->retry_ms = until_ms > hub->now_ms ? until_ms : hub->now_ms + cluster->heartbeat_ms;
+    return true;
+}
+
 /* While two sides of a hub become one, what the other side wants may run over there, although we
  * have not been told. It is looked at again soon. */
 static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
@@ -213,8 +230,10 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
     bool has = outsider_has(hub, entry, &comes);
-    if (!cluster->agreed)
-        return true; /* looked at again when it is */
+    if (is_on_its_way(hub, entry))
+        return true; /* its new node's row comes */
+    if (!cluster->agreed || !ph_cluster_may_run(hub))
+        return true; /* looked at again when it is, and when the fence is lifted */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
         return false;
     if (cluster->retry_ms == PH_NEVER)

@@ -234,8 +234,9 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         return;
     entry->ran = false;
     ph_cluster_want(hub, entry, spec, 0, 0);
-    if (!entry->child && !hub->stopping && cluster->agreed &&
-        ph_cluster_owner(cluster, entry) == 0 && !ph_cluster_live_placement(cluster, entry, 0))
+    if (!entry->child && !hub->stopping && !entry->moved_to && cluster->agreed &&
+        ph_cluster_may_run(hub) && ph_cluster_owner(cluster, entry) == 0 &&
+        !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
         wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = ph_spec_get(spec);

@@ -70,6 +70,7 @@ struct ph_member {
     uint64_t digest, wants_hash, view; /* of its newest beat, with: */
     unsigned flags;
     bool answered;     /* it echoes a beat of ours since the owners changed here, … */
+    uint64_t beat_hi;  /* what its log had */
     uint64_t basis_hi; /* … and what its log had then */
     bool dropped;      /* out of the view, but it may not know, and run on */
     uint64_t dropped_ms;
@@ -129,6 +130,7 @@ struct ph_cluster {
     bool undecided;           /* not all hear each other, and it is too early to say who stays */
     uint64_t basis;           /* hash of the view and of whom children may belong to */
     uint64_t basis_ms;        /* beats from then on tell of it */
+    bool released;            /* who was in an earlier view runs nothing any more */
     bool agreed;              /* nobody else starts what belongs here: see ph_cluster_agree */
     uint64_t same_view_ms;    /* since when all of the view have it; 0: they have not */
     bool excluded;            /* the others form a view without us, and we hear them */

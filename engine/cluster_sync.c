@@ -367,10 +367,15 @@ void ph_cluster_sync_begun(struct ph_hub *hub, struct ph_member *member)
     ph_cluster_scan(hub);
 }
 
-/* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason. */
+/* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason, where one that
+ * is gone went: hash of the name and generation (0: nowhere). */
 static void pack_row(struct ph_hub *hub, const struct ph_log_entry *row, struct ph_text *rows)
 {
-    struct ph_placed placed = {.state = PH_STATES, .since_ms = hub->now_ms};
+    struct ph_placed placed = {
+        .state = PH_STATES,
+        .since_ms = hub->now_ms,
+        .epoch = row->epoch,
+    };
     const char *reason = NULL;
     if (row->placement) {
         ph_placement_read_rcu(row->placement, &placed);
@@ -385,6 +390,8 @@ static void pack_row(struct ph_hub *hub, const struct ph_log_entry *row, struct 
     ph_pack_uint(rows, placed.restarts);
     ph_pack_uint(rows, hub->now_ms - placed.since_ms);
     ph_pack_str(rows, reason ? reason : "", reason ? strnlen(reason, REASON_MAX) : 0);
+    ph_pack_uint(rows, row->placement ? 0 : row->moved_to);
+    ph_pack_uint(rows, row->placement ? 0 : row->moved_life);
 }
 
 /* ROWS: kind, begins (of a snapshot), ends, number before, number after, rows. */
@@ -435,6 +442,8 @@ static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unp
     placed.restarts = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
     uint64_t age_ms = ph_unpack_uint(frame, UINT64_MAX);
     const char *why = ph_unpack_str(frame, REASON_MAX, &reason_length);
+    uint64_t moved_to = ph_unpack_uint(frame, UINT64_MAX);
+    uint64_t moved_life = ph_unpack_uint(frame, UINT64_MAX);
     if (!frame->broken && !ph_id_is_valid(id, length))
         ph_unpack_fail(frame);
     if (frame->broken)
@@ -448,6 +457,9 @@ static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unp
     if (!entry)
         return;
     bool gone = placed.state == PH_STATES;
+    ph_entry_saw(entry, placed.epoch);
+    if (gone && moved_to && moved_to != cluster->members[0]->info.name_hash)
+        ph_entry_moved(entry, placed.epoch, moved_to, moved_life, hub->now_ms);
     if (!gone && placed.state == PH_STATE_RUNNING)
         entry->ran = true;
     if (ph_directory_place(cluster->directory, entry, member->slot, gone ? NULL : &placed,

@@ -558,11 +558,16 @@ static void note_drains(struct ph_cluster *cluster)
 
 static bool has_answered(const struct ph_member *member)
 {
+    return member->answered && !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
+           member->log_hi >= member->basis_hi;
+}
+
+/* It starts nothing that belongs here, and lets us start what does. */
+static bool counts_us(const struct ph_member *member)
+{
     bool theirs = member->flags & PH_BEAT_OWNS;
     bool ours = member->info.in_view && !member->info.draining && !member->leaving;
-    return member->answered && (member->flags & PH_BEAT_KNOWS) && (ours || !theirs) &&
-           !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
-           member->log_hi >= member->basis_hi;
+    return (member->flags & PH_BEAT_KNOWS) && (ours || !theirs);
 }
 
 static void note_same_view(struct ph_hub *hub)
@@ -620,9 +625,14 @@ void ph_cluster_agree(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     bool before = cluster->agreed;
     note_same_view(hub);
-    bool agreed = all_released(hub);
-    for (uint16_t slot = 1; slot < cluster->count; slot++)
-        agreed &= !cluster->members[slot]->info.in_view || has_answered(cluster->members[slot]);
+    bool released = all_released(hub), agreed = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        released &= !member->info.in_view || has_answered(member);
+        agreed &= !member->info.in_view || counts_us(member);
+    }
+    agreed &= released;
+    cluster->released = released;
     cluster->agreed = agreed;
     if (agreed && !before)
         ph_cluster_scan(hub);

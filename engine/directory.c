@@ -482,6 +482,7 @@ bool ph_directory_place(struct ph_directory *directory, struct ph_entry *entry, 
         take_out(directory, entry, placement);
         placement = NULL;
     } else {
+        ph_entry_saw(entry, placed->epoch);
         if (!placement)
             placement = put_in(directory, entry, member);
         uint32_t round = directory->round[member];

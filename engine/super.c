@@ -10,6 +10,7 @@
 #include "engine/super_inside.h"
 
 enum {
+    LEASE_WAIT_MS = 100, /* without a lease nothing is started: look again */
     SECOND_US = 1000000,
 };
 
@@ -182,6 +183,11 @@ static void use_next_spec(struct ph_child *child)
 
 static void start_instance(struct ph_hub *hub, struct ph_child *child)
 {
+    if (!ph_cluster_may_run(hub)) { /* the fence is near, and ends it */
+        ph_super_set_state(hub, child, PH_STATE_BACKOFF);
+        ph_super_set_deadline(hub, child, LEASE_WAIT_MS);
+        return;
+    }
     use_next_spec(child);
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);

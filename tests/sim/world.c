@@ -330,6 +330,8 @@ void sim_touch(struct sim_node *node)
         uint64_t mesh = sim_when(node, ph_mesh_next_deadline(node->mesh));
         due = hub_due(node);
         due = mesh < due ? mesh : due;
+        if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh))
+            due = node->sim->now_us;
         due = due > node->paused_until_us ? due : node->paused_until_us;
     }
     node->due_us = due;
@@ -366,12 +368,12 @@ done:
 static void step_node(struct sim_node *node)
 {
     uint64_t now_ms = sim_local_ms(node);
+    if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh)) {
+        finish_node(node);
+        return;
+    }
     if (ph_mesh_next_deadline(node->mesh) <= now_ms) {
         ph_mesh_tick(node->mesh, now_ms);
-        if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh)) {
-            finish_node(node);
-            return;
-        }
     } else if (node->hub) {
         step_hub(node);
     }
