@@ -251,6 +251,13 @@ int ph_leave(struct ph_hub *hub, struct ph_op **op)
     return post(hub, ph_event_create(PH_EVENT_LEAVE), op);
 }
 
+int ph_join(struct ph_hub *hub, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_LEAVE);
+    event->place.on = true;
+    return post(hub, event, op);
+}
+
 int ph_quorum_reset(struct ph_hub *hub, uint64_t size, struct ph_op **op)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_QUORUM);

@@ -63,7 +63,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     cluster->quorum_max =
         hub->options.majority_initial_size > 1 ? hub->options.majority_initial_size : 1;
     cluster->beat_ms = hub->now_ms;
-    cluster->retry_ms = PH_NEVER;
+    cluster->retry_ms = cluster->purge_ms = PH_NEVER;
     ph_cluster_owners_changed(hub);
     ph_cluster_review(hub);
     ph_wheel_add(&hub->wheel, &cluster->timer.timer, hub->now_ms + cluster->heartbeat_ms);
@@ -78,8 +78,10 @@ void ph_cluster_destroy(struct ph_hub *hub)
     ph_cluster_requests_fini(hub);
     ph_moves_fini(hub);
     ph_mail_fini(hub);
-    for (uint16_t slot = 0; slot < cluster->count; slot++)
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        ph_hub_finish_op(hub, cluster->members[slot]->drain, PH_ESTOPPING, "the hub is ending");
         ph_member_fini(cluster->members[slot]);
+    }
     for (unsigned i = 0; i < PH_SPECS_KNOWN; i++) {
         ph_text_fini(&cluster->specs[i].bytes);
         ph_spec_put(cluster->specs[i].spec);
@@ -175,7 +177,7 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_member *member = cluster ? ph_member_by_peer(cluster, event->frame.peer) : NULL;
     struct ph_unpack frame;
-    if (!member)
+    if (!member || hub->stopped)
         return;
     ph_unpack_init(&frame, event->frame.bytes.data, event->frame.bytes.length);
     uint64_t type = ph_unpack_uint(&frame, PH_FRAMES - 1);
@@ -201,6 +203,25 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Peers --------------------------------------------------------------------------------- */
 
+static void meet(struct ph_hub *hub, struct ph_member *member)
+{
+    member->info.peer = member->link_peer;
+    member->greeted = false;
+    member->repaired = member->caught_up = false;
+    member->repairing = false;
+    member->taken_owed = 0;
+    ph_member_greet(hub, member, true);
+}
+
+void ph_cluster_meet_all(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    cluster->away = false;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (cluster->members[slot]->link_peer)
+            meet(hub, cluster->members[slot]);
+}
+
 static void peer_up(struct ph_hub *hub, const struct ph_peer *peer)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -214,17 +235,17 @@ static void peer_up(struct ph_hub *hub, const struct ph_peer *peer)
         member = ph_member_add(cluster, peer->name, peer->endpoint);
     if (member->info.self)
         return;
-    member->info.peer = peer->number;
+    member->link_peer = peer->number;
     snprintf(member->info.endpoint, sizeof member->info.endpoint, "%s", peer->endpoint);
-    member->greeted = false;
-    member->repaired = member->caught_up = false;
-    member->repairing = false;
-    member->taken_owed = 0;
-    ph_member_greet(hub, member, true);
+    if (!cluster->away)
+        meet(hub, member);
 }
 
 static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
 {
+    for (uint16_t slot = 1; slot < hub->cluster->count; slot++)
+        if (hub->cluster->members[slot]->link_peer == peer)
+            hub->cluster->members[slot]->link_peer = 0;
     struct ph_member *member = ph_member_by_peer(hub->cluster, peer);
     if (!member)
         return;
@@ -245,8 +266,8 @@ static void peer_down(struct ph_hub *hub, uint64_t peer, enum ph_peer_end why)
 
 void ph_cluster_on_peer(struct ph_hub *hub, struct ph_event *event)
 {
-    if (!hub->cluster)
-        return;
+    if (!hub->cluster || hub->stopped)
+        return; /* it has said goodbye: nobody is greeted any more */
     if (event->type == PH_EVENT_PEER_UP)
         peer_up(hub, &event->peer.peer);
     else
@@ -337,6 +358,8 @@ static void flush_member(struct ph_hub *hub, struct ph_member *member)
             ph_text_clear(&batches[i].batch->records);
             batches[i].batch->count = 0;
         }
+        if (batches[i].batch == &member->outcomes && member->sent_hi < member->outcomes_hi)
+            continue; /* until the rows that they are about have gone out */
         ph_member_flush(hub, member, batches[i].type, batches[i].batch);
     }
     if (!linked)
@@ -359,6 +382,8 @@ static void arm_timer(struct ph_hub *hub)
         deadline = view;
     if (cluster->retry_ms < deadline)
         deadline = cluster->retry_ms;
+    if (cluster->purge_ms < deadline)
+        deadline = cluster->purge_ms;
     if (cluster->waiting_first && cluster->moves_hold_ms > hub->now_ms &&
         cluster->moves_hold_ms < deadline)
         deadline = cluster->moves_hold_ms;
@@ -383,8 +408,20 @@ static void finish_leave(struct ph_hub *hub)
         cluster->scanning || cluster->dirty_first || cluster->moves_out)
         return;
     ph_cluster_goodbye(hub);
+    cluster->away = true;
     ph_cluster_stand_alone(hub);
     cluster->forgetting = true;
+    ph_cluster_scan(hub);
+}
+
+/* The others end as well: there is nobody left to hand children over to. */
+static void abandon(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!hub->stopping || !cluster->leaving || cluster->abandoned ||
+        ph_members_rcu(hub)->owners.count)
+        return;
+    cluster->abandoned = true;
     ph_cluster_scan(hub);
 }
 
@@ -396,6 +433,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
     finish_leave(hub);
+    abandon(hub);
     ph_cluster_check_drains(hub);
     if (!ph_cluster_has_work(hub) && ph_cluster_digest(cluster) != cluster->told_digest &&
         cluster->beat_ms > cluster->last_beat_ms + DIGEST_GAP_MS)
@@ -442,7 +480,7 @@ bool ph_cluster_hand_over(struct ph_hub *hub)
         return false;
     cluster->leaving = true;
     cluster->members[0]->leaving = true;
-    cluster->beat_now = true;
+    ph_cluster_tell_leaving(hub);
     ph_hub_record(hub, "leaving", "", 0, "%llu children are handed over",
                   (unsigned long long)hub->picture.children);
     ph_cluster_owners_changed(hub);

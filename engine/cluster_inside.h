@@ -16,6 +16,7 @@ void ph_member_flush(struct ph_hub *, struct ph_member *, enum ph_hub_frame, str
 
 struct ph_member *ph_member_by_name(struct ph_cluster *, const char *name);
 struct ph_member *ph_member_by_hash(struct ph_cluster *, uint64_t name_hash);
+void ph_cluster_meet_all(struct ph_hub *); /* whom the links reach: after it was away */
 struct ph_member *ph_member_by_peer(struct ph_cluster *, uint64_t peer);
 static inline bool ph_member_is_linked(const struct ph_member *member)
 {
@@ -31,12 +32,25 @@ uint64_t ph_cluster_clock(struct ph_hub *);
 PH_FRAME_MAP(PH_FRAME_FUNCTION)
 #undef PH_FRAME_FUNCTION
 
+/* What a beat says of its sender and of whom it is for. */
+enum {
+    PH_BEAT_LEAVING = 1, /* it hands its children over */
+    PH_BEAT_FENCED = 2,
+    PH_BEAT_IN_VIEW = 4, /* you are in its view */
+    PH_BEAT_KNOWS = 8,   /* … and children may belong to you */
+    PH_BEAT_OWNS = 16,   /* children may belong to itself */
+    PH_BEAT_HOLDS = 32,  /* it starts nothing yet: one that it dropped may still run */
+    PH_BEAT_ASKS = 64,   /* it waits for an answer */
+};
+
 /* ---- cluster_members.c ----------------------------------------------------------------------- */
 
 struct ph_member *ph_member_add(struct ph_cluster *, const char *name, const char *endpoint);
 void ph_member_fini(struct ph_member *);
 void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
 void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
+/* A beat that is in order with what follows: those who are sent children must know why. */
+void ph_cluster_tell_leaving(struct ph_hub *);
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
@@ -51,6 +65,10 @@ void ph_cluster_review(struct ph_hub *);
 uint64_t ph_cluster_view_deadline(const struct ph_hub *); /* when to look again */
 /* Who may have children has changed: owners are computed anew and everything is looked at. */
 void ph_cluster_owners_changed(struct ph_hub *);
+/* Who starts a child that nobody runs has to know that no other member does, too. That is so when
+ * each member of the view has answered since the owners changed here, counts this node among them,
+ * and we have its log up to then; and when those that were dropped have no lease any more. */
+void ph_cluster_agree(struct ph_hub *);       /* something of that may have changed */
 void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 
 /* ---- cluster_sync.c -------------------------------------------------------------------------- */
@@ -59,8 +77,11 @@ void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t pin,
                      uint64_t mark);
 void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t generation, uint64_t hi);
-/* Another member of the view wants just what we want: it holds all that we promised. */
-void ph_cluster_all_taken(struct ph_hub *);
+void ph_cluster_sync_begun(struct ph_hub *, struct ph_member *);
+/* Which of our intents another member of the view holds may have changed. */
+void ph_cluster_count_taken(struct ph_hub *);
+void ph_cluster_push_again(struct ph_hub *, struct ph_entry *); /* if nobody else holds it */
+void ph_cluster_pushed_again(struct ph_hub *);                  /* all have been looked at */
 /* Tombstones go when every member that may still want the child has been seen without it. */
 void ph_cluster_purge(struct ph_hub *);
 bool ph_cluster_sync_has_work(const struct ph_hub *);
@@ -74,11 +95,16 @@ bool ph_cluster_reconcile_has_work(const struct ph_hub *);
 void ph_cluster_reconcile_work(struct ph_hub *);
 /* Counts the entry under what it shows now. */
 void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
+/* Writes down in our log what our child is now. */
+void ph_cluster_note_own(struct ph_hub *, struct ph_entry *);
 /* Starts the child here, in this step; `job` or (`member`, `token`) wait for it. */
 struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph_job *,
                                    struct ph_text *state);
 void ph_cluster_stop_here(struct ph_hub *); /* fenced: kills everything */
 
+/* Does another spec run here than the one that is wanted? */
+bool ph_cluster_has_other_spec(const struct ph_entry *);
+uint16_t ph_cluster_starter(const struct ph_cluster *, const struct ph_entry *);
 /* The slot where it belongs, PH_NO_MEMBER: nowhere. */
 uint16_t ph_cluster_owner(const struct ph_cluster *, const struct ph_entry *);
 static inline bool ph_cluster_in_view(const struct ph_cluster *cluster, uint16_t slot)
@@ -107,6 +133,7 @@ void ph_cluster_settle(struct ph_hub *, struct ph_entry *);
 void ph_cluster_requests_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
 /* What was asked of it may have been lost on the way. */
 void ph_cluster_session_lost(struct ph_hub *, uint16_t member);
+void ph_cluster_session_begun(struct ph_hub *);
 /* Those of that verb that wait for the entry are told that it failed. */
 void ph_cluster_fail_waiting(struct ph_hub *, struct ph_entry *, enum ph_event_type verb, int code,
                              const char *why);
@@ -130,7 +157,8 @@ enum ph_move_phase {
 };
 
 void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
-void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
+void ph_moves_lost(struct ph_hub *, uint16_t member);  /* it is out of the view */
+void ph_move_look(struct ph_hub *, struct ph_entry *); /* its placements changed */
 /* The child of a move is being retired. */
 void ph_move_child_gone(struct ph_hub *, struct ph_entry *);
 bool ph_moves_waiting(const struct ph_hub *); /* some may begin now */
@@ -148,6 +176,7 @@ void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_mes
                    unsigned hops);
 void ph_mail_child_here(struct ph_hub *, struct ph_entry *); /* it exists: what waited is for it */
 void ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
+void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
 void ph_mail_retry_held(struct ph_hub *, struct ph_entry *);
 void ph_mail_drop_held(struct ph_hub *, struct ph_entry *, int code, const char *why);
 void ph_mail_lost(struct ph_hub *, uint16_t member);

@@ -71,7 +71,9 @@ static void begin_life(struct ph_hub *hub, struct ph_member *member, uint64_t ge
     member->log_hi = 0;
     member->log_round = 0;
     member->leaving = false;
-    member->repaired = member->caught_up = false;
+    member->dropped = member->answered = false;
+    member->flags = 0;
+    member->repaired = member->caught_up = member->comparing = false;
     member->differs_ms = member->equal_ms = 0;
     member->hears_count = 0;
     ph_cluster_scan(hub);
@@ -109,15 +111,23 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
                       "%s has the hub with other strategies: give all nodes the same options",
                       member->info.name);
         compare_buckets(hub, member, frame, false);
+        if (ask)
+            ph_member_greet(hub, member, false); /* so that its people are told, too */
         return;
     }
     if (member->greeting != member->info.generation)
         begin_life(hub, member, member->greeting);
     bool first = !member->greeted;
     cluster->rows_version += first;
-    compare_buckets(hub, member, frame, first || ask);
-    if (!first && !ask)
+    if (first) {
+        ph_cluster_session_begun(hub);
+        ph_cluster_sync_begun(hub, member);
+    }
+    compare_buckets(hub, member, frame, first || ask || member->comparing);
+    if (!first && !ask) {
+        member->comparing = false;
         return; /* the answer to our own: we have begun already */
+    }
     member->greeted = true;
     member->gone = member->left = false;
     member->info.started_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
@@ -128,8 +138,10 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     ph_cluster_sync_greeted(hub, member, ours, have);
     if (ask)
         ph_member_greet(hub, member, false);
-    if (first)
+    if (first) {
         cluster->beat_now = true;
+        ph_mail_linked(hub);
+    }
 }
 
 /* ---- Beats --------------------------------------------------------------------------------- */
@@ -145,7 +157,7 @@ bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member
                         uint64_t now_ms)
 {
     return member->greeted && member->repaired && member->caught_up && member->beat_heard_ms &&
-           member->echoed_ms && !member->gone &&
+           member->echoed_ms && member->echoed_ms > member->dropped_ms && !member->gone &&
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 
@@ -175,12 +187,29 @@ uint64_t ph_cluster_digest(const struct ph_cluster *cluster)
     return digest;
 }
 
-enum { FLAG_LEAVING = 1, FLAG_FENCED = 2 };
+static bool may_own(const struct ph_member *member)
+{
+    return member->info.in_view && !member->info.draining && !member->leaving;
+}
+
+static unsigned beat_flags(const struct ph_cluster *cluster, const struct ph_member *member)
+{
+    bool holds = false, asks = false;
+    bool known = member->info.in_view && member->view_generation == member->info.generation;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        holds |= cluster->members[slot]->dropped;
+        asks |= cluster->members[slot]->info.in_view && !cluster->members[slot]->answered;
+    }
+    return (cluster->leaving ? PH_BEAT_LEAVING : 0u) | (cluster->fenced ? PH_BEAT_FENCED : 0u) |
+           (known ? PH_BEAT_IN_VIEW : 0u) | (known && may_own(member) ? PH_BEAT_KNOWS : 0u) |
+           (may_own(cluster->members[0]) ? PH_BEAT_OWNS : 0u) | (holds ? PH_BEAT_HOLDS : 0u) |
+           (asks ? PH_BEAT_ASKS : 0u);
+}
 
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
  * log, hash of our intents, digest, view, flags, size that quorum counts from and its clock, whom
  * we hear. */
-static void send_beat(struct ph_hub *hub, struct ph_member *member)
+static void send_beat(struct ph_hub *hub, struct ph_member *member, enum ph_link_class class)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_text frame = PH_TEXT_INIT;
@@ -193,8 +222,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member)
     ph_pack_uint(&frame, ph_directory_hash(cluster->directory));
     ph_pack_uint(&frame, cluster->told_digest);
     ph_pack_uint(&frame, cluster->view);
-    ph_pack_uint(&frame,
-                 (cluster->leaving ? FLAG_LEAVING : 0u) | (cluster->fenced ? FLAG_FENCED : 0u));
+    ph_pack_uint(&frame, beat_flags(cluster, member));
     ph_pack_uint(&frame, cluster->quorum_max);
     ph_pack_uint(&frame, cluster->quorum_clock);
     for (uint16_t slot = 1; slot < cluster->count; slot++)
@@ -203,7 +231,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member)
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (ph_member_is_heard(cluster, cluster->members[slot], hub->now_ms))
             ph_pack_uint(&frame, cluster->members[slot]->info.name_hash);
-    ph_member_send(hub, member, PH_LINK_BEAT, &frame);
+    ph_member_send(hub, member, class, &frame);
 }
 
 /* What differs for two beats although nothing is on its way was lost: say hello again. */
@@ -213,6 +241,7 @@ static void check_member(struct ph_hub *hub, struct ph_member *member)
     if (member->differs_ms && hub->now_ms - member->differs_ms >= 3 * cluster->heartbeat_ms) {
         member->differs_ms = hub->now_ms;
         cluster->resyncs++;
+        member->comparing = true;
         ph_member_greet(hub, member, true);
     }
 }
@@ -222,7 +251,7 @@ void ph_cluster_beat(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     uint64_t digest = ph_cluster_digest(cluster);
     bool early = cluster->beat_now && hub->now_ms >= cluster->last_beat_ms + BEAT_GAP_MS;
-    if (hub->now_ms < cluster->beat_ms && !early)
+    if ((hub->now_ms < cluster->beat_ms && !early) || hub->now_ms < cluster->basis_ms)
         return;
     cluster->beat_now = false;
     cluster->told_digest = digest;
@@ -233,8 +262,16 @@ void ph_cluster_beat(struct ph_hub *hub)
         if (!ph_member_is_linked(member))
             continue;
         check_member(hub, member);
-        send_beat(hub, member);
+        send_beat(hub, member, PH_LINK_BEAT);
     }
+}
+
+void ph_cluster_tell_leaving(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (ph_member_is_linked(cluster->members[slot]))
+            send_beat(hub, cluster->members[slot], PH_LINK_STREAM);
 }
 
 static bool keep_row(struct ph_member *member, struct ph_unpack *frame)
@@ -269,8 +306,6 @@ static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64
     member->wants_hash = wants;
     if (equal)
         member->equal_ms = hub->now_ms;
-    if (wants == ph_directory_hash(hub->directory) && member->info.in_view)
-        ph_cluster_all_taken(hub);
     if (equal || changed || member->repairing)
         member->differs_ms = 0;
     else if (!member->differs_ms)
@@ -310,7 +345,14 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     member->view = view;
     note_quorum(cluster, quorum_max, quorum_clock);
     compare_intents(hub, member, log_hi, wants);
-    bool leaving = flags & FLAG_LEAVING;
+    if (!member->answered && echo_ms >= cluster->basis_ms) {
+        member->answered = true;
+        member->basis_hi = log_hi;
+    }
+    member->flags = flags;
+    member->beat_hi = log_hi;
+    cluster->beat_now |= (flags & PH_BEAT_ASKS) != 0;
+    bool leaving = flags & PH_BEAT_LEAVING;
     if (leaving != member->leaving) {
         member->leaving = leaving;
         ph_cluster_owners_changed(hub);
@@ -327,7 +369,7 @@ static void list_owners(const struct ph_cluster *cluster, struct ph_members *lis
     uint32_t order[PH_MEMBERS_MAX], count = 0;
     for (uint16_t slot = 0; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        if (!member->info.in_view || member->info.draining || member->leaving)
+        if (!may_own(member))
             continue;
         hashes[count] = cluster->members[slot]->info.name_hash;
         slots[count++] = slot;
@@ -335,6 +377,23 @@ static void list_owners(const struct ph_cluster *cluster, struct ph_members *lis
     ph_owners_init(&list->owners, hashes, NULL, count, order);
     for (uint32_t i = 0; i < count; i++)
         list->owner_slot[i] = slots[order[i]];
+}
+
+/* Who may own what has changed: everyone has to be told, and to answer. */
+static void note_basis(struct ph_hub *hub, const struct ph_owners *owners)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t basis = cluster->view;
+    for (uint32_t i = 0; i < owners->count; i++)
+        basis = mix(basis, owners->nodes[i]);
+    if (basis == cluster->basis)
+        return;
+    cluster->basis = basis;
+    cluster->basis_ms = hub->now_ms + 1;
+    cluster->agreed = false;
+    cluster->beat_now = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        cluster->members[slot]->answered = false;
 }
 
 void ph_cluster_publish(struct ph_hub *hub)
@@ -351,6 +410,7 @@ void ph_cluster_publish(struct ph_hub *hub)
                               : 0;
     list->quorum_max = (uint32_t)cluster->quorum_max;
     list_owners(cluster, list);
+    note_basis(hub, &list->owners);
     for (uint16_t slot = 0; slot < cluster->count; slot++)
         list->list[slot] = cluster->members[slot]->info;
     ph_rcu_free(atomic_exchange_explicit(&cluster->published, list, memory_order_acq_rel));

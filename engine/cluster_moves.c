@@ -42,6 +42,7 @@ struct ph_transfer {
     uint64_t began_ms, ended_ms, bytes;
     uint16_t member; /* the other side */
     bool incoming, lost;
+    bool arrived; /* the target has it; the move ends when that is in the directory, too */
     enum ph_move_phase phase;
     struct ph_text state; /* kept until the target has it */
     char error[TEXT_MAX + 1];
@@ -118,7 +119,7 @@ void ph_moves_fini(struct ph_hub *hub)
     while (cluster->moves_first) {
         struct ph_transfer *move = cluster->moves_first;
         cluster->moves_first = move->next;
-        ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+        /* Its deadline is not taken out: the wheel ends, too, and its neighbours may be gone. */
         free_move(move);
     }
     while (cluster->done_first) {
@@ -169,7 +170,7 @@ static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
-    return cluster->moves_lost ||
+    return (cluster->moves_lost && cluster->released && !cluster->fenced) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
             cluster->moves_out < hub->options.move_in_flight);
 }
@@ -284,6 +285,23 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
     finish(hub, entry->move, PH_MOVE_FAILED, why);
 }
 
+/* Between the target's answer and its row nobody would seem to have the child, and it would be
+ * started once more; unless it was stopped meanwhile: then its row may never come. */
+void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_transfer *move = entry->move;
+    bool wanted = ph_entry_spec_rcu(entry) != NULL;
+    if (!move->arrived ||
+        (wanted && !move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
+        return;
+    const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
+    hub->cluster->moved_out++;
+    if (!move->lost)
+        ph_directory_log_moved(entry, to->name_hash, to->generation);
+    ph_mail_follow(hub, entry, hub->cluster->members[move->member]);
+    let_go(hub, move, PH_MOVE_DONE, "");
+}
+
 /* It takes too long: the target is asked to give up, and says how it ended in any case. */
 static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
@@ -311,10 +329,10 @@ void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct 
         if (!move || move->incoming || move->number != number || move->member != member->slot ||
             move->phase != PH_MOVE_SENT)
             continue;
-        if (code == 0) {
-            hub->cluster->moved_out++;
-            ph_mail_follow(hub, entry, member);
-            let_go(hub, move, PH_MOVE_DONE, "");
+        if (code == 0 || move->arrived) {
+            move->lost |= move->arrived; /* asked again: it is somewhere, or has ended */
+            move->arrived = true;
+            ph_move_look(hub, entry);
         } else if (code == PH_EEXISTS || !ph_entry_spec_rcu(entry)) {
             let_go(hub, move, PH_MOVE_FAILED, why);
         } else {
@@ -505,7 +523,7 @@ static void work_lost(struct ph_hub *hub)
 void ph_moves_work(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->moves_lost)
+    if (cluster->moves_lost && cluster->released && !cluster->fenced)
         work_lost(hub);
     if (!ph_moves_waiting(hub))
         return;

@@ -40,6 +40,14 @@ uint16_t ph_cluster_owner(const struct ph_cluster *cluster, const struct ph_entr
     return ph_members_owner(ph_rcu_load(&writable->published), entry->hash, entry);
 }
 
+/* Where it is started when nobody runs it: pins do not count, so that all agree on it without
+ * having the same intents. It moves to where it is pinned. */
+uint16_t ph_cluster_starter(const struct ph_cluster *cluster, const struct ph_entry *entry)
+{
+    struct ph_cluster *writable = (struct ph_cluster *)(uintptr_t)cluster;
+    return ph_members_owner(ph_rcu_load(&writable->published), entry->hash, NULL);
+}
+
 static enum ph_state state_of(const struct ph_placement *placement)
 {
     return (enum ph_state)atomic_load_explicit(
@@ -116,7 +124,7 @@ void ph_cluster_recount(struct ph_hub *hub, struct ph_entry *entry)
 
 /* ---- The own placement --------------------------------------------------------------------- */
 
-static void note_own(struct ph_hub *hub, struct ph_entry *entry)
+void ph_cluster_note_own(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_child *child = entry->child;
     struct ph_child_info info;
@@ -171,6 +179,8 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, s
     if (state && state->length)
         hub->ports.exec->load(hub->ports.context, child, state);
     ph_super_begin(hub, child, job, 0);
+    ph_cluster_note_own(hub,
+                        entry); /* before any beat that says that this node has all in its log */
     return child;
 }
 
@@ -196,6 +206,23 @@ static bool outsider_has(const struct ph_hub *hub, const struct ph_entry *entry,
     return has;
 }
 
+/* It went to another node, whose row has not come yet: it was in that node's log before we heard of
+ * the move. */
+static bool is_on_its_way(struct ph_hub *hub, const struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    const struct ph_member *to =
+        entry->moved_to ? ph_member_by_hash(cluster, entry->moved_to) : NULL;
+    if (!to || !to->info.in_view || to->info.generation != entry->moved_life)
+        return false;
+    uint64_t until_ms = entry->moved_ms + cluster->dead_after_ms;
+    if (hub->now_ms >= until_ms && to->log_hi >= to->beat_hi)
+        return false; /* it came and went */
+    if (cluster->retry_ms > until_ms)
+        cluster->retry_ms = until_ms > hub->now_ms ? until_ms : hub->now_ms + cluster->heartbeat_ms;
+    return true;
+}
+
 /* While two sides of a hub become one, what the other side wants may run over there, although we
  * have not been told. It is looked at again soon. */
 static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
@@ -203,6 +230,10 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
     bool has = outsider_has(hub, entry, &comes);
+    if (is_on_its_way(hub, entry))
+        return true; /* its new node's row comes */
+    if (!cluster->agreed || !ph_cluster_may_run(hub))
+        return true; /* looked at again when it is, and when the fence is lifted */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
         return false;
     if (cluster->retry_ms == PH_NEVER)
@@ -262,7 +293,7 @@ static void stop_duplicate(struct ph_hub *hub, struct ph_entry *entry,
     ph_super_handle(hub, entry->child, &call);
 }
 
-static bool has_other_spec(const struct ph_entry *entry)
+bool ph_cluster_has_other_spec(const struct ph_entry *entry)
 {
     struct ph_spec *wanted = ph_entry_spec_rcu(entry);
     struct ph_spec *asked = ph_spec_asked(ph_child_spec_rcu(entry->child));
@@ -310,7 +341,7 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
     bool doubled = other && state_of(other) != PH_STATE_MOVING;
     if (doubled && loses(hub, entry, other))
         stop_duplicate(hub, entry, other);
-    else if (has_other_spec(entry))
+    else if (ph_cluster_has_other_spec(entry))
         replace_spec(hub, entry);
     else if (!doubled && owner != 0 && owner != PH_NO_MEMBER)
         send_away(hub, entry, owner);
@@ -323,19 +354,33 @@ static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
         ph_super_handle(hub, entry->child, &call);
 }
 
+/* Also one that comes back from a move, because its target ends, too. */
+static void stop_abandoned(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_super_call call = {.event = PH_SUPER_STOP};
+    if (entry->child && !entry->move && !ph_super_ends(entry->child))
+        ph_super_handle(hub, entry->child, &call);
+}
+
 static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
     if (cluster->forgetting)
         ph_directory_forget(hub->directory, entry);
+    if (cluster->repushing)
+        ph_cluster_push_again(hub, entry);
     drop_void(hub, entry);
-    note_own(hub, entry);
+    ph_cluster_note_own(hub, entry);
     ph_cluster_recount(hub, entry);
     ph_cluster_settle(hub, entry);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
+    } else if (cluster->abandoned) {
+        stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
-        if (entry->child && !entry->move)
+        if (entry->move)
+            ph_move_look(hub, entry);
+        else if (entry->child)
             stop_unwanted(hub, entry);
         ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {
@@ -343,8 +388,10 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
         const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
         if (entry->child)
             reconcile_local(hub, entry, owner, other);
-        else if (owner == 0 && !other)
+        else if (!other && ph_cluster_starter(cluster, entry) == 0)
             take_over(hub, entry);
+    } else {
+        ph_move_look(hub, entry);
     }
     if (entry->held && !entry->child)
         ph_mail_retry_held(hub, entry);
@@ -392,6 +439,8 @@ static void finish_scan(struct ph_hub *hub)
         finish_forgetting(hub);
         return;
     }
+    if (hub->cluster->repushing)
+        ph_cluster_pushed_again(hub);
     ph_hub_record(hub, "reconciled", "", 0, "%llu children are not where they belong",
                   (unsigned long long)hub->cluster->misplaced);
     if (!ph_hooks_wanted(hub, PH_HOOK_POST_NODES_REDISTRIBUTION))

@@ -101,6 +101,35 @@ static int pin_refusal(const struct ph_cluster *cluster, const struct ph_pending
     return 0;
 }
 
+static void ask(struct ph_member *member, enum ph_event_type verb, int signal,
+                const struct ph_pending *pending)
+{
+    struct ph_text *records = &member->requests.records;
+    ph_pack_uint(records, verb);
+    ph_pack_uint(records, (uint64_t)signal);
+    ph_pack_str(records, pending->entry->id, pending->entry->id_length);
+    ph_pack_uint(records, pending->token);
+    member->requests.count++;
+}
+
+/* It has been there since before the start was asked for: what its node makes of the intent, only
+ * that node can tell. Once it has the intent it is asked, once in a session. */
+static void ask_whether_up(struct ph_hub *hub, struct ph_pending *pending)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    const struct ph_placement *placement =
+        ph_cluster_live_placement(cluster, pending->entry, PH_NO_MEMBER);
+    if (pending->verb != PH_EVENT_START || !placement || placement->member == 0 ||
+        placement->member == pending->member || pending->entry->pushing)
+        return;
+    struct ph_member *member = cluster->members[placement->member];
+    enum ph_state state = state_of(placement);
+    if (!ph_member_is_linked(member) || (state != PH_STATE_RUNNING && state != PH_STATE_FAILED))
+        return;
+    pending->member = placement->member;
+    ask(member, PH_EVENT_CHILD_UP, 0, pending);
+}
+
 static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
 {
     const struct ph_cluster *cluster = hub->cluster;
@@ -132,7 +161,8 @@ void ph_cluster_settle(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_pending *next;
     for (struct ph_pending *pending = entry->pending; pending; pending = next) {
         next = pending->next;
-        try_settle(hub, pending);
+        if (!try_settle(hub, pending))
+            ask_whether_up(hub, pending);
     }
 }
 
@@ -166,11 +196,20 @@ void ph_cluster_session_lost(struct ph_hub *hub, uint16_t member)
     struct ph_pending *after;
     for (struct ph_pending *pending = hub->cluster->pendings; pending; pending = after) {
         after = pending->after;
-        if (pending->member == member &&
-            (pending->verb == PH_EVENT_RESTART || pending->verb == PH_EVENT_SIGNAL))
+        if (pending->member == member && pending->verb == PH_EVENT_START)
+            pending->member = PH_NO_MEMBER; /* asked again by the next session */
+        else if (pending->member == member &&
+                 (pending->verb == PH_EVENT_RESTART || pending->verb == PH_EVENT_SIGNAL))
             settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION,
                    "the link to its node broke meanwhile");
     }
+}
+
+void ph_cluster_session_begun(struct ph_hub *hub)
+{
+    for (struct ph_pending *pending = hub->cluster->pendings; pending; pending = pending->after)
+        if (pending->verb == PH_EVENT_START)
+            ph_cluster_touch(hub, pending->entry);
 }
 
 void ph_cluster_requests_fini(struct ph_hub *hub)
@@ -180,18 +219,6 @@ void ph_cluster_requests_fini(struct ph_hub *hub)
 }
 
 /* ---- Asking --------------------------------------------------------------------------------- */
-
-static void ask(struct ph_hub *hub, struct ph_member *member, enum ph_event_type verb, int signal,
-                const struct ph_pending *pending)
-{
-    struct ph_text *records = &member->requests.records;
-    ph_pack_uint(records, verb);
-    ph_pack_uint(records, (uint64_t)signal);
-    ph_pack_str(records, pending->entry->id, pending->entry->id_length);
-    ph_pack_uint(records, pending->token);
-    member->requests.count++;
-    (void)hub;
-}
 
 static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
                       struct ph_spec *spec)
@@ -203,9 +230,12 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     entry->ran = false;
     ph_cluster_want(hub, entry, spec, 0, 0);
-    if (!entry->child && !hub->stopping && ph_cluster_owner(cluster, entry) == 0 &&
+    if (!entry->child && !hub->stopping && !entry->moved_to && cluster->agreed &&
+        ph_cluster_may_run(hub) && ph_cluster_owner(cluster, entry) == 0 &&
         !ph_cluster_live_placement(cluster, entry, 0))
         ph_cluster_launch(hub, entry, job, NULL);
     else
@@ -217,16 +247,20 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
                          const struct ph_placement *placement)
 {
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job};
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
     else
-        ask(hub, hub->cluster->members[placement->member], PH_EVENT_START, 0,
+        ask(hub->cluster->members[placement->member], PH_EVENT_START, 0,
             wait_for(hub, entry, job, PH_EVENT_RESTART, placement->member));
 }
 
 static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
                     struct ph_spec *spec)
 {
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     ph_cluster_want(hub, entry, spec, pin, 0);
@@ -322,7 +356,7 @@ void ph_cluster_forward_one(struct ph_hub *hub, struct ph_job *job, enum ph_even
     else if (!placement || placement->member == 0)
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_EREFUSED, "runs nowhere at the moment");
     else
-        ask(hub, cluster->members[placement->member], verb, signal,
+        ask(cluster->members[placement->member], verb, signal,
             wait_for(hub, entry, job, verb, placement->member));
 }
 
@@ -359,6 +393,11 @@ void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
     struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
+    /* Whoever hears that it runs must find it running. */
+    if (child->entry) {
+        ph_cluster_note_own(hub, child->entry);
+        member->outcomes_hi = ph_directory_log_hi(hub->directory);
+    }
     ph_pack_str(records, child->id, child->id_length);
     ph_pack_uint(records, token);
     ph_pack_uint(records, outcome);
@@ -390,6 +429,24 @@ static void obey(struct ph_hub *hub, struct ph_member *member, struct ph_child *
     ph_super_handle(hub, child, &call);
 }
 
+/* A start elsewhere met the child that is here. One that will get a younger instance needs no
+ * answer: that one is seen. */
+static void answer_whether_up(struct ph_hub *hub, struct ph_member *member, struct ph_child *child,
+                              uint64_t token)
+{
+    enum ph_state state = ph_child_state(child);
+    struct ph_super_call call = {.event = PH_SUPER_START, .member = member->slot, .token = token};
+    if (!child->entry || !ph_entry_spec_rcu(child->entry) ||
+        ph_cluster_has_other_spec(child->entry))
+        return;
+    if (state == PH_STATE_RUNNING)
+        ph_cluster_outcome(hub, member->slot, token, child, PH_OUTCOME_SAME, 0, NULL);
+    else if (state == PH_STATE_STARTING)
+        ph_super_await_remote(child, member->slot, token);
+    else if (state == PH_STATE_FAILED)
+        ph_super_handle(hub, child, &call);
+}
+
 static void read_one_request(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     size_t length;
@@ -397,13 +454,17 @@ static void read_one_request(struct ph_hub *hub, struct ph_member *member, struc
     int signal = (int)ph_unpack_uint(frame, 64);
     const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
     uint64_t token = ph_unpack_uint(frame, UINT64_MAX);
-    bool known = verb == PH_EVENT_START || verb == PH_EVENT_RESTART || verb == PH_EVENT_SIGNAL;
+    bool known = verb == PH_EVENT_CHILD_UP || verb == PH_EVENT_START || verb == PH_EVENT_RESTART ||
+                 verb == PH_EVENT_SIGNAL;
     if (!known || !ph_id_is_valid(id, length))
         ph_unpack_fail(frame);
     if (frame->broken)
         return;
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
-    if (!child) {
+    if (verb == PH_EVENT_CHILD_UP) {
+        if (child)
+            answer_whether_up(hub, member, child, token);
+    } else if (!child) {
         refuse_request(member, id, length, token, PH_EGONE, "it has just left that node");
     } else if (verb == PH_EVENT_SIGNAL) {
         const char *why = "";
@@ -518,11 +579,24 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- Leaving -------------------------------------------------------------------------------- */
 
+static void join_again(struct ph_hub *hub, struct ph_op *op)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool leaving = cluster && (cluster->leaving || cluster->forgetting);
+    if (cluster && cluster->away && !leaving)
+        ph_cluster_meet_all(hub);
+    ph_hub_finish_op(hub, op, leaving ? PH_ESTOPPING : 0, leaving ? "it is leaving" : NULL);
+}
+
 void ph_cluster_on_leave(struct ph_hub *hub, struct ph_event *event)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_op *op = event->op;
     event->op = NULL;
+    if (event->place.on) {
+        join_again(hub, op);
+        return;
+    }
     if (!cluster || cluster->leaving || cluster->in_view < 2) {
         ph_hub_finish_op(hub, op, cluster && cluster->leaving ? PH_ESTOPPING : 0,
                          cluster && cluster->leaving ? "it is leaving already" : NULL);

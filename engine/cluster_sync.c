@@ -15,10 +15,22 @@ enum {
     CONGESTED_MS = 5,
     REASON_MAX = 300,
     STONE_MIN_MS = 60000, /* longer than anything stays in a link */
-    STONES_PER_STEP = 64,
+    STONES_PER_STEP = 128,
+    STONES_GAP_MS = 5, /* … and more of them come sooner */
 };
 
 /* ---- Intents: writing ---------------------------------------------------------------------- */
+
+static void queue_push(struct ph_cluster *cluster, struct ph_entry *entry)
+{
+    if (entry->pushing)
+        return;
+    entry->pushing = true;
+    entry->next_push = NULL;
+    *cluster->push_last = entry;
+    cluster->push_last = &entry->next_push;
+    cluster->push_queued++;
+}
 
 void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec *spec, uint64_t pin,
                      uint64_t mark)
@@ -32,13 +44,7 @@ void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec 
     };
     bool taken = ph_directory_want(cluster->directory, entry, &intent, hub->now_ms);
     ph_assert(taken); /* our clock is past every version that we have seen */
-    if (!entry->pushing) {
-        entry->pushing = true;
-        entry->next_push = NULL;
-        *cluster->push_last = entry;
-        cluster->push_last = &entry->next_push;
-        cluster->push_queued++;
-    }
+    queue_push(cluster, entry);
     ph_cluster_touch(hub, entry);
 }
 
@@ -287,23 +293,48 @@ void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struc
         member->taken_owed = number;
 }
 
-void ph_cluster_all_taken(struct ph_hub *hub)
+/* A member that has had everything since some point in its session holds all up to what it
+ * acknowledges, if what was before is held, too. */
+void ph_cluster_count_taken(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->push_first || cluster->push_taken == cluster->push_sent)
-        return;
-    cluster->push_taken = cluster->push_sent;
-    ph_hub_jobs_held(hub);
+    uint64_t before = cluster->push_taken;
+    uint64_t from = cluster->push_full > before ? cluster->push_full : before;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view && member->greeted && member->session_push <= from &&
+            member->taken > cluster->push_taken)
+            cluster->push_taken = member->taken;
+    }
+    if (cluster->push_taken == cluster->push_queued)
+        cluster->held_clock = hub->last_epoch;
+    if (cluster->push_taken > before)
+        ph_hub_jobs_held(hub);
+}
+
+void ph_cluster_push_again(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (entry->version.author == cluster->members[0]->info.name_hash &&
+        entry->version.clock > cluster->held_clock)
+        queue_push(cluster, entry);
+}
+
+void ph_cluster_pushed_again(struct ph_hub *hub)
+{
+    hub->cluster->repushing = false;
+    hub->cluster->push_full = hub->cluster->repush_from;
+    ph_cluster_count_taken(hub);
 }
 
 void ph_cluster_read_taken(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
-    if (ph_unpack_end(frame) < 0 || !member->info.in_view || number <= hub->cluster->push_taken ||
-        number > hub->cluster->push_sent)
+    if (ph_unpack_end(frame) < 0 || number > hub->cluster->push_sent)
         return;
-    hub->cluster->push_taken = number;
-    ph_hub_jobs_held(hub);
+    if (number > member->taken)
+        member->taken = number;
+    ph_cluster_count_taken(hub);
 }
 
 /* ---- Placements: sending ------------------------------------------------------------------- */
@@ -323,10 +354,28 @@ void ph_cluster_sync_greeted(struct ph_hub *hub, struct ph_member *member, uint6
     member->caught_up |= !member->log_round && member->log_hi >= member->log_announced;
 }
 
-/* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason. */
+/* What nobody else held may have been lost with a session: it goes out again, to all. */
+void ph_cluster_sync_begun(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    member->taken = 0;
+    member->session_push = cluster->push_sent;
+    if (cluster->push_taken == cluster->push_sent)
+        return;
+    cluster->repushing = true;
+    cluster->repush_from = cluster->push_queued;
+    ph_cluster_scan(hub);
+}
+
+/* Per row: id, state (PH_STATES: gone), epoch, pid, instance, restarts, age, reason, where one that
+ * is gone went: hash of the name and generation (0: nowhere). */
 static void pack_row(struct ph_hub *hub, const struct ph_log_entry *row, struct ph_text *rows)
 {
-    struct ph_placed placed = {.state = PH_STATES, .since_ms = hub->now_ms};
+    struct ph_placed placed = {
+        .state = PH_STATES,
+        .since_ms = hub->now_ms,
+        .epoch = row->epoch,
+    };
     const char *reason = NULL;
     if (row->placement) {
         ph_placement_read_rcu(row->placement, &placed);
@@ -341,6 +390,8 @@ static void pack_row(struct ph_hub *hub, const struct ph_log_entry *row, struct 
     ph_pack_uint(rows, placed.restarts);
     ph_pack_uint(rows, hub->now_ms - placed.since_ms);
     ph_pack_str(rows, reason ? reason : "", reason ? strnlen(reason, REASON_MAX) : 0);
+    ph_pack_uint(rows, row->placement ? 0 : row->moved_to);
+    ph_pack_uint(rows, row->placement ? 0 : row->moved_life);
 }
 
 /* ROWS: kind, begins (of a snapshot), ends, number before, number after, rows. */
@@ -391,6 +442,8 @@ static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unp
     placed.restarts = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
     uint64_t age_ms = ph_unpack_uint(frame, UINT64_MAX);
     const char *why = ph_unpack_str(frame, REASON_MAX, &reason_length);
+    uint64_t moved_to = ph_unpack_uint(frame, UINT64_MAX);
+    uint64_t moved_life = ph_unpack_uint(frame, UINT64_MAX);
     if (!frame->broken && !ph_id_is_valid(id, length))
         ph_unpack_fail(frame);
     if (frame->broken)
@@ -404,6 +457,9 @@ static void read_row(struct ph_hub *hub, struct ph_member *member, struct ph_unp
     if (!entry)
         return;
     bool gone = placed.state == PH_STATES;
+    ph_entry_saw(entry, placed.epoch);
+    if (gone && moved_to && moved_to != cluster->members[0]->info.name_hash)
+        ph_entry_moved(entry, placed.epoch, moved_to, moved_life, hub->now_ms);
     if (!gone && placed.state == PH_STATE_RUNNING)
         entry->ran = true;
     if (ph_directory_place(cluster->directory, entry, member->slot, gone ? NULL : &placed,
@@ -492,7 +548,8 @@ void ph_cluster_purge(struct ph_hub *hub)
             before_ms = member->equal_ms;
     }
     ph_directory_log_purge(cluster->directory);
-    ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    bool more = ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    cluster->purge_ms = more ? hub->now_ms + STONES_GAP_MS : PH_NEVER;
 }
 
 void ph_cluster_sync_work(struct ph_hub *hub)

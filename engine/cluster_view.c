@@ -239,7 +239,8 @@ static uint64_t lease_of(const struct ph_hub *hub)
     if (others == 0)
         return UINT64_MAX;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
-        if (cluster->members[slot]->info.in_view)
+        if (cluster->members[slot]->info.in_view &&
+            (cluster->members[slot]->flags & PH_BEAT_IN_VIEW))
             echoed[count++] = cluster->members[slot]->echoed_ms;
     if (count < others)
         return 0;
@@ -416,6 +417,7 @@ void ph_cluster_review(struct ph_hub *hub)
     look_again(cluster, cluster->decide_ms);
     review_fence(hub);
     review_states(hub);
+    ph_cluster_agree(hub);
 }
 
 uint64_t ph_cluster_view_deadline(const struct ph_hub *hub)
@@ -444,19 +446,26 @@ static void tell_change(struct ph_hub *hub, const struct ph_member *member, bool
     ph_text_fini(&fields);
 }
 
-/* Nothing that was on its way to a dead node may reach its next life or a healed link. */
+/* Nothing that was on its way to a dead node may reach its next life or a healed link. Of one that
+ * has left only this hub ended: the link is its node's, and may serve others. */
 static void end_session(struct ph_hub *hub, struct ph_member *member)
 {
     if (!member->info.peer || ph_member_is_heard(hub->cluster, member, hub->now_ms))
         return;
-    hub->ports.link->reset(hub->ports.context, member->info.peer);
-    member->info.peer = 0;
+    if (!member->left) {
+        hub->ports.link->reset(hub->ports.context, member->info.peer);
+        member->info.peer = member->link_peer = 0;
+    }
     member->greeted = false;
     ph_directory_log_close(hub->directory, member->slot);
 }
 
 static void lose_member(struct ph_hub *hub, struct ph_member *member)
 {
+    if (!member->info.in_view && !member->gone) {
+        member->dropped = needs_quorum(hub);
+        member->dropped_ms = hub->now_ms;
+    }
     tell_change(hub, member, false);
     end_session(hub, member);
     ph_cluster_requests_lost(hub, member->slot);
@@ -500,6 +509,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
             tell_change(hub, cluster->members[slot], true);
     review_fence(hub); /* before anything is taken over */
     ph_cluster_owners_changed(hub);
+    ph_cluster_count_taken(hub);
     ph_hub_jobs_held(hub); /* with nobody else there is nobody to hold it */
     cluster->beat_now = true;
 }
@@ -544,11 +554,96 @@ static void note_drains(struct ph_cluster *cluster)
     }
 }
 
+/* ---- Agreement ------------------------------------------------------------------------------- */
+
+static bool has_answered(const struct ph_member *member)
+{
+    return member->answered && !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
+           member->log_hi >= member->basis_hi;
+}
+
+/* It starts nothing that belongs here, and lets us start what does. */
+static bool counts_us(const struct ph_member *member)
+{
+    bool theirs = member->flags & PH_BEAT_OWNS;
+    bool ours = member->info.in_view && !member->info.draining && !member->leaving;
+    return (member->flags & PH_BEAT_KNOWS) && (ours || !theirs);
+}
+
+static void note_same_view(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool same = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        same &= !member->info.in_view || (member->answered && member->view == cluster->view);
+    }
+    if (!same)
+        cluster->same_view_ms = 0;
+    else if (!cluster->same_view_ms)
+        cluster->same_view_ms = hub->now_ms;
+}
+
+static bool anyone_hears(const struct ph_cluster *cluster, const struct ph_member *dropped,
+                         uint64_t now_ms)
+{
+    bool heard = now_ms - dropped->heard_ms < cluster->dead_after_ms;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        heard |= cluster->members[slot]->info.in_view &&
+                 lists(cluster->members[slot], dropped->info.name_hash);
+    return heard;
+}
+
+/* Those that were dropped: is the lease of each over, or its process? Its lease may have been
+ * prolonged until the last of us dropped it, and not at all by those that do not hear it. */
+static bool all_released(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool released = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        uint64_t over_ms = cluster->same_view_ms;
+        if (!member->dropped)
+            continue;
+        if (anyone_hears(cluster, member, hub->now_ms))
+            over_ms += cluster->dead_after_ms;
+        if (member->gone || member->info.in_view ||
+            (cluster->same_view_ms && hub->now_ms >= over_ms)) {
+            member->dropped = false;
+            cluster->beat_now = true;
+            continue;
+        }
+        released = false;
+        if (cluster->same_view_ms)
+            look_again(cluster, over_ms);
+    }
+    return released;
+}
+
+void ph_cluster_agree(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool before = cluster->agreed;
+    note_same_view(hub);
+    bool released = all_released(hub), agreed = true;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        released &= !member->info.in_view || has_answered(member);
+        agreed &= !member->info.in_view || counts_us(member);
+    }
+    agreed &= released;
+    cluster->released = released;
+    cluster->agreed = agreed;
+    if (agreed && !before)
+        ph_cluster_scan(hub);
+}
+
 void ph_cluster_owners_changed(struct ph_hub *hub)
 {
     note_drains(hub->cluster);
     ph_cluster_publish(hub);
     ph_cluster_scan(hub);
+    ph_cluster_agree(hub);
 }
 
 void ph_cluster_stand_alone(struct ph_hub *hub)
@@ -558,8 +653,12 @@ void ph_cluster_stand_alone(struct ph_hub *hub)
         struct ph_member *member = cluster->members[slot];
         member->info.peer = 0;
         member->greeted = false;
+        member->info.generation = 0; /* what it is told anew begins at the start of its log */
+        member->log_hi = 0;
         member->left = member->gone = true;
         member->info.in_view = false;
+        member->info.generation = member->log_hi = 0; /* its rows are forgotten, too */
+        member->log_round = 0;
         member->view_generation = 0;
         ph_directory_log_close(cluster->directory, slot);
     }

@@ -363,14 +363,14 @@ static bool is_needed(const struct ph_entry *entry)
            entry->waiting || entry->next_dirty;
 }
 
-void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)
+bool ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)
 {
     for (unsigned i = 0; i < limit && directory->stones; i++) {
         struct ph_entry *entry = directory->stones;
         bool young = is_stone(entry) && entry->stopped_ms >= before_ms;
         /* One that was stopped again must not hold back those behind it. */
         if (young && (!entry->stone_next || entry->stone_next->stopped_ms >= entry->stopped_ms))
-            return;
+            return false;
         directory->stones = entry->stone_next;
         if (!directory->stones)
             directory->stones_last = &directory->stones;
@@ -386,6 +386,7 @@ void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsi
             free_entry(directory, entry);
         }
     }
+    return directory->stones != NULL;
 }
 
 /* ---- Placements ---------------------------------------------------------------------------- */
@@ -481,6 +482,7 @@ bool ph_directory_place(struct ph_directory *directory, struct ph_entry *entry, 
         take_out(directory, entry, placement);
         placement = NULL;
     } else {
+        ph_entry_saw(entry, placed->epoch);
         if (!placement)
             placement = put_in(directory, entry, member);
         uint32_t round = directory->round[member];

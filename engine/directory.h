@@ -84,13 +84,35 @@ uint32_t ph_directory_next_round(struct ph_directory *, uint16_t member);
 void ph_directory_void_before(struct ph_directory *, uint16_t member, uint32_t round);
 bool ph_directory_is_void(const struct ph_directory *, const struct ph_placement *);
 
+/* An instance of that epoch was there: one that is younger than one that went to another node has
+ * come out of that move. */
+static inline void ph_entry_saw(struct ph_entry *entry, uint64_t epoch)
+{
+    if (epoch > entry->seen_epoch)
+        entry->seen_epoch = epoch;
+    if (epoch > entry->moved_epoch)
+        entry->moved_to = 0;
+}
+
+/* The instance of that epoch went to a node. */
+static inline void ph_entry_moved(struct ph_entry *entry, uint64_t epoch, uint64_t to,
+                                  uint64_t life, uint64_t now_ms)
+{
+    if (epoch < entry->seen_epoch)
+        return;
+    entry->moved_epoch = epoch;
+    entry->moved_to = to;
+    entry->moved_life = life;
+    entry->moved_ms = now_ms;
+}
+
 /* The valid placement of a member, or NULL. */
 struct ph_placement *ph_directory_placement(const struct ph_directory *, const struct ph_entry *,
                                             uint16_t member);
 
 /* Frees entries that nobody needs: tombstones that came before `before_ms`, without placement,
- * child, or anything that waits. Looks at no more than `limit`. */
-void ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
+ * child, or anything that waits. Looks at no more than `limit`; true: there may be more. */
+bool ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
 
 /* Ends a step: hands what was taken out to RCU. */
 void ph_directory_reclaim(struct ph_directory *);

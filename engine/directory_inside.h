@@ -11,6 +11,8 @@ struct ph_own {
     struct ph_entry *entry;
     struct ph_placement *placement; /* NULL: it is gone */
     uint64_t number;
+    uint64_t epoch;                         /* of its last instance here, with: */
+    uint64_t moved_to, moved_life;          /* where that went, as in the entry; 0: nowhere */
     struct ph_own *next, *before;           /* the log, oldest first */
     struct ph_own *gone_next, *gone_before; /* of those that are gone, oldest first */
 };

@@ -71,9 +71,22 @@ void ph_directory_log_change(struct ph_directory *directory, struct ph_entry *en
         log_unlink(directory, own);
     }
     own->placement = placement;
+    uint64_t epoch =
+        placement ? atomic_load_explicit(&placement->epoch, memory_order_relaxed) : own->epoch;
+    if (epoch != own->epoch)
+        own->moved_to = own->moved_life = 0;
+    own->epoch = epoch;
     log_append(directory, own);
     if (!placement)
         gone_append(directory, own);
+}
+
+void ph_directory_log_moved(struct ph_entry *entry, uint64_t to, uint64_t life)
+{
+    if (!entry->own)
+        return;
+    entry->own->moved_to = to;
+    entry->own->moved_life = life;
 }
 
 uint64_t ph_directory_log_hi(const struct ph_directory *directory)
@@ -130,6 +143,9 @@ bool ph_directory_log_next(struct ph_directory *directory, uint16_t member,
         .number = own->number,
         .entry = own->entry,
         .placement = own->placement,
+        .epoch = own->epoch,
+        .moved_to = own->moved_to,
+        .moved_life = own->moved_life,
     };
     directory->cursor[member] = own->next;
     return true;

@@ -12,6 +12,9 @@
 
 #include "engine/directory.h"
 
+/* The instance here goes to a node (hash of its name, generation): its removal will say so. */
+void ph_directory_log_moved(struct ph_entry *, uint64_t to, uint64_t life);
+
 uint64_t ph_directory_log_hi(const struct ph_directory *);
 uint64_t ph_directory_log_floor(const struct ph_directory *); /* older removals are forgotten */
 
@@ -24,6 +27,7 @@ struct ph_log_entry {
     uint64_t number;
     const struct ph_entry *entry;
     const struct ph_placement *placement;
+    uint64_t epoch, moved_to, moved_life; /* of one that is gone */
 };
 bool ph_directory_log_next(struct ph_directory *, uint16_t member, struct ph_log_entry *);
 bool ph_directory_log_at_end(const struct ph_directory *, uint16_t member);

@@ -75,6 +75,10 @@ struct ph_entry {
     struct ph_pending *pending;    /* requests of this node that wait for it */
     struct ph_transfer *move;      /* a move from or to this node, or NULL */
     struct ph_held *held;          /* messages that wait for it to start here */
+    uint64_t seen_epoch;           /* of the youngest instance that was ever seen */
+    uint64_t moved_epoch;          /* one of that epoch went from here or elsewhere … */
+    uint64_t moved_ms;             /* when we heard so */
+    uint64_t moved_to, moved_life; /* … to that node (hash of its name, generation); 0: to none */
     uint64_t stopped_ms;           /* tombstones: when it came here */
     struct ph_entry *stone_next;   /* tombstones in the order they came */
     struct ph_entry *next_waiting; /* for the budget of moves */

@@ -127,7 +127,7 @@ struct ph_event {
         struct {
             struct ph_ids ids;          /* pin */
             char node[PH_NAME_MAX + 1]; /* "": unpin */
-            bool on;                    /* drain */
+            bool on;                    /* drain; leave: join again */
             uint64_t size;              /* quorum */
         } place;
         struct {

@@ -277,6 +277,9 @@ PH_MUST_CHECK int ph_drain(struct ph_hub *, const char *node, bool on, struct ph
  * empty. Done when it has left. */
 PH_MUST_CHECK int ph_leave(struct ph_hub *, struct ph_op **op);
 
+/* Takes a leave back: the hub meets the nodes that this one is linked with. */
+PH_MUST_CHECK int ph_join(struct ph_hub *, struct ph_op **op);
+
 /* Sets the size that a quorum is counted from (0: the members of now). */
 PH_MUST_CHECK int ph_quorum_reset(struct ph_hub *, uint64_t size, struct ph_op **op);
 

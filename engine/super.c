@@ -7,37 +7,12 @@
 #include "engine/base.h"
 #include "engine/cluster.h"
 #include "engine/spec.h"
+#include "engine/super_inside.h"
 
 enum {
-    KILL_WAIT_MS = 5000, /* after the kill: then the request that waits is told */
+    LEASE_WAIT_MS = 100, /* without a lease nothing is started: look again */
     SECOND_US = 1000000,
 };
-
-/* Who wants to know how this child's change ends: a job, or a member of the cluster. */
-struct waiting {
-    struct waiting *next;
-    struct ph_job *job; /* NULL: */
-    uint16_t member;
-    uint64_t token;
-};
-
-/* What only children in trouble or in change have: most of a million have none. */
-struct ph_care {
-    struct ph_hub_timer deadline; /* first */
-    struct ph_child *child;
-    struct waiting *waiting;
-    struct ph_spec *next_spec; /* to use from the next launch on */
-    uint64_t *restarts;        /* when the restarts of the window were, oldest first */
-    uint32_t restart_count, restart_capacity;
-    uint32_t failures; /* in a row, for the back-off */
-    bool altering;     /* the alter hooks have its spec */
-    bool again;        /* stopping: launch it again afterwards */
-    bool killed;       /* stopping: the kill was sent */
-    bool restarting;   /* this launch is a restart by the supervisor */
-    bool saving;       /* moving: its instance has not ended yet */
-};
-
-typedef void (*transition)(struct ph_hub *, struct ph_child *, struct ph_super_call *);
 
 /* ---- Side table ---------------------------------------------------------------------------- */
 
@@ -48,7 +23,7 @@ static void deadline_fired(struct ph_hub *hub, struct ph_hub_timer *timer)
     ph_super_handle(hub, care->child, &call);
 }
 
-static struct ph_care *care_of(struct ph_child *child)
+struct ph_care *ph_super_care(struct ph_child *child)
 {
     if (!child->care) {
         child->care = ph_alloc(sizeof *child->care);
@@ -80,19 +55,19 @@ void ph_super_forget(struct ph_child *child)
     if (!child->care)
         return;
     while (child->care->waiting) {
-        struct waiting *waiting = child->care->waiting;
+        struct ph_super_waiting *waiting = child->care->waiting;
         child->care->waiting = waiting->next;
         ph_free(waiting);
     }
     drop_care(child);
 }
 
-static void set_deadline(struct ph_hub *hub, struct ph_child *child, uint64_t delay_ms)
+void ph_super_set_deadline(struct ph_hub *hub, struct ph_child *child, uint64_t delay_ms)
 {
-    ph_wheel_add(&hub->wheel, &care_of(child)->deadline.timer, hub->now_ms + delay_ms);
+    ph_wheel_add(&hub->wheel, &ph_super_care(child)->deadline.timer, hub->now_ms + delay_ms);
 }
 
-static void clear_deadline(struct ph_hub *hub, struct ph_child *child)
+void ph_super_clear_deadline(struct ph_hub *hub, struct ph_child *child)
 {
     if (child->care)
         ph_wheel_cancel(&hub->wheel, &child->care->deadline.timer);
@@ -100,10 +75,10 @@ static void clear_deadline(struct ph_hub *hub, struct ph_child *child)
 
 /* ---- Who waits ----------------------------------------------------------------------------- */
 
-static struct waiting *add_waiting(struct ph_child *child)
+static struct ph_super_waiting *add_waiting(struct ph_child *child)
 {
-    struct waiting *waiting = ph_alloc(sizeof *waiting);
-    struct ph_care *care = care_of(child);
+    struct ph_super_waiting *waiting = ph_alloc(sizeof *waiting);
+    struct ph_care *care = ph_super_care(child);
     waiting->next = care->waiting;
     care->waiting = waiting;
     return waiting;
@@ -111,12 +86,12 @@ static struct waiting *add_waiting(struct ph_child *child)
 
 void ph_super_await_remote(struct ph_child *child, uint16_t member, uint64_t token)
 {
-    struct waiting *waiting = add_waiting(child);
+    struct ph_super_waiting *waiting = add_waiting(child);
     waiting->member = member;
     waiting->token = token;
 }
 
-static void await(struct ph_child *child, const struct ph_super_call *call)
+void ph_super_await(struct ph_child *child, const struct ph_super_call *call)
 {
     if (call->job)
         add_waiting(child)->job = call->job;
@@ -124,14 +99,14 @@ static void await(struct ph_child *child, const struct ph_super_call *call)
         ph_super_await_remote(child, call->member, call->token);
 }
 
-static void settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome outcome, int code,
-                   const char *text)
+void ph_super_settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome outcome, int code,
+                     const char *text)
 {
-    struct waiting *waiting = child->care ? child->care->waiting : NULL;
+    struct ph_super_waiting *waiting = child->care ? child->care->waiting : NULL;
     if (waiting)
         child->care->waiting = NULL;
     while (waiting) {
-        struct waiting *next = waiting->next;
+        struct ph_super_waiting *next = waiting->next;
         if (waiting->job)
             ph_job_settle(hub, waiting->job, child->id, outcome, code, text);
         else
@@ -143,7 +118,7 @@ static void settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome o
 
 /* ---- State and records --------------------------------------------------------------------- */
 
-static void set_state(struct ph_hub *hub, struct ph_child *child, enum ph_state state)
+void ph_super_set_state(struct ph_hub *hub, struct ph_child *child, enum ph_state state)
 {
     hub->picture.by_state[ph_child_state(child)]--;
     hub->picture.by_state[state]++;
@@ -182,9 +157,9 @@ static void publish_exit(struct ph_hub *hub, struct ph_child *child, struct ph_e
     ph_rcu_free(atomic_exchange_explicit(&child->last_exit, exit, memory_order_acq_rel));
 }
 
-static void retire(struct ph_hub *hub, struct ph_child *child)
+void ph_super_retire(struct ph_hub *hub, struct ph_child *child)
 {
-    clear_deadline(hub, child);
+    ph_super_clear_deadline(hub, child);
     if (child->announced)
         fire_child_hook(hub, PH_HOOK_REGISTRY_PID_REMOVE, child, NULL);
     hub->picture.by_state[ph_child_state(child)]--;
@@ -208,6 +183,11 @@ static void use_next_spec(struct ph_child *child)
 
 static void start_instance(struct ph_hub *hub, struct ph_child *child)
 {
+    if (!ph_cluster_may_run(hub)) { /* the fence is near, and ends it */
+        ph_super_set_state(hub, child, PH_STATE_BACKOFF);
+        ph_super_set_deadline(hub, child, LEASE_WAIT_MS);
+        return;
+    }
     use_next_spec(child);
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
@@ -215,31 +195,30 @@ static void start_instance(struct ph_hub *hub, struct ph_child *child)
     hub->ports.exec->start(hub->ports.context, child, instance);
 }
 
-static void launch(struct ph_hub *hub, struct ph_child *child)
+void ph_super_launch(struct ph_hub *hub, struct ph_child *child)
 {
-    clear_deadline(hub, child);
-    set_state(hub, child, PH_STATE_STARTING);
+    ph_super_clear_deadline(hub, child);
+    ph_super_set_state(hub, child, PH_STATE_STARTING);
     use_next_spec(child); /* the alter hooks are to see the new one */
     if (ph_hooks_alter(hub, child))
-        care_of(child)->altering = true;
+        ph_super_care(child)->altering = true;
     else
         start_instance(hub, child);
 }
 
 /* It will run again where it belongs, whatever its restart policy says of other ends. */
-static void lose_place(struct ph_hub *hub, struct ph_child *child)
+void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
 {
-    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
-    retire(hub, child);
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    ph_super_retire(hub, child);
 }
 
-/* The time has come for it; but the node may have lost its quorum meanwhile. */
-static void relaunch(struct ph_hub *hub, struct ph_child *child)
+void ph_super_relaunch(struct ph_hub *hub, struct ph_child *child)
 {
     if (ph_cluster_may_run(hub))
-        launch(hub, child);
+        ph_super_launch(hub, child);
     else
-        lose_place(hub, child);
+        ph_super_lose_place(hub, child);
 }
 
 void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *job, uint64_t cause)
@@ -249,8 +228,8 @@ void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *j
     hub->picture.by_state[PH_STATE_STARTING]++;
     atomic_store_explicit(&child->state, PH_STATE_STARTING, memory_order_relaxed);
     const struct ph_super_call call = {.job = job};
-    await(child, &call);
-    launch(hub, child);
+    ph_super_await(child, &call);
+    ph_super_launch(hub, child);
 }
 
 /* ---- Restart policy ------------------------------------------------------------------------ */
@@ -328,11 +307,11 @@ static void give_up(struct ph_hub *hub, struct ph_child *child, const struct ph_
 {
     struct ph_text why = PH_TEXT_INIT;
     ph_exit_reason(exit, true, &why);
-    set_state(hub, child, PH_STATE_FAILED);
+    ph_super_set_state(hub, child, PH_STATE_FAILED);
     hub->picture.gave_up++;
     child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
     fire_child_hook(hub, PH_HOOK_CHILD_FAILED, child, ph_text_str(&why));
-    settle(hub, child, PH_OUTCOME_FAILED, PH_EGAVEUP, ph_text_str(&why));
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EGAVEUP, ph_text_str(&why));
     ph_text_fini(&why);
 }
 
@@ -349,17 +328,17 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     note_restart(hub, care);
     if (delay == 0) {
         child->cause = cause;
-        launch(hub, child);
+        ph_super_launch(hub, child);
         return;
     }
     struct ph_text window = PH_TEXT_INIT;
     ph_text_duration(&window, spec->max_seconds_ms);
-    set_state(hub, child, PH_STATE_BACKOFF);
+    ph_super_set_state(hub, child, PH_STATE_BACKOFF);
     child->cause = ph_hub_record(
         hub, "child_backoff", child->id, cause, "starts again in %llu ms (restart %u of %u in %s)",
         (unsigned long long)delay, care->restart_count, spec->max_restarts, ph_text_str(&window));
     ph_text_fini(&window);
-    set_deadline(hub, child, delay);
+    ph_super_set_deadline(hub, child, delay);
 }
 
 /* An instance ended by itself: what its restart policy says. */
@@ -374,22 +353,22 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
     if (!ph_cluster_may_run(hub)) {
         ph_text_fini(&why);
         ph_free(exit);
-        lose_place(hub, child);
+        ph_super_lose_place(hub, child);
         return;
     }
     if (!wants_restart(spec, exit)) {
-        settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
         ph_free(exit);
         ph_text_fini(&why);
         ph_cluster_child_ended(hub, child);
-        retire(hub, child);
+        ph_super_retire(hub, child);
         return;
     }
-    struct ph_care *care = care_of(child);
+    struct ph_care *care = ph_super_care(child);
     exit->restarts = spec->max_restarts;
     exit->window_ms = spec->max_seconds_ms;
     publish_exit(hub, child, exit);
-    settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
     ph_text_fini(&why);
     forget_old_restarts(hub, care, spec->max_seconds_ms);
     if (life_ms >= spec->max_seconds_ms)
@@ -422,7 +401,7 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
     struct ph_care *care = child->care;
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
     bool again = instance > 1;
-    set_state(hub, child, PH_STATE_RUNNING);
+    ph_super_set_state(hub, child, PH_STATE_RUNNING);
     if (care && care->restarting) {
         atomic_fetch_add_explicit(&child->restarts, 1, memory_order_relaxed);
         hub->picture.restarts++;
@@ -438,7 +417,7 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
     fire_child_hook(hub, child->announced ? PH_HOOK_PID_UPDATE : PH_HOOK_REGISTRY_PID_INSERT, child,
                     NULL);
     child->announced = true;
-    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
     ph_cluster_child_up(hub, child);
     maybe_drop_care(child);
 }
@@ -455,16 +434,16 @@ static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     struct ph_text why = PH_TEXT_INIT;
     ph_exit_describe(exit, &why);
     ph_hub_record(hub, "start_failed", child->id, child->cause, "%s", ph_text_str(&why));
-    settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
     ph_cluster_child_failed_start(hub, child, ph_text_str(&why));
     ph_text_fini(&why);
     ph_free(exit);
-    retire(hub, child);
+    ph_super_retire(hub, child);
 }
 
 static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    struct ph_care *care = care_of(child);
+    struct ph_care *care = ph_super_care(child);
     care->altering = false;
     if (call->spec) {
         ph_spec_put(care->next_spec);
@@ -474,7 +453,7 @@ static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct 
     if (ph_cluster_may_run(hub))
         start_instance(hub, child);
     else
-        lose_place(hub, child);
+        ph_super_lose_place(hub, child);
 }
 
 static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -483,13 +462,13 @@ static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_s
     recover(hub, child, exit_of(call), hub->now_ms - since);
 }
 
-static void begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
-                       bool again)
+void ph_super_begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
+                         bool again)
 {
-    struct ph_care *care = care_of(child);
-    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
-    await(child, call);
-    set_state(hub, child, PH_STATE_STOPPING);
+    struct ph_care *care = ph_super_care(child);
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    ph_super_await(child, call);
+    ph_super_set_state(hub, child, PH_STATE_STOPPING);
     child->cause = call->cause;
     care->again = again;
     care->killed = false;
@@ -497,23 +476,23 @@ static void begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_sup
     if (care->altering)
         return; /* it never ran; PH_SUPER_ALTERED ends it */
     hub->ports.exec->stop(hub->ports.context, child);
-    set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
+    ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
 
 static void active_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    begin_stop(hub, child, call, false);
+    ph_super_begin_stop(hub, child, call, false);
 }
 
 static void active_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    begin_stop(hub, child, call, true);
+    ph_super_begin_stop(hub, child, call, true);
 }
 
 /* START of a child that is there: with another spec (if_exists=replace), else it has given up. */
 static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    begin_stop(hub, child, call, true);
+    ph_super_begin_stop(hub, child, call, true);
     child->care->next_spec = call->spec;
     call->spec = NULL;
 }
@@ -521,14 +500,14 @@ static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_s
 static void removed(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
     ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", how);
-    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
-    retire(hub, child);
+    ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    ph_super_retire(hub, child);
 }
 
 static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
-    await(child, call);
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    ph_super_await(child, call);
     child->cause = call->cause;
     removed(hub, child, "");
 }
@@ -536,8 +515,8 @@ static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_supe
 /* A request starts a child that waits or has given up: with a clean slate. */
 static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    struct ph_care *care = care_of(child);
-    await(child, call);
+    struct ph_care *care = ph_super_care(child);
+    ph_super_await(child, call);
     child->cause = call->cause;
     care->failures = 0;
     care->restart_count = 0;
@@ -547,13 +526,13 @@ static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    relaunch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    relaunch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void stopped(struct ph_hub *hub, struct ph_child *child, const char *how)
@@ -563,7 +542,7 @@ static void stopped(struct ph_hub *hub, struct ph_child *child, const char *how)
         return;
     }
     child->care->again = false;
-    relaunch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -586,16 +565,17 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
 {
     (void)call;
     if (child->care->killed) {
-        settle(hub, child, PH_OUTCOME_FAILED, PH_ETIMEOUT,
-               child->kind == &ph_kind_process ? "does not end although it was killed"
-                                               : "does not end: its handler is still running");
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ETIMEOUT,
+                        child->kind == &ph_kind_process
+                            ? "does not end although it was killed"
+                            : "does not end: its handler is still running");
         return;
     }
     child->care->killed = true;
     ph_hub_record(hub, "child_killed", child->id, child->cause, "did not end within %llu ms",
                   (unsigned long long)ph_child_spec_rcu(child)->shutdown_ms);
     hub->ports.exec->kill(hub->ports.context, child);
-    set_deadline(hub, child, KILL_WAIT_MS);
+    ph_super_set_deadline(hub, child, PH_KILL_WAIT_MS);
 }
 
 /* One more request waits for the end. If the kill's time is over it is killed once more: whoever
@@ -603,15 +583,15 @@ static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,
 static void await_end(struct ph_hub *hub, struct ph_child *child, const struct ph_super_call *call)
 {
     struct ph_care *care = child->care;
-    await(child, call);
+    ph_super_await(child, call);
     if (!care->killed || ph_wheel_is_armed(&care->deadline.timer))
         return;
     hub->ports.exec->kill(hub->ports.context, child);
-    set_deadline(hub, child, KILL_WAIT_MS);
+    ph_super_set_deadline(hub, child, PH_KILL_WAIT_MS);
 }
 
-static void refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
-                   const char *why)
+void ph_super_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call,
+                     const char *why)
 {
     if (call->job)
         ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING, why);
@@ -623,7 +603,7 @@ static void refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_c
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
-        settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     child->care->again = false;
     await_end(hub, child, call);
 }
@@ -633,7 +613,7 @@ static void stopping_restart(struct ph_hub *hub, struct ph_child *child, struct 
     if (child->care->again)
         await_end(hub, child, call);
     else
-        refuse(hub, child, call, "is being stopped");
+        ph_super_refuse(hub, child, call, "is being stopped");
 }
 
 /* It is started again anyway: with this spec, then. */
@@ -641,7 +621,7 @@ static void stopping_start(struct ph_hub *hub, struct ph_child *child, struct ph
 {
     struct ph_care *care = child->care;
     if (!care->again) {
-        refuse(hub, child, call, "is being stopped");
+        ph_super_refuse(hub, child, call, "is being stopped");
         return;
     }
     if (call->spec) {
@@ -650,120 +630,6 @@ static void stopping_start(struct ph_hub *hub, struct ph_child *child, struct ph
         call->spec = NULL;
     }
     await_end(hub, child, call);
-}
-
-/* ---- Moves and fencing ----------------------------------------------------------------------- */
-
-static void running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    struct ph_care *care = care_of(child);
-    child->cause = call->cause;
-    care->saving = true;
-    care->killed = false;
-    set_state(hub, child, PH_STATE_MOVING);
-    hub->ports.exec->save(hub->ports.context, child);
-    set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
-}
-
-/* It waits for its next start anyway: there is nothing to save. */
-static void backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    struct ph_text nothing = PH_TEXT_INIT;
-    child->cause = call->cause;
-    clear_deadline(hub, child);
-    care_of(child)->saving = false;
-    set_state(hub, child, PH_STATE_MOVING);
-    ph_cluster_child_saved(hub, child, &nothing);
-}
-
-static void moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    struct ph_text nothing = PH_TEXT_INIT;
-    clear_deadline(hub, child);
-    care_of(child)->saving = false;
-    ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing);
-}
-
-static void moving_kept(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    clear_deadline(hub, child);
-    care_of(child)->saving = false;
-    set_state(hub, child, PH_STATE_RUNNING);
-    ph_cluster_child_kept(hub, child, call->exit ? call->exit->text : "");
-}
-
-static void moving_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    (void)call;
-    if (!child->care->saving || child->care->killed)
-        return;
-    child->care->killed = true;
-    ph_hub_record(hub, "child_killed", child->id, child->cause, "did not end within %llu ms",
-                  (unsigned long long)ph_child_spec_rcu(child)->shutdown_ms);
-    hub->ports.exec->kill(hub->ports.context, child);
-    set_deadline(hub, child, KILL_WAIT_MS);
-}
-
-/* Once it has been sent its fate is the other node's, which hears of the stop, too. */
-static void moving_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    if (child->care && child->care->saving)
-        begin_stop(hub, child, call, false);
-    else
-        await(child, call);
-}
-
-static void moving_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    refuse(hub, child, call, "is being moved to another node: try again");
-}
-
-static void moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    (void)call;
-    settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
-    retire(hub, child);
-}
-
-static void moving_return(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    (void)call;
-    relaunch(hub, child);
-}
-
-static void active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    begin_stop(hub, child, call, false);
-    if (child->care->altering)
-        return;
-    child->care->killed = true;
-    hub->ports.exec->kill(hub->ports.context, child);
-    set_deadline(hub, child, KILL_WAIT_MS);
-}
-
-static void idle_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    (void)call;
-    lose_place(hub, child);
-}
-
-static void moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    if (child->care && child->care->saving)
-        active_fence(hub, child, call);
-    else
-        idle_fence(hub, child, call);
-}
-
-static void stopping_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
-{
-    (void)call;
-    child->care->again = false;
-    if (child->care->killed || child->care->altering)
-        return;
-    child->care->killed = true;
-    hub->ports.exec->kill(hub->ports.context, child);
-    set_deadline(hub, child, KILL_WAIT_MS);
 }
 
 bool ph_super_ends(const struct ph_child *child)
@@ -778,7 +644,7 @@ bool ph_super_has_next_spec(const struct ph_child *child, const struct ph_spec *
 }
 
 /* Rows that are not here cannot happen (DOWN before a start) or change nothing (a late UP). */
-static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
+static const ph_super_transition table[PH_STATES][PH_SUPER_EVENTS] = {
     [PH_STATE_STARTING] =
         {
             [PH_SUPER_START] = active_start,
@@ -787,7 +653,7 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = active_stop,
             [PH_SUPER_RESTART] = active_restart,
             [PH_SUPER_ALTERED] = starting_altered,
-            [PH_SUPER_FENCE] = active_fence,
+            [PH_SUPER_FENCE] = ph_super_active_fence,
         },
     [PH_STATE_RUNNING] =
         {
@@ -795,8 +661,8 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_DOWN] = running_down,
             [PH_SUPER_STOP] = active_stop,
             [PH_SUPER_RESTART] = active_restart,
-            [PH_SUPER_MOVE] = running_move,
-            [PH_SUPER_FENCE] = active_fence,
+            [PH_SUPER_MOVE] = ph_super_running_move,
+            [PH_SUPER_FENCE] = ph_super_active_fence,
         },
     [PH_STATE_BACKOFF] =
         {
@@ -804,8 +670,8 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = idle_stop,
             [PH_SUPER_RESTART] = idle_launch,
             [PH_SUPER_DEADLINE] = backoff_deadline,
-            [PH_SUPER_MOVE] = backoff_move,
-            [PH_SUPER_FENCE] = idle_fence,
+            [PH_SUPER_MOVE] = ph_super_backoff_move,
+            [PH_SUPER_FENCE] = ph_super_idle_fence,
         },
     [PH_STATE_STOPPING] =
         {
@@ -815,32 +681,32 @@ static const transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_RESTART] = stopping_restart,
             [PH_SUPER_DEADLINE] = stopping_deadline,
             [PH_SUPER_ALTERED] = stopping_altered,
-            [PH_SUPER_FENCE] = stopping_fence,
+            [PH_SUPER_FENCE] = ph_super_stopping_fence,
         },
     [PH_STATE_MOVING] =
         {
-            [PH_SUPER_START] = moving_refuse,
-            [PH_SUPER_DOWN] = moving_down,
-            [PH_SUPER_STOP] = moving_stop,
-            [PH_SUPER_RESTART] = moving_refuse,
-            [PH_SUPER_DEADLINE] = moving_deadline,
-            [PH_SUPER_KEPT] = moving_kept,
-            [PH_SUPER_MOVED] = moving_moved,
-            [PH_SUPER_RETURN] = moving_return,
-            [PH_SUPER_FENCE] = moving_fence,
+            [PH_SUPER_START] = ph_super_moving_refuse,
+            [PH_SUPER_DOWN] = ph_super_moving_down,
+            [PH_SUPER_STOP] = ph_super_moving_stop,
+            [PH_SUPER_RESTART] = ph_super_moving_refuse,
+            [PH_SUPER_DEADLINE] = ph_super_moving_deadline,
+            [PH_SUPER_KEPT] = ph_super_moving_kept,
+            [PH_SUPER_MOVED] = ph_super_moving_moved,
+            [PH_SUPER_RETURN] = ph_super_moving_return,
+            [PH_SUPER_FENCE] = ph_super_moving_fence,
         },
     [PH_STATE_FAILED] =
         {
             [PH_SUPER_START] = idle_launch,
             [PH_SUPER_STOP] = idle_stop,
             [PH_SUPER_RESTART] = idle_launch,
-            [PH_SUPER_FENCE] = idle_fence,
+            [PH_SUPER_FENCE] = ph_super_idle_fence,
         },
 };
 
 void ph_super_handle(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    transition act = table[ph_child_state(child)][call->event];
+    ph_super_transition act = table[ph_child_state(child)][call->event];
     (act ? act : ignore)(hub, child, call);
     ph_free(call->exit);
     ph_spec_put(call->spec);

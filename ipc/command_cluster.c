@@ -400,6 +400,22 @@ int ph_command_migrations(struct ph_session *session, const struct ph_args *args
 
 /* ---- join, leave ---------------------------------------------------------------------------- */
 
+/* A hub that has left comes back with the nodes that are linked already, too. */
+static int join_again(struct ph_session *session)
+{
+    struct ph_hub *hub;
+    struct ph_op *op;
+    int rc = ph_session_hub(session, &hub);
+    if (rc < 0)
+        return rc;
+    rc = ph_join(hub, &op);
+    if (rc < 0)
+        return ph_session_error(session, NULL, rc, "%s", ph_error_text(rc));
+    rc = ph_session_wait(session, op, UINT64_MAX);
+    ph_op_put(op);
+    return rc;
+}
+
 int ph_command_join(struct ph_session *session, const struct ph_args *args)
 {
     static const struct ph_column column = {.key = "endpoint", .type = PH_COLUMN_TEXT};
@@ -413,8 +429,9 @@ int ph_command_join(struct ph_session *session, const struct ph_args *args)
     if (rc < 0)
         return ph_session_error(session, word, rc, "%s",
                                 error.text[0] ? error.text : ph_error_text(rc));
-    if (!ph_session_is_json(session))
-        return 0;
+    rc = join_again(session);
+    if (rc < 0 || !ph_session_is_json(session))
+        return rc;
     struct ph_rows *rows = ph_session_rows(session, "joining", &column, 1, true);
     ph_rows_str(rows, word->text);
     ph_rows_end_row(rows);

@@ -1,6 +1,7 @@
 #include "ipc/discovery.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,28 +78,39 @@ static bool is_multicast(const struct ph_endpoint *to)
                                             : IN6_IS_ADDR_MULTICAST(&v6->sin6_addr);
 }
 
+static int set_option(int fd, int level, int option, const void *value, socklen_t size)
+{
+    return setsockopt(fd, level, option, value, size) < 0 ? -errno : 0;
+}
+
+/* Like links, groups do not leave this machine. */
+static int join_group(int fd, const struct ph_endpoint *to)
+{
+    if (to->address.ss_family == AF_INET) {
+        const struct ip_mreqn group = {
+            .imr_multiaddr = ((const struct sockaddr_in *)&to->address)->sin_addr,
+            .imr_address.s_addr = htonl(INADDR_LOOPBACK),
+        };
+        int rc = set_option(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
+        return rc ? rc : set_option(fd, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof group);
+    }
+    const struct ipv6_mreq group = {
+        .ipv6mr_multiaddr = ((const struct sockaddr_in6 *)&to->address)->sin6_addr,
+        .ipv6mr_interface = if_nametoindex("lo"),
+    };
+    int index = (int)group.ipv6mr_interface;
+    int rc = set_option(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &group, sizeof group);
+    return rc ? rc : set_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index);
+}
+
 /* Several nodes of one machine share the port. */
 static int set_options(int fd, const struct ph_endpoint *to)
 {
     const int on = 1;
-    int family = to->address.ss_family;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        (family == AF_INET && setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on) < 0))
-        return -errno;
-    if (!is_multicast(to))
-        return 0;
-    const struct ip_mreqn group = {
-        .imr_multiaddr = ((const struct sockaddr_in *)&to->address)->sin_addr,
-        .imr_address.s_addr = htonl(INADDR_LOOPBACK), /* links do not leave the machine either */
-    };
-    const struct ipv6_mreq group6 = {
-        .ipv6mr_multiaddr = ((const struct sockaddr_in6 *)&to->address)->sin6_addr,
-    };
-    int rc = family == AF_INET
-                 ? setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group) |
-                       setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &group, sizeof group)
-                 : setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &group6, sizeof group6);
-    return rc ? -errno : 0;
+    int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (rc == 0)
+        rc = set_option(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on);
+    return rc == 0 && is_multicast(to) ? join_group(fd, to) : rc;
 }
 
 static int open_socket(struct ph_discovery *discovery)
@@ -122,6 +134,8 @@ int ph_discovery_create(const struct ph_discovery_setup *setup, struct ph_discov
     struct ph_discovery *discovery = ph_alloc(sizeof *discovery);
     discovery->fd = -1;
     int rc = ph_endpoint_parse_udp(setup->address, &discovery->to, error);
+    if (rc == 0 && !is_multicast(&discovery->to))
+        rc = ph_endpoint_check_reach(&discovery->to, setup->address, error);
     if (rc == 0) {
         rc = open_socket(discovery);
         if (rc != 0)

@@ -1,7 +1,7 @@
 /*
  * Finding the nodes of a cluster without a seed: each says where it is by a small datagram to one
- * UDP address - a multicast or a broadcast address, or a loopback one in tests - and calls whom it
- * hears of.
+ * UDP address, and calls whom it hears of. The address is a multicast one (on the loopback device:
+ * links without keys do not leave this machine either) or the loopback's broadcast 127.255.255.255.
  *
  * A datagram is a MessagePack array: "prochub", version, cluster, name, endpoint. Anyone can write
  * one, so hearing one leads to a call and to nothing else: at most PH_DISCOVERY_CALLS in a second,

@@ -1,6 +1,7 @@
 #include "ipc/link_zmq.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "engine/error.h"
 #include "engine/waiter.h"
 #include "ipc/endpoint.h"
+#include "ipc/link_guard.h"
 
 enum {
     FRAME_BYTES_MAX = 128 * 1024, /* of one part; the mesh's frames are shorter */
@@ -21,24 +23,26 @@ enum {
     SOCKETS_MAX = 4096, /* three for each channel */
     FRAMES_PER_WAIT = 256,
     EVENTS_PER_WAIT = 32,
+    PROBE_MS = 3, /* how long the links wait to learn whether somebody listens */
     STOP_LINGER_MS = 200,
 };
 
 /* What an epoll event is about: one of these, or a channel's number above them. */
-enum { PROBE_MS = 3 /* how long the links wait to learn whether somebody listens */ };
-
-enum { ABOUT_WAKE, ABOUT_EXTRA, ABOUT_ROUTER, ABOUT_CHANNEL };
+enum { ABOUT_WAKE, ABOUT_EXTRA, ABOUT_ROUTER, ABOUT_ACCEPTS, ABOUT_CHANNEL };
 
 struct channel {
     uint32_t number;
     struct ph_endpoint address;
     void *dealer, *monitor;
+    bool fresh; /* its monitor was not read yet: only then its descriptor tells of more */
 };
 
 struct carrier {
-    void *context, *router;
+    void *context, *router, *accepts; /* accepts: the router's monitor */
+    struct ph_link_guard guard;
     int epoll_fd, wake_fd, extra_fd;
     bool more;                /* the last wait ended before everything was received */
+    bool fresh;               /* a channel is */
     struct channel *channels; /* in order of their numbers */
     size_t count, room;
 };
@@ -88,6 +92,34 @@ static void refresh(void *socket)
     (void)rc; /* a side effect is what is wanted */
 }
 
+/* A socket that tells what happens to another one; NULL: there is none left. It has to be read
+ * once before its descriptor tells of more. */
+static void *monitor_of(struct carrier *carrier, void *socket, const char *name, int events,
+                        uint64_t about)
+{
+    if (zmq_socket_monitor(socket, name, events) != 0)
+        return NULL;
+    void *monitor = zmq_socket(carrier->context, ZMQ_PAIR);
+    if (!monitor)
+        return NULL;
+    set_int(monitor, ZMQ_LINGER, 0);
+    set_int(monitor, ZMQ_RCVHWM, 0); /* a lost event would be a connection that nobody guards */
+    if (zmq_connect(monitor, name) == 0)
+        watch(carrier, socket_fd(monitor), about);
+    return monitor;
+}
+
+/* The port of "tcp://ADDRESS:PORT", in the network's order. */
+static uint16_t port_of(const char *endpoint)
+{
+    struct ph_endpoint parsed;
+    if (ph_endpoint_parse(endpoint, false, &parsed, NULL) != 0)
+        return 0;
+    return parsed.address.ss_family == AF_INET
+               ? ((struct sockaddr_in *)&parsed.address)->sin_port
+               : ((struct sockaddr_in6 *)&parsed.address)->sin6_port;
+}
+
 static int bind_router(struct carrier *carrier, const char *listen,
                        const struct ph_endpoint *address, char endpoint[PH_ENDPOINT_MAX + 1],
                        struct ph_error *error)
@@ -96,11 +128,15 @@ static int bind_router(struct carrier *carrier, const char *listen,
     if (!carrier->router)
         return ph_error_set(error, -errno, "no socket for the links: %s", zmq_strerror(errno));
     set_common(carrier->router, address);
+    carrier->accepts =
+        monitor_of(carrier, carrier->router, "inproc://accepts",
+                   ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED, ABOUT_ACCEPTS);
     if (zmq_bind(carrier->router, listen) != 0)
         return ph_error_set(error, -errno, "cannot listen at '%s': %s", listen,
                             zmq_strerror(errno));
     size_t size = PH_ENDPOINT_MAX + 1;
     ph_assert(zmq_getsockopt(carrier->router, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0);
+    ph_link_guard_init(&carrier->guard, port_of(endpoint));
     return watch(carrier, socket_fd(carrier->router), ABOUT_ROUTER);
 }
 
@@ -122,11 +158,14 @@ static void zmq_transport_stop(void *transport)
     struct carrier *carrier = transport;
     for (size_t i = 0; i < carrier->count; i++)
         hang_up(carrier, &carrier->channels[i], STOP_LINGER_MS);
+    if (carrier->accepts)
+        zmq_close(carrier->accepts);
     if (carrier->router)
         zmq_close(carrier->router);
     while (zmq_ctx_term(carrier->context) != 0 && errno == EINTR)
         continue;
     close(carrier->epoll_fd);
+    ph_link_guard_fini(&carrier->guard);
     ph_free(carrier->channels);
     ph_free(carrier);
 }
@@ -214,15 +253,8 @@ static void connect_channel(struct carrier *carrier, struct channel *channel)
     set_int(channel->dealer, ZMQ_TCP_MAXRT, 5000);
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
                  ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED;
-    if (zmq_socket_monitor(channel->dealer, name, events) == 0) {
-        channel->monitor = zmq_socket(carrier->context, ZMQ_PAIR);
-        if (channel->monitor)
-            set_int(channel->monitor, ZMQ_LINGER, 0);
-        if (channel->monitor && zmq_connect(channel->monitor, name) == 0)
-            watch(carrier, socket_fd(channel->monitor), ABOUT_CHANNEL + channel->number);
-        if (channel->monitor)
-            refresh(channel->monitor); /* only a pipe that was found empty wakes its reader */
-    }
+    channel->monitor =
+        monitor_of(carrier, channel->dealer, name, events, ABOUT_CHANNEL + channel->number);
     zmq_connect(channel->dealer, endpoint);
 }
 
@@ -238,6 +270,8 @@ static void zmq_transport_open(void *transport, uint32_t number, const char *end
             ph_realloc(carrier->channels, carrier->room * sizeof *carrier->channels);
     }
     connect_channel(carrier, &channel);
+    channel.fresh = channel.monitor != NULL;
+    carrier->fresh |= channel.fresh;
     carrier->channels[carrier->count++] = channel; /* numbers rise */
 }
 
@@ -296,28 +330,44 @@ static bool is_refused(const struct ph_endpoint *address)
     return error == ECONNREFUSED;
 }
 
-/* The next event of a monitor; 0: there is none. */
-static unsigned next_event(void *monitor)
+/* The next event of a monitor and its value; 0: there is none. */
+static unsigned next_event(void *monitor, int *value)
 {
     uint16_t event = 0;
+    uint32_t number = 0;
     zmq_msg_t part;
     zmq_msg_init(&part);
     int more = zmq_msg_recv(&part, monitor, ZMQ_DONTWAIT) >= 0;
-    if (more && zmq_msg_size(&part) >= sizeof event)
+    if (more && zmq_msg_size(&part) >= sizeof event + sizeof number) {
         memcpy(&event, zmq_msg_data(&part), sizeof event);
+        memcpy(&number, (char *)zmq_msg_data(&part) + sizeof event, sizeof number);
+    }
     while (more && zmq_msg_more(&part))
         more = zmq_msg_recv(&part, monitor, ZMQ_DONTWAIT) >= 0;
     zmq_msg_close(&part);
+    *value = (int)number;
     return event;
+}
+
+static void take_accepts(struct carrier *carrier)
+{
+    int fd;
+    for (unsigned event; carrier->accepts && (event = next_event(carrier->accepts, &fd));) {
+        if (event == ZMQ_EVENT_ACCEPTED)
+            ph_link_guard_accepted(&carrier->guard, fd);
+        else
+            ph_link_guard_closed(&carrier->guard, fd);
+    }
 }
 
 static void take_events(struct carrier *carrier, struct ph_mesh *mesh, uint32_t number)
 {
     struct channel *channel = find_channel(carrier, number);
-    if (!channel)
+    if (!channel || !channel->monitor)
         return;
     unsigned last = 0;
-    for (unsigned event; (event = next_event(channel->monitor));)
+    int value;
+    for (unsigned event; (event = next_event(channel->monitor, &value));)
         last = event;
     if (!last)
         return;
@@ -335,6 +385,8 @@ static bool receive_one(struct carrier *carrier, struct ph_mesh *mesh)
     zmq_msg_t part;
     zmq_msg_init(&part);
     bool got = zmq_msg_recv(&part, carrier->router, ZMQ_DONTWAIT) >= 0;
+    if (got)
+        ph_link_guard_brought(&carrier->guard, zmq_msg_get(&part, ZMQ_SRCFD));
     bool framed = got && zmq_msg_more(&part) &&
                   zmq_msg_recv(&part, carrier->router, ZMQ_DONTWAIT) >= 0 && !zmq_msg_more(&part);
     if (framed)
@@ -345,6 +397,17 @@ static bool receive_one(struct carrier *carrier, struct ph_mesh *mesh)
         got = zmq_msg_recv(&part, carrier->router, ZMQ_DONTWAIT) >= 0;
     zmq_msg_close(&part);
     return got;
+}
+
+static void take_first_events(struct carrier *carrier, struct ph_mesh *mesh)
+{
+    carrier->fresh = false;
+    for (size_t i = carrier->count; i-- > 0;) {
+        if (i < carrier->count && carrier->channels[i].fresh) {
+            carrier->channels[i].fresh = false;
+            take_events(carrier, mesh, carrier->channels[i].number);
+        }
+    }
 }
 
 static void watch_extra(struct carrier *carrier, int extra_fd)
@@ -363,8 +426,14 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
     struct carrier *carrier = transport;
     struct epoll_event events[EVENTS_PER_WAIT];
     watch_extra(carrier, extra_fd);
-    int count =
-        epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, carrier->more ? 0 : timeout_ms);
+    if (carrier->fresh)
+        take_first_events(carrier, mesh);
+    take_accepts(carrier);
+    int look_ms = ph_link_guard_look(&carrier->guard, ph_now_ms());
+    if (timeout_ms < 0 || (look_ms >= 0 && look_ms < timeout_ms))
+        timeout_ms = look_ms;
+    bool hurry = carrier->more || carrier->fresh;
+    int count = epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, hurry ? 0 : timeout_ms);
     for (int i = 0; i < count; i++) {
         if (events[i].data.u64 == ABOUT_WAKE) {
             uint64_t wakes;
@@ -374,6 +443,7 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
             take_events(carrier, mesh, (uint32_t)(events[i].data.u64 - ABOUT_CHANNEL));
         }
     }
+    take_accepts(carrier);
     /* Always until nothing is left: the descriptor tells of changes, not of a state. */
     int taken = 0;
     while (taken < FRAMES_PER_WAIT && receive_one(carrier, mesh))

@@ -7,7 +7,7 @@
  * nothing while it is not connected. What connections do is read from a monitor socket each: after
  * one broke or failed, a connect of our own tells whether anything listens there still.
  *
- * What a stranger can make us hold is bounded per connection: see PH_LINK_ZMQ_BACKLOG.
+ * What a stranger can make us hold is bounded by link_guard.h.
  */
 #ifndef PH_IPC_LINK_ZMQ_H
 #define PH_IPC_LINK_ZMQ_H

@@ -33,7 +33,7 @@ struct ph_links_config {
     const char *const *joins;
     size_t join_count;
     const char *cluster;  /* NULL: "" */
-    const char *beacon;   /* "ADDR:PORT", a multicast, broadcast or loopback address; NULL: none */
+    const char *beacon;   /* "ADDR:PORT", see discovery.h; NULL: none */
     uint64_t incarnation; /* 0: from the wall clock */
     /* 0: the defaults of ipc/mesh.h. */
     uint64_t window_bytes, queue_bytes_max;

@@ -271,16 +271,18 @@ void ph_mesh_take_ack(struct ph_mesh *mesh, struct ph_mesh_link *link,
 
 /* ---- In ------------------------------------------------------------------------------------- */
 
-static void deliver(struct ph_mesh *mesh, struct ph_mesh_link *link, unsigned flags,
-                    const char *hub, size_t hub_length, const void *bytes, size_t length)
+/* `whole`: a record of a whole message. */
+static void deliver(struct ph_mesh *mesh, struct ph_mesh_link *link,
+                    const struct ph_wire_record *whole)
 {
-    if (flags & PH_WIRE_NODES) {
-        ph_mesh_take_nodes(mesh, link, bytes, length);
+    if (whole->flags & PH_WIRE_NODES) {
+        ph_mesh_take_nodes(mesh, link, whole->bytes, whole->length);
         return;
     }
     link->stats.messages_in++;
     mesh->totals.messages_in++;
-    mesh->setup.port->frame(mesh->setup.context, link->peer.number, hub, hub_length, bytes, length);
+    mesh->setup.port->frame(mesh->setup.context, link->peer.number, whole->hub, whole->hub_length,
+                            whole->bytes, whole->length);
 }
 
 static bool begin_message(struct ph_mesh_in *in, const struct ph_wire_record *record)
@@ -306,8 +308,7 @@ static bool take_record(struct ph_mesh *mesh, struct ph_mesh_link *link,
     if (first && last && !in->open) { /* whole: no copy is needed */
         if (record->total != record->length)
             return false;
-        deliver(mesh, link, record->flags, record->hub, record->hub_length, record->bytes,
-                record->length);
+        deliver(mesh, link, record);
         return true;
     }
     if (first && !begin_message(in, record))
@@ -323,7 +324,14 @@ static bool take_record(struct ph_mesh *mesh, struct ph_mesh_link *link,
     in->open = false;
     struct ph_text message = in->message;
     in->message = (struct ph_text)PH_TEXT_INIT;
-    deliver(mesh, link, in->flags, in->hub, in->hub_length, ph_text_str(&message), message.length);
+    deliver(mesh, link,
+            &(struct ph_wire_record){
+                .flags = in->flags,
+                .hub = in->hub,
+                .hub_length = in->hub_length,
+                .bytes = ph_text_str(&message),
+                .length = message.length,
+            });
     ph_text_fini(&message);
     return true;
 }

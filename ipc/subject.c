@@ -15,11 +15,6 @@ static bool in_view(const struct ph_subject *subject, const struct ph_placement 
            subject->members->list[placement->member].in_view;
 }
 
-static bool is_void(const struct ph_subject *subject, const struct ph_placement *placement)
-{
-    return ph_directory_is_void(subject->hub->directory, placement);
-}
-
 static void speak(struct ph_subject *subject, const struct ph_placement *placement)
 {
     subject->placement = placement;
@@ -39,7 +34,7 @@ static void speak(struct ph_subject *subject, const struct ph_placement *placeme
 static const struct ph_placement *counting(const struct ph_subject *subject,
                                            const struct ph_placement *at, bool lost)
 {
-    while (at && (is_void(subject, at) || in_view(subject, at) == lost))
+    while (at && in_view(subject, at) == lost)
         at = ph_placement_next_rcu(at);
     return at;
 }

@@ -175,7 +175,7 @@ static void port_record(void *context, const struct ph_record *record)
     snprintf(copy->text, sizeof copy->text, "%s", record->text);
 }
 
-static const struct ph_trace_port trace_port = {.record = port_record};
+const struct ph_trace_port fake_trace_port = {.record = port_record};
 
 /* ---- A kind that does nothing -------------------------------------------------------------- */
 
@@ -215,7 +215,7 @@ const struct ph_kind fake_kind = {
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-static struct ph_hub_options parse_options(const char *words)
+struct ph_hub_options fake_options(const char *words)
 {
     struct ph_hub_options options;
     struct ph_error error = no_error;
@@ -238,13 +238,13 @@ struct fake_hub *fake_create(const char *options, uint64_t seed)
     fake->hash = UINT64_C(0xcbf29ce484222325);
     const struct ph_hub_setup setup = {
         .name = "fake",
-        .options = parse_options(options),
+        .options = fake_options(options),
         .ports =
             {
                 .exec = &exec_port,
                 .work = &work_port,
                 .link = &link_port,
-                .trace = &trace_port,
+                .trace = &fake_trace_port,
                 .context = fake,
             },
         .registry = ph_registry_create(seed),
@@ -256,7 +256,7 @@ struct fake_hub *fake_create(const char *options, uint64_t seed)
     return fake;
 }
 
-void fake_destroy(struct fake_hub *fake)
+void fake_fini(struct fake_hub *fake)
 {
     ph_hub_fini(&fake->hub);
     ph_registry_destroy(fake->hub.registry);
@@ -268,6 +268,11 @@ void fake_destroy(struct fake_hub *fake)
     ph_free(fake->calls);
     ph_free(fake->records);
     ph_free(fake->ops);
+}
+
+void fake_destroy(struct fake_hub *fake)
+{
+    fake_fini(fake);
     ph_free(fake);
 }
 

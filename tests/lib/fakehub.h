@@ -62,6 +62,12 @@ struct fake_hub {
 struct fake_hub *fake_create(const char *options, uint64_t seed);
 void fake_destroy(struct fake_hub *);
 
+/* For hubs with ports of their own (fakecluster.c): the trace port, whose context is the fake hub;
+ * the options; and what fake_destroy does before it frees the hub itself. */
+extern const struct ph_trace_port fake_trace_port;
+struct ph_hub_options fake_options(const char *words);
+void fake_fini(struct fake_hub *);
+
 /* ---- Requests ------------------------------------------------------------------------------ */
 
 /* A kind of child that does nothing: the ports are faked, the test plays its part. */

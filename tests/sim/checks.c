@@ -1,55 +1,306 @@
 #include "tests/sim/checks.h"
 
+#include <string.h>
+
 #include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/cluster_inside.h"
+#include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
 
-struct sim_oracle {
-    int x;
-};
 struct sim_oracle *sim_oracle_create(void)
 {
     return ph_alloc(sizeof(struct sim_oracle));
 }
-void sim_oracle_destroy(struct sim_oracle *o)
+
+void sim_oracle_destroy(struct sim_oracle *oracle)
 {
-    ph_free(o);
+    sim_logs_destroy(oracle);
+    ph_free(oracle->written);
+    ph_free(oracle->handled);
+    ph_free(oracle);
 }
-void sim_check_hub_begins(struct sim_hub *h)
+
+static struct ph_entry *entry_of(const struct sim_hub *hub, unsigned id)
 {
-    (void)h;
+    char name[16];
+    sim_id_name(id, name);
+    return ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
 }
-void sim_check_hub_ends(struct sim_hub *h)
+
+struct ph_version sim_version_of(const struct sim_hub *hub, unsigned id)
 {
-    (void)h;
+    const struct ph_entry *entry = entry_of(hub, id);
+    return entry ? entry->version : (struct ph_version){0};
 }
-void sim_check_step(struct sim_hub *h)
+
+/* ---- One active instance -------------------------------------------------------------------- */
+
+/* Under a quorum no two act, ever: who has no lease does not act. */
+static void check_single(struct sim *sim, const struct sim_instance *instance)
 {
-    (void)h;
+    if (!sim->config.strict || !sim_acts(instance))
+        return;
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_instance *other = sim->oracle->acting[instance->id][i];
+        if (!other || i == instance->node->index || !other->hub || !sim_acts(other))
+            continue;
+        sim_fail(sim, "c%u acts on %s in epoch %llu and on %s in epoch %llu, and both have a lease",
+                 instance->id, instance->node->name, (unsigned long long)instance->epoch,
+                 other->node->name, (unsigned long long)other->epoch);
+    }
 }
-void sim_check_start(struct sim_instance *i)
+
+static void check_epoch(struct sim_instance *instance)
 {
-    (void)i;
+    struct sim *sim = instance->node->sim;
+    struct sim_seen *seen = &sim->oracle->seen[instance->node->index];
+    const struct ph_entry *entry = entry_of(instance->hub, instance->id);
+    if (instance->epoch <= seen->epoch)
+        sim_fail(sim, "%s starts c%u in epoch %llu after one in epoch %llu", instance->node->name,
+                 instance->id, (unsigned long long)instance->epoch,
+                 (unsigned long long)seen->epoch);
+    seen->epoch = instance->epoch;
+    for (const struct ph_placement *at = entry ? ph_entry_first_rcu(entry) : NULL; at;
+         at = ph_placement_next_rcu(at)) {
+        struct ph_placed placed;
+        ph_placement_read_rcu(at, &placed);
+        if (at->member != 0 && placed.epoch >= instance->epoch)
+            sim_fail(sim, "%s starts c%u in epoch %llu and knows one in epoch %llu",
+                     instance->node->name, instance->id, (unsigned long long)instance->epoch,
+                     (unsigned long long)placed.epoch);
+    }
 }
-void sim_check_message(struct sim *s, const struct sim_instance *i, uint64_t n)
+
+void sim_check_start(struct sim_instance *instance)
 {
-    (void)s;
-    (void)i;
-    (void)n;
+    struct sim *sim = instance->node->sim;
+    const struct ph_hub *hub = &instance->hub->hub;
+    uint64_t lease_ms = atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed);
+    if (hub->cluster->fenced)
+        sim_fail(sim, "%s is fenced and starts c%u", instance->node->name, instance->id);
+    if (lease_ms <= hub->now_ms)
+        sim_fail(sim, "%s starts c%u %llu ms after its lease", instance->node->name, instance->id,
+                 (unsigned long long)(hub->now_ms - lease_ms));
+    sim->oracle->acting[instance->id][instance->node->index] = instance;
+    check_single(sim, instance);
+    check_epoch(instance);
 }
-uint64_t sim_oracle_mark(const struct sim *s)
+
+/* A lease that was over and is there again. */
+static void check_lease(struct sim_hub *hub)
 {
-    (void)s;
-    return 0;
+    struct sim *sim = hub->node->sim;
+    struct sim_seen *seen = &sim->oracle->seen[hub->node->index];
+    uint64_t lease_ms = atomic_load_explicit(&hub->hub.lease_until_ms, memory_order_relaxed);
+    bool leased = sim_local_ms(hub->node) < lease_ms;
+    for (unsigned id = 0; leased && !seen->leased && id < sim->config.ids; id++) {
+        const struct sim_instance *here = sim->oracle->acting[id][hub->node->index];
+        if (here && here->hub == hub)
+            check_single(sim, here);
+    }
+    seen->leased = leased;
 }
-void sim_check_acknowledged(struct sim_hub *h, unsigned id, bool stop, uint64_t mark, uint64_t b)
+
+/* ---- Intents ------------------------------------------------------------------------------- */
+
+static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
-    (void)h;
-    (void)id;
-    (void)stop;
-    (void)mark;
-    (void)b;
+    struct sim_oracle *oracle = hub->node->sim->oracle;
+    oracle->written = sim_grow(oracle->written, oracle->written_count, &oracle->written_capacity,
+                               sizeof *oracle->written);
+    oracle->written[oracle->written_count++] = (struct sim_written){
+        .version = entry->version,
+        .id = id,
+        .node = hub->node->index,
+        .life = hub->generation,
+        .stopped = !ph_entry_spec_rcu(entry),
+    };
 }
-void sim_check_promises(struct sim *s)
+
+static void check_intents(struct sim_hub *hub)
 {
-    (void)s;
+    struct sim *sim = hub->node->sim;
+    struct sim_seen *seen = &sim->oracle->seen[hub->node->index];
+    for (unsigned id = 0; id < sim->config.ids; id++) {
+        const struct ph_entry *entry = entry_of(hub, id);
+        struct ph_version now = entry ? entry->version : (struct ph_version){0};
+        int order = ph_version_compare(now, seen->version[id]);
+        if (order < 0 && entry && now.clock)
+            sim_fail(sim, "%s goes back from version %llu of c%u to %llu", hub->node->name,
+                     (unsigned long long)seen->version[id].clock, id,
+                     (unsigned long long)now.clock);
+        if (order > 0 && now.author == hub->node->name_hash)
+            note_written(hub, entry, id);
+        seen->version[id] = now;
+    }
+}
+
+uint64_t sim_oracle_mark(const struct sim *sim)
+{
+    return sim->oracle->written_count;
+}
+
+/* Another hub that has it, or something younger. NULL: none. */
+static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_version version,
+                                       const struct sim_hub *but)
+{
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->nodes[i].hub;
+        if (hub && hub != but && sim->core[i] &&
+            ph_version_compare(sim_version_of(hub, id), version) >= 0)
+            return hub;
+    }
+    return NULL;
+}
+
+void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_t mark,
+                            uint64_t began_us)
+{
+    struct sim *sim = hub->node->sim;
+    struct sim_oracle *oracle = sim->oracle;
+    const struct sim_written *written = NULL;
+    for (size_t i = mark; i < oracle->written_count && !written; i++) {
+        const struct sim_written *at = &oracle->written[i];
+        if (at->id == id && at->life == hub->generation && at->node == hub->node->index &&
+            at->stopped == stop)
+            written = at;
+    }
+    if (!written)
+        return;
+    bool alone = hub->hub.cluster->in_view < 2;
+    if (!alone && oracle->crashed_us < began_us && !holder_of(sim, id, written->version, hub))
+        sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and nobody else has it",
+                 hub->node->name, stop ? "stop" : "start", id,
+                 (unsigned long long)written->version.clock);
+    if (ph_version_compare(written->version, oracle->promised[id]) <= 0)
+        return;
+    oracle->promised[id] = written->version;
+    oracle->promised_stop[id] = stop;
+}
+
+/* What only those had who are gone is lost with them. */
+static void forget_lost(struct sim *sim, const struct sim_hub *gone)
+{
+    for (unsigned id = 0; id < sim->config.ids; id++)
+        if (sim->oracle->promised[id].clock && !holder_of(sim, id, sim->oracle->promised[id], gone))
+            sim->oracle->promised[id] = (struct ph_version){0};
+}
+
+void sim_check_core(struct sim *sim)
+{
+    forget_lost(sim, NULL);
+}
+
+/* Something younger was written, and it says that the child is stopped: it may be forgotten. */
+static bool was_stopped_later(const struct sim *sim, unsigned id)
+{
+    const struct sim_oracle *oracle = sim->oracle;
+    for (size_t i = 0; i < oracle->written_count; i++)
+        if (oracle->written[i].id == id && oracle->written[i].stopped &&
+            ph_version_compare(oracle->written[i].version, oracle->promised[id]) >= 0)
+            return true;
+    return false;
+}
+
+/* The directories agree on what is wanted by now; a tombstone need not be everywhere. */
+void sim_check_promises(struct sim *sim)
+{
+    struct sim_oracle *oracle = sim->oracle;
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->core[i] ? sim->nodes[i].hub : NULL;
+        for (unsigned id = 0; hub && id < sim->config.ids; id++) {
+            const struct ph_entry *entry = entry_of(hub, id);
+            struct ph_version version = sim_version_of(hub, id);
+            bool wanted = entry && ph_entry_spec_rcu(entry);
+            if (ph_version_compare(version, oracle->promised[id]) >= 0 ||
+                (!wanted && was_stopped_later(sim, id)))
+                continue;
+            sim_fail(sim, "the %s of c%u was acknowledged as version %llu; %s has version %llu",
+                     oracle->promised_stop[id] ? "stop" : "start", id,
+                     (unsigned long long)oracle->promised[id].clock, hub->node->name,
+                     (unsigned long long)version.clock);
+        }
+    }
+}
+
+/* ---- Counters and the gate ------------------------------------------------------------------ */
+
+static void check_counters(struct sim_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->hub.cluster;
+    uint64_t sum = 0, local = 0;
+    for (unsigned state = 0; state < PH_STATES; state++) {
+        sum += cluster->by_state[state];
+        local += hub->hub.picture.by_state[state];
+    }
+    if (local != hub->hub.picture.children)
+        sim_fail(hub->node->sim, "%s has %llu children and %llu by their states", hub->node->name,
+                 (unsigned long long)hub->hub.picture.children, (unsigned long long)local);
+    if (cluster->scanning || cluster->dirty_first)
+        return;
+    if (sum != ph_directory_wanted_count(hub->hub.directory))
+        sim_fail(hub->node->sim, "%s wants %llu children and counts %llu by their states",
+                 hub->node->name, (unsigned long long)ph_directory_wanted_count(hub->hub.directory),
+                 (unsigned long long)sum);
+}
+
+static void check_gate(struct sim_hub *hub)
+{
+    const struct ph_gate *gate = &hub->hub.gate;
+    uint8_t level = 0;
+    for (const struct ph_lock *lock = gate->locks; lock; lock = lock->next)
+        level = lock->level > level ? lock->level : level;
+    if (level != gate->level)
+        sim_fail(hub->node->sim, "%s's gate is at level %u, its locks demand %u", hub->node->name,
+                 gate->level, level);
+}
+
+/* ---- Steps and lives ------------------------------------------------------------------------ */
+
+void sim_check_step(struct sim_hub *hub)
+{
+    check_lease(hub);
+    check_intents(hub);
+    sim_logs_note(hub);
+    sim_logs_check(hub);
+    check_counters(hub);
+    check_gate(hub);
+}
+
+void sim_check_hub_begins(struct sim_hub *hub)
+{
+    struct sim_oracle *oracle = hub->node->sim->oracle;
+    struct sim_seen *seen = &oracle->seen[hub->node->index];
+    struct sim_log *log = ph_alloc(sizeof *log);
+    *seen = (struct sim_seen){.log = log};
+    log->node = hub->node->index;
+    log->generation = hub->generation;
+    log->next = oracle->logs;
+    oracle->logs = log;
+}
+
+void sim_check_hub_ends(struct sim_hub *hub)
+{
+    struct sim *sim = hub->node->sim;
+    sim->oracle->crashed_us = sim->now_us;
+    forget_lost(sim, hub);
+    for (unsigned id = 0; id < SIM_IDS_MAX; id++)
+        sim->oracle->acting[id][hub->node->index] = NULL;
+}
+
+/* ---- Messages ------------------------------------------------------------------------------ */
+
+void sim_check_message(struct sim *sim, const struct sim_instance *instance, uint64_t number)
+{
+    struct sim_oracle *oracle = sim->oracle;
+    while (number >= oracle->handled_capacity) {
+        size_t before = oracle->handled_capacity;
+        oracle->handled_capacity = before ? before * 2 : 1024;
+        oracle->handled = ph_realloc(oracle->handled, oracle->handled_capacity);
+        memset(oracle->handled + before, 0, oracle->handled_capacity - before);
+    }
+    if (oracle->handled[number]++)
+        sim_fail(sim, "message %llu for c%u is handled once more, on %s",
+                 (unsigned long long)number, instance->id, instance->node->name);
 }

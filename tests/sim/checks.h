@@ -29,6 +29,8 @@ uint64_t sim_oracle_mark(const struct sim *);
 /* A request that began at `mark` on that hub is answered: what it wrote is promised now. */
 void sim_check_acknowledged(struct sim_hub *, unsigned id, bool stop, uint64_t mark,
                             uint64_t began_us);
+/* Only the core is left: what it does not have is lost. */
+void sim_check_core(struct sim *);
 /* In the end: is every promise kept? Fails the run if not. */
 void sim_check_promises(struct sim *);
 

@@ -326,6 +326,51 @@ static void exec_hook(void *context, const struct ph_hook_request *request)
     ph_spec_put(request->alter);
 }
 
+/* The end of a lease, for instances that are like processes: their keeper ends them by itself, also
+ * when the node is paused. */
+struct lease {
+    struct sim_item item; /* first */
+    struct sim_node *node;
+    uint64_t generation;
+};
+
+static void end_lease(struct sim *sim, struct sim_item *item)
+{
+    struct lease *lease = ph_container_of(item, struct lease, item);
+    struct sim_hub *hub = lease->node->hub;
+    if (!hub || hub->generation != lease->generation) {
+        ph_free(lease);
+        return;
+    }
+    if (hub->lease_ms > sim_local_ms(hub->node)) {
+        hub->lease_watched = hub->lease_ms != UINT64_MAX;
+        if (hub->lease_watched)
+            sim_at(sim, sim_when(hub->node, hub->lease_ms), item);
+        else
+            ph_free(lease);
+        return;
+    }
+    hub->lease_watched = false;
+    ph_free(lease);
+    for (struct sim_instance *at = sim->instances; at; at = at->next)
+        if (at->hub == hub && at->like_process && !at->ended)
+            end(at, make_exit(PH_EXIT_SIGNAL, 9, ""), NULL);
+}
+
+static void exec_lease(void *context, uint64_t until_ms)
+{
+    struct sim_hub *hub = context;
+    hub->lease_ms = until_ms;
+    if (hub->lease_watched || until_ms == UINT64_MAX)
+        return;
+    struct lease *lease = ph_alloc(sizeof *lease);
+    lease->item.act = end_lease;
+    lease->node = hub->node;
+    lease->generation = hub->generation;
+    hub->lease_watched = true;
+    sim_at(hub->node->sim, sim_when(hub->node, until_ms), &lease->item);
+}
+
 const struct ph_exec_port sim_exec_port = {
     .start = exec_start,
     .load = exec_load,
@@ -334,6 +379,7 @@ const struct ph_exec_port sim_exec_port = {
     .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,
+    .lease = exec_lease,
     .hook = exec_hook,
 };
 

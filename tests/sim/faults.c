@@ -1,11 +1,300 @@
+/* What goes wrong: processes, machines, clocks and cables. */
+#include <string.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/op.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/report.h"
 #include "tests/sim/sim.h"
+
+enum { SECOND_US = 1000000 };
+
+/* ---- Cables -------------------------------------------------------------------------------- */
+
+static void heal_cuts(struct sim *sim)
+{
+    sim_note(sim, NULL, "fault", "all cuts heal");
+    memset(sim->cut, 0, sizeof sim->cut);
+}
+
+static void cut(struct sim *sim, unsigned a, unsigned b, bool both)
+{
+    if (a == b)
+        return;
+    sim->cut[a][b] = true;
+    sim->cut[b][a] |= both;
+}
+
+static unsigned any_node(struct sim *sim)
+{
+    return (unsigned)ph_prng_below(&sim->faults, sim->config.nodes);
+}
+
+static void cut_pair(struct sim *sim)
+{
+    unsigned a = any_node(sim), b = any_node(sim);
+    bool both = sim_chance(&sim->faults, 500);
+    sim_note(sim, NULL, "fault", "n%u and n%u are cut%s", a, b, both ? "" : ", one way");
+    cut(sim, a, b, both);
+}
+
+static void isolate_one(struct sim *sim)
+{
+    unsigned one = any_node(sim), way = (unsigned)ph_prng_below(&sim->faults, 3);
+    sim_note(sim, NULL, "fault", "n%u is isolated%s", one,
+             way == 0   ? ""
+             : way == 1 ? ": it is not heard"
+                        : ": it does not hear");
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        if (way != 2)
+            cut(sim, one, i, false);
+        if (way != 1)
+            cut(sim, i, one, false);
+    }
+}
+
+static void cut_halves(struct sim *sim)
+{
+    uint64_t sides = ph_prng_next(&sim->faults);
+    sim_note(sim, NULL, "fault", "two sides: %llx",
+             (unsigned long long)(sides & ((UINT64_C(1) << sim->config.nodes) - 1)));
+    for (unsigned a = 0; a < sim->config.nodes; a++)
+        for (unsigned b = 0; b < sim->config.nodes; b++)
+            if ((sides >> a & 1) != (sides >> b & 1))
+                cut(sim, a, b, false);
+}
+
+/* Two sides, and one node that hears both. */
+static void cut_bridge(struct sim *sim)
+{
+    unsigned bridge = any_node(sim);
+    cut_halves(sim);
+    sim_note(sim, NULL, "fault", "n%u is a bridge", bridge);
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        sim->cut[i][bridge] = sim->cut[bridge][i] = false;
+}
+
+/* Each hears a majority, no two the same. */
+static void cut_ring(struct sim *sim)
+{
+    unsigned nodes = sim->config.nodes, reach = nodes / 4 + (nodes > 3);
+    sim_note(sim, NULL, "fault", "a ring");
+    for (unsigned a = 0; a < nodes; a++) {
+        for (unsigned b = 0; b < nodes; b++) {
+            unsigned distance = (b + nodes - a) % nodes;
+            if (distance > reach && nodes - distance > reach)
+                cut(sim, a, b, true);
+        }
+    }
+}
+
+static void partition(struct sim *sim)
+{
+    static void (*const ways[])(struct sim *) = {cut_pair,   cut_pair,   isolate_one,
+                                                 cut_halves, cut_bridge, cut_ring};
+    if (sim_chance(&sim->faults, 500))
+        heal_cuts(sim);
+    ways[ph_prng_below(&sim->faults, PH_COUNT_OF(ways))](sim);
+}
+
+/* ---- Later --------------------------------------------------------------------------------- */
+
+/* A node that comes back. */
+struct repair {
+    struct sim_item item; /* first */
+    struct sim_node *node;
+    uint64_t life;
+    bool lost_disk;
+};
+
+static void boot_again(struct sim *sim, struct sim_item *item)
+{
+    struct repair *repair = ph_container_of(item, struct repair, item);
+    struct sim_node *node = repair->node;
+    if (node->alive && node->lives == repair->life) {
+        sim_at(sim, sim->now_us + SECOND_US, item); /* it has not ended yet */
+        return;
+    }
+    if (!node->alive && (!sim->healing || sim->core[node->index]))
+        sim_boot(node, repair->lost_disk);
+    ph_free(repair);
+}
+
+static void begin_hub_again(struct sim *sim, struct sim_item *item)
+{
+    struct repair *repair = ph_container_of(item, struct repair, item);
+    struct sim_node *node = repair->node;
+    bool same = node->alive && node->lives == repair->life && !node->leaving;
+    if (same && node->hub && node->hub->hub.stopping) {
+        sim_at(sim, sim->now_us + SECOND_US, item);
+        return;
+    }
+    if (same && !node->hub && (!sim->healing || sim->core[node->index])) {
+        node->wants_hub = true;
+        sim_hub_begin(node);
+    }
+    ph_free(repair);
+}
+
+static void later(struct sim_node *node, uint64_t delay_us,
+                  void (*act)(struct sim *, struct sim_item *))
+{
+    struct sim *sim = node->sim;
+    struct repair *repair = ph_alloc(sizeof *repair);
+    repair->item.act = act;
+    repair->node = node;
+    repair->life = node->lives;
+    repair->lost_disk = sim->config.lost_disks && sim_chance(&sim->faults, 500);
+    sim_at(sim, sim->now_us + delay_us, &repair->item);
+}
+
+static uint64_t some_seconds(struct sim *sim)
+{
+    uint64_t mean = sim_chance(&sim->faults, 300) ? 100000 : 8 * SECOND_US;
+    return sim_exponential(&sim->faults, mean);
+}
+
+/* ---- Processes ------------------------------------------------------------------------------ */
+
+static void crash(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    bool power = sim_chance(&sim->faults, 300);
+    sim_note(sim, node, "fault", "crashes%s", power ? " with its machine" : "");
+    sim_crash(node);
+    if (!power)
+        sim_tell_refused(node);
+    later(node, some_seconds(sim), boot_again);
+}
+
+/* Asked to end: its children are handed over. */
+static void shut_down(struct sim_node *node, bool process)
+{
+    struct sim *sim = node->sim;
+    if (!node->hub || node->hub->hub.stopping)
+        return;
+    sim_note(sim, node, "fault", process ? "leaves" : "its hub is stopped");
+    node->leaving = process;
+    sim_post(node->hub, ph_event_create(PH_EVENT_SHUTDOWN));
+    later(node, 2 * SECOND_US + some_seconds(sim), process ? boot_again : begin_hub_again);
+}
+
+static void pause_node(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    uint64_t most = sim->config.pauses_long ? 60 * (uint64_t)SECOND_US : 6 * (uint64_t)SECOND_US;
+    uint64_t pause_us = sim_between(&sim->faults, 10000, most);
+    sim_note(sim, node, "fault", "pauses for %llu ms", (unsigned long long)pause_us / 1000);
+    node->paused_until_us = sim->now_us + pause_us;
+    sim_touch(node);
+}
+
+static void slow_down(struct sim_node *node)
+{
+    node->slow = node->slow > 1 ? 1 : sim_between(&node->sim->faults, 2, 400);
+    sim_note(node->sim, node, "fault", "each step takes %llu times as long",
+             (unsigned long long)node->slow);
+}
+
+static void hit_node(struct sim_node *node, unsigned how)
+{
+    if (!node->alive)
+        return;
+    if (how < 300)
+        crash(node);
+    else if (how < 450)
+        shut_down(node, true);
+    else if (how < 550)
+        shut_down(node, false);
+    else if (how < 850)
+        pause_node(node);
+    else
+        slow_down(node);
+}
+
+static bool has(const struct sim *sim, unsigned kind)
+{
+    return sim->config.kinds >> kind & 1;
+}
+
+static void tick(struct sim *sim, struct sim_item *item)
+{
+    unsigned what = (unsigned)ph_prng_below(&sim->faults, 1000);
+    unsigned how = (unsigned)ph_prng_below(&sim->faults, 1000), node = any_node(sim);
+    if (sim->healing) {
+        ph_free(item);
+        return;
+    }
+    sim->fault_count++;
+    if (what < 350 && has(sim, 0))
+        partition(sim);
+    else if (what < 500)
+        heal_cuts(sim);
+    else if (has(sim, 1 + how / 200))
+        hit_node(&sim->nodes[node], how);
+    item->tie = 0;
+    sim_at(sim, sim->now_us + sim_exponential(&sim->faults, sim->config.fault_us), item);
+}
 
 void sim_faults_begin(struct sim *sim)
 {
-    (void)sim;
+    struct sim_item *item = ph_alloc(sizeof *item);
+    item->act = tick;
+    sim_at(sim, sim->now_us + 2 * SECOND_US, item);
+}
+
+/* ---- Healing ------------------------------------------------------------------------------- */
+
+/* Those that must agree in the end: all, or enough of them while the rest is gone for good, cut off
+ * or deaf. */
+static void choose_core(struct sim *sim)
+{
+    unsigned nodes = sim->config.nodes, size = nodes;
+    if (sim->config.core_only && nodes > 2)
+        size = (unsigned)sim_between(&sim->faults, nodes / 2 + 1, nodes);
+    for (unsigned gone = nodes - size; gone;) {
+        unsigned i = any_node(sim);
+        gone -= sim->core[i];
+        sim->core[i] = false;
+    }
+}
+
+static void break_for_good(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    unsigned way = (unsigned)ph_prng_below(&sim->faults, 3);
+    sim_note(sim, node, "fault", "for good: %s", way == 0 ? "gone" : way == 1 ? "cut off" : "deaf");
+    if (way == 0 && node->alive) {
+        sim_crash(node);
+        sim_tell_refused(node);
+    }
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        cut(sim, i, node->index, false);
+        if (way == 1)
+            cut(sim, node->index, i, false);
+    }
 }
 
 void sim_heal(struct sim *sim)
 {
-    (void)sim;
+    choose_core(sim);
+    sim_check_core(sim);
+    memset(sim->cut, 0, sizeof sim->cut);
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        if (!sim->core[i]) {
+            break_for_good(node);
+            continue;
+        }
+        node->slow = 1;
+        if (node->paused_until_us > sim->now_us)
+            node->paused_until_us = sim->now_us;
+        node->wants_hub = true;
+        if (!node->alive)
+            sim_boot(node, false);
+        else if (!node->hub && !node->leaving)
+            sim_hub_begin(node);
+        sim_touch(node);
+    }
 }

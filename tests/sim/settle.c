@@ -75,6 +75,16 @@ static const char *check_idle(const struct sim_node *node)
     return NULL;
 }
 
+/* The next placement that counts: of a member of the view. */
+static const struct ph_placement *counting(const struct ph_hub *hub,
+                                           const struct ph_placement *placement)
+{
+    while (placement && (!ph_cluster_in_view(hub->cluster, placement->member) ||
+                         ph_directory_is_void(hub->directory, placement)))
+        placement = ph_placement_next_rcu(placement);
+    return placement;
+}
+
 /* What the node's directory says about an id, against what runs. */
 static const char *check_id(struct sim *sim, const struct sim_node *node, unsigned id)
 {
@@ -83,7 +93,7 @@ static const char *check_id(struct sim *sim, const struct sim_node *node, unsign
     sim_id_name(id, name);
     const struct ph_entry *entry = ph_directory_find_rcu(hub->directory, name, strlen(name));
     bool wanted = entry && ph_entry_spec_rcu(entry);
-    const struct ph_placement *only = entry ? ph_entry_first_rcu(entry) : NULL;
+    const struct ph_placement *only = counting(hub, entry ? ph_entry_first_rcu(entry) : NULL);
     unsigned running = 0, where = SIM_NODES_MAX;
     for (const struct sim_instance *at = sim->instances; at; at = at->next) {
         if (at->id != id || at->ended || !sim->core[at->node->index])
@@ -101,7 +111,7 @@ static const char *check_id(struct sim *sim, const struct sim_node *node, unsign
                     : NULL;
     if (!only)
         return because("%s knows no placement of %s, which is wanted", node->name, name);
-    const struct ph_placement *second = ph_placement_next_rcu(only);
+    const struct ph_placement *second = counting(hub, ph_placement_next_rcu(only));
     if (second)
         return because("%s knows two placements of %s: on %s and %s", node->name, name,
                        hub->cluster->members[only->member]->info.name,
@@ -161,16 +171,17 @@ static void describe_member(const struct sim_hub *hub, const struct ph_member *m
     sim_note(hub->node->sim, hub->node, "link", "to %s: %llu bytes queued, rtt %llu ms, %llu again",
              member->info.name, (unsigned long long)stats.queued_bytes,
              (unsigned long long)stats.rtt_ms, (unsigned long long)stats.retransmits);
-    sim_note(hub->node->sim, hub->node, "member",
-             "%s %s%s%s%s%s%s%s hears %u log %llu of %llu, silent %llu ms, echo %llu ms",
-             member->info.name, ph_member_state_name(member->info.state),
-             member->info.in_view ? " in_view" : "", member->greeted ? " greeted" : "",
-             member->repaired ? " repaired" : "", member->caught_up ? " caught_up" : "",
-             member->gone ? " gone" : "", member->repairing ? " repairing" : "",
-             member->hears_count, (unsigned long long)member->log_hi,
-             (unsigned long long)member->log_announced,
-             (unsigned long long)(now_ms - member->heard_ms),
-             (unsigned long long)(now_ms - member->echoed_ms));
+    sim_note(
+        hub->node->sim, hub->node, "member",
+        "%s %s%s%s%s%s%s%s%s%s flags %u hears %u log %llu of %llu, silent %llu ms, echo %llu ms",
+        member->info.name, ph_member_state_name(member->info.state),
+        member->info.in_view ? " in_view" : "", member->greeted ? " greeted" : "",
+        member->repaired ? " repaired" : "", member->caught_up ? " caught_up" : "",
+        member->gone ? " gone" : "", member->repairing ? " repairing" : "",
+        member->answered ? " answered" : "", member->dropped ? " dropped" : "", member->flags,
+        member->hears_count, (unsigned long long)member->log_hi,
+        (unsigned long long)member->log_announced, (unsigned long long)(now_ms - member->heard_ms),
+        (unsigned long long)(now_ms - member->echoed_ms));
 }
 
 static void describe_id(const struct sim_hub *hub, unsigned id)
@@ -180,12 +191,12 @@ static void describe_id(const struct sim_hub *hub, unsigned id)
     const struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
     if (!entry)
         return;
-    sim_note(hub->node->sim, hub->node, "entry", "%s %s version %llu, child %s%s%s%s", name,
+    sim_note(hub->node->sim, hub->node, "entry", "%s %s version %llu, child %s%s%s%s%s", name,
              ph_entry_spec_rcu(entry) ? "wanted" : "stopped",
              (unsigned long long)entry->version.clock,
              entry->child ? ph_state_name(ph_child_state(entry->child)) : "none",
              entry->pending ? ", pending" : "", entry->move ? ", moving" : "",
-             entry->held ? ", mail held" : "");
+             entry->held ? ", mail held" : "", entry->moved_to ? ", on its way" : "");
     for (const struct ph_placement *at = ph_entry_first_rcu(entry); at;
          at = ph_placement_next_rcu(at)) {
         struct ph_placed placed;
@@ -207,7 +218,10 @@ void sim_describe(struct sim *sim)
         sim_note(sim, hub->node, "view", "%016llx of %u%s%s%s%s, epoch %llu, gate %u",
                  (unsigned long long)cluster->view, cluster->in_view,
                  cluster->fenced ? " fenced" : "", cluster->excluded ? " excluded" : "",
-                 cluster->view_wanted ? " wanted" : "", cluster->view_queued ? " queued" : "",
+                 cluster->view_wanted ? " wanted" : "",
+                 cluster->view_queued ? " queued"
+                 : cluster->agreed    ? " agreed"
+                                      : "",
                  (unsigned long long)hub->hub.last_epoch, hub->hub.gate.level);
         for (uint16_t slot = 1; slot < cluster->count; slot++)
             describe_member(hub, cluster->members[slot]);

@@ -71,6 +71,8 @@ struct sim_hub {
     struct ph_hub hub; /* first */
     struct sim_node *node;
     uint64_t generation;
+    uint64_t lease_ms; /* as its instances were told */
+    bool lease_watched;
     bool dead; /* being taken apart: events are dropped */
     struct ph_queue inbox;
     unsigned batch; /* events that are taken before deadlines are looked at again */

@@ -12,6 +12,7 @@
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
 #include "tests/sim/report.h"
+#include "tests/sim/workload.h"
 
 enum { STEPS_PER_SECOND_MAX = 400000, BATCH_MAX = 16 };
 
@@ -226,6 +227,10 @@ static void end_hub(struct sim_node *node)
     ph_registry_destroy(hub->hub.registry);
     ph_directory_destroy(hub->hub.directory);
     ph_history_destroy(hub->hub.history);
+    for (const struct sim_request *at = node->sim->pending; at; at = at->next)
+        if (at->hub == hub)
+            sim_fail(node->sim, "a hub of %s ends and has not answered %s c%u", node->name,
+                     ph_event_name(at->verb), at->id);
     ph_free(hub);
 }
 
@@ -239,8 +244,8 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     node->alive = true;
     node->lives++;
     node->generations = 0;
-    uint64_t seconds = sim->now_us / 1000000 + 1000;
-    node->incarnation = lost_disk ? sim_between(&sim->order, 1, seconds) : seconds + 1000;
+    uint64_t clock_ms = sim->now_us / 1000 + 1000000;
+    node->incarnation = lost_disk ? sim_between(&sim->order, 1, clock_ms) : clock_ms + node->lives;
     node->base_us = sim->now_us;
     node->base_local_us = sim_between(&sim->order, 1000000, 4000000000);
     node->drift = config->drifts ? (int64_t)sim_between(&sim->order, 0, 1000) - 500 : 0;
@@ -325,6 +330,8 @@ void sim_touch(struct sim_node *node)
         uint64_t mesh = sim_when(node, ph_mesh_next_deadline(node->mesh));
         due = hub_due(node);
         due = mesh < due ? mesh : due;
+        if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh))
+            due = node->sim->now_us;
         due = due > node->paused_until_us ? due : node->paused_until_us;
     }
     node->due_us = due;
@@ -361,12 +368,12 @@ done:
 static void step_node(struct sim_node *node)
 {
     uint64_t now_ms = sim_local_ms(node);
+    if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh)) {
+        finish_node(node);
+        return;
+    }
     if (ph_mesh_next_deadline(node->mesh) <= now_ms) {
         ph_mesh_tick(node->mesh, now_ms);
-        if (node->leaving && !node->hub && ph_mesh_has_left(node->mesh)) {
-            finish_node(node);
-            return;
-        }
     } else if (node->hub) {
         step_hub(node);
     }

@@ -1,0 +1,118 @@
+/* What moves and fencing add to the life of a child. */
+#include "engine/base.h"
+#include "engine/cluster.h"
+#include "engine/spec.h"
+#include "engine/super_inside.h"
+
+void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_care *care = ph_super_care(child);
+    child->cause = call->cause;
+    care->saving = true;
+    care->killed = false;
+    ph_super_set_state(hub, child, PH_STATE_MOVING);
+    hub->ports.exec->save(hub->ports.context, child);
+    ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
+}
+
+/* It waits for its next start anyway: there is nothing to save. */
+void ph_super_backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_text nothing = PH_TEXT_INIT;
+    child->cause = call->cause;
+    ph_super_clear_deadline(hub, child);
+    ph_super_care(child)->saving = false;
+    ph_super_set_state(hub, child, PH_STATE_MOVING);
+    ph_cluster_child_saved(hub, child, &nothing);
+}
+
+void ph_super_moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    struct ph_text nothing = PH_TEXT_INIT;
+    ph_super_clear_deadline(hub, child);
+    ph_super_care(child)->saving = false;
+    ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing);
+}
+
+void ph_super_moving_kept(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    ph_super_clear_deadline(hub, child);
+    ph_super_care(child)->saving = false;
+    ph_super_set_state(hub, child, PH_STATE_RUNNING);
+    ph_cluster_child_kept(hub, child, call->exit ? call->exit->text : "");
+}
+
+void ph_super_moving_deadline(struct ph_hub *hub, struct ph_child *child,
+                              struct ph_super_call *call)
+{
+    (void)call;
+    if (!child->care->saving || child->care->killed)
+        return;
+    child->care->killed = true;
+    ph_hub_record(hub, "child_killed", child->id, child->cause, "did not end within %llu ms",
+                  (unsigned long long)ph_child_spec_rcu(child)->shutdown_ms);
+    hub->ports.exec->kill(hub->ports.context, child);
+    ph_super_set_deadline(hub, child, PH_KILL_WAIT_MS);
+}
+
+/* Once it has been sent its fate is the other node's, which hears of the stop, too. */
+void ph_super_moving_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care && child->care->saving)
+        ph_super_begin_stop(hub, child, call, false);
+    else
+        ph_super_await(child, call);
+}
+
+void ph_super_moving_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    ph_super_refuse(hub, child, call, "is being moved to another node: try again");
+}
+
+void ph_super_moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
+    ph_super_retire(hub, child);
+}
+
+void ph_super_moving_return(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    ph_super_relaunch(hub, child);
+}
+
+void ph_super_active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    ph_super_begin_stop(hub, child, call, false);
+    if (child->care->altering)
+        return;
+    child->care->killed = true;
+    hub->ports.exec->kill(hub->ports.context, child);
+    ph_super_set_deadline(hub, child, PH_KILL_WAIT_MS);
+}
+
+void ph_super_idle_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    ph_super_lose_place(hub, child);
+}
+
+void ph_super_moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    if (child->care && child->care->saving)
+        ph_super_active_fence(hub, child, call);
+    else
+        ph_super_idle_fence(hub, child, call);
+}
+
+void ph_super_stopping_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    (void)call;
+    child->care->again = false;
+    if (child->care->killed || child->care->altering)
+        return;
+    child->care->killed = true;
+    hub->ports.exec->kill(hub->ports.context, child);
+    ph_super_set_deadline(hub, child, PH_KILL_WAIT_MS);
+}

@@ -1,0 +1,75 @@
+/*
+ * What the oracle remembers. Only checks.c and logs.c look in here.
+ *
+ * The log of each life of a hub: every row of it by its number, as it stood at the end of a step.
+ * A member's copy at (generation, number) is held against it.
+ */
+#ifndef PH_TESTS_SIM_ORACLE_H
+#define PH_TESTS_SIM_ORACLE_H
+
+#include "tests/sim/checks.h"
+
+struct sim_row {
+    uint64_t number, epoch;
+    uint32_t instance;
+    bool gone;
+    enum ph_state state;
+};
+
+struct sim_rows {
+    struct sim_row *rows;
+    size_t count, capacity;
+};
+
+/* Of one life of a hub. */
+struct sim_log {
+    struct sim_log *next;
+    unsigned node;
+    uint64_t generation;
+    struct sim_rows rows[SIM_IDS_MAX];
+    uint64_t *ends; /* numbers at which steps ended, rising */
+    size_t end_count, end_capacity;
+};
+
+/* An intent, seen when its author had written it. */
+struct sim_written {
+    struct ph_version version;
+    unsigned id, node;
+    uint64_t life;
+    bool stopped;
+};
+
+/* What a hub had at the end of its last step. */
+struct sim_seen {
+    struct ph_version version[SIM_IDS_MAX];
+    struct {
+        uint64_t generation, hi;
+    } logs[PH_MEMBERS_MAX];
+    bool leased;
+    uint64_t epoch;
+    unsigned steps;
+    struct sim_log *log;
+};
+
+struct sim_oracle {
+    struct sim_seen seen[SIM_NODES_MAX];
+    struct sim_instance *acting[SIM_IDS_MAX][SIM_NODES_MAX]; /* the last ones */
+    struct sim_written *written;
+    size_t written_count, written_capacity;
+    struct ph_version promised[SIM_IDS_MAX];
+    bool promised_stop[SIM_IDS_MAX];
+    uint64_t crashed_us;    /* when a hub ended last */
+    unsigned char *handled; /* messages */
+    size_t handled_capacity;
+    struct sim_log *logs;
+};
+
+/* Makes room for one more. */
+void *sim_grow(void *array, size_t count, size_t *capacity, size_t bytes);
+
+/* logs.c: what the hub's own log says now; what it knows of the others'. */
+void sim_logs_note(struct sim_hub *);
+void sim_logs_check(struct sim_hub *);
+void sim_logs_destroy(struct sim_oracle *);
+
+#endif
