@@ -52,8 +52,6 @@ static void settle(struct sim *sim)
             break;
     }
     if (why)
-        sim_describe(sim);
-    if (why)
         sim_fail(sim, "not settled after %d s: %s", SETTLE_S, why);
     else
         sim_check_promises(sim);
