@@ -77,6 +77,8 @@ static void run_seed(const struct options *options, struct sim_report *report,
     struct sim *sim = ph_alloc(sizeof *sim);
     struct sim_config config;
     sim_draw(&config, options->seed, options->nodes, options->steps);
+    if (options->canary)
+        sim_make_canary(&config);
     running.seed = options->seed;
     running.steps = config.steps;
     sim->report = report;
