@@ -120,6 +120,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     bool first = !member->greeted;
     cluster->rows_version += first;
     if (first) {
+        member->greeted_ms = hub->now_ms;
         ph_cluster_session_begun(hub);
         ph_cluster_sync_begun(hub, member);
     }
