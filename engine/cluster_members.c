@@ -152,11 +152,18 @@ uint64_t ph_cluster_suspect_ms(const struct ph_cluster *cluster)
                                                : cluster->dead_after_ms / 2;
 }
 
+/* Echoes are older than what else is heard by the time between two beats. */
+uint64_t ph_member_deaf_ms(const struct ph_cluster *cluster, const struct ph_member *member)
+{
+    return member->echoed_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
+}
+
 bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member *member,
                         uint64_t now_ms)
 {
     return member->greeted && member->repaired && member->caught_up && member->beat_heard_ms &&
            member->echoed_ms && member->echoed_ms > member->dropped_ms && !member->gone &&
+           now_ms < ph_member_deaf_ms(cluster, member) &&
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 
