@@ -92,6 +92,15 @@ static void check_suite(const char *suite, unsigned rows_wanted)
     assert_int_equal(rows, rows_wanted);
 }
 
+#ifdef PH_BENCH_LINK
+/* Every figure of the suite link is a row with its ceiling. */
+static void link_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("link", 7);
+}
+#endif
+
 /* Every figure of the suite start is a row with its ceiling. */
 static void start_prints_its_figures(void **state)
 {
@@ -209,6 +218,9 @@ static void failed_measurement_is_reported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#ifdef PH_BENCH_LINK
+        cmocka_unit_test(link_prints_its_figures),
+#endif
         cmocka_unit_test(start_prints_its_figures),
         cmocka_unit_test(registry_prints_its_figures),
         cmocka_unit_test(gate_prints_its_figures),
