@@ -476,11 +476,19 @@ void ph_cluster_read_bye(struct ph_hub *hub, struct ph_member *member, struct ph
 bool ph_cluster_hand_over(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (!cluster || cluster->fenced || cluster->in_view < 2)
+    bool nobody = !cluster || cluster->fenced || cluster->in_view < 2;
+    if (nobody && !hub->stopping)
         return false;
+    if (!cluster)
+        return false;
+    /* Also when nobody is there to take over: whoever comes while it ends does not count on it. */
     cluster->leaving = true;
     cluster->members[0]->leaving = true;
     ph_cluster_tell_leaving(hub);
+    if (nobody) {
+        ph_cluster_owners_changed(hub);
+        return false;
+    }
     ph_hub_record(hub, "leaving", "", 0, "%llu children are handed over",
                   (unsigned long long)hub->picture.children);
     ph_cluster_owners_changed(hub);

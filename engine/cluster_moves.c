@@ -43,6 +43,7 @@ struct ph_transfer {
     uint16_t member; /* the other side */
     bool incoming, lost;
     bool arrived; /* the target has it; the move ends when that is in the directory, too */
+    uint64_t arrived_ms;
     enum ph_move_phase phase;
     struct ph_text state; /* kept until the target has it */
     char error[TEXT_MAX + 1];
@@ -289,10 +290,14 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
  * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
+    struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
+    const struct ph_member *member = cluster->members[move->member];
     bool wanted = ph_entry_spec_rcu(entry) != NULL;
-    if (!move->arrived ||
-        (wanted && !move->lost && !ph_cluster_live_placement(hub->cluster, entry, 0)))
+    bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
+                         member->log_hi >= member->beat_hi;
+    bool settled = !wanted || move->lost || came_and_went;
+    if (!move->arrived || (!settled && !ph_cluster_live_placement(cluster, entry, 0)))
         return;
     const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;
@@ -330,7 +335,8 @@ void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct 
             move->phase != PH_MOVE_SENT)
             continue;
         if (code == 0 || move->arrived) {
-            move->lost |= move->arrived; /* asked again: it is somewhere, or has ended */
+            if (!move->arrived)
+                move->arrived_ms = hub->now_ms;
             move->arrived = true;
             ph_move_look(hub, entry);
         } else if (code == PH_EEXISTS || !ph_entry_spec_rcu(entry)) {
@@ -512,7 +518,11 @@ static void work_lost(struct ph_hub *hub)
         if (!move->lost || move->incoming || move->phase != PH_MOVE_SENT)
             continue;
         done++;
-        if (ph_entry_spec_rcu(move->entry))
+        if (ph_cluster_in_view(cluster, move->member))
+            move->lost = false; /* it is back, and is asked */
+        else if (ph_cluster_live_placement(cluster, move->entry, 0))
+            let_go(hub, move, PH_MOVE_FAILED, "others took it over");
+        else if (ph_entry_spec_rcu(move->entry))
             bring_back(hub, move, "the node was lost");
         else
             let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");

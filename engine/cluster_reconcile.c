@@ -504,14 +504,14 @@ void ph_cluster_child_failed_start(struct ph_hub *hub, struct ph_child *child, c
     if (entry->move)
         ph_move_arrived(hub, entry, PH_EFAILED, why);
     else if (ph_entry_spec_rcu(entry) && ph_cluster_may_run(hub))
-        ph_cluster_want(hub, entry, NULL, 0, 0);
+        ph_cluster_want(hub, entry, NULL, 0);
 }
 
 void ph_cluster_child_ended(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;
     if (entry && ph_entry_spec_rcu(entry) && ph_cluster_may_run(hub))
-        ph_cluster_want(hub, entry, NULL, 0, 0);
+        ph_cluster_want(hub, entry, NULL, 0);
 }
 
 void ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)

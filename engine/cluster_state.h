@@ -87,8 +87,7 @@ struct ph_member {
 
     struct ph_cursor repair; /* walk that sends it intents that it lacks */
     uint64_t repair_buckets[PH_BUCKETS / 64];
-    bool repairing;
-    bool comparing; /* we have asked for its hashes, to send what it lacks */
+    bool repairing, comparing; /* comparing: its hashes were asked for, to send what it lacks */
 
     uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
     uint64_t session_push; /* how many had gone out when the session began */
@@ -149,9 +148,8 @@ struct ph_cluster {
     uint64_t beat_ms;          /* when the next beat is due */
     uint64_t last_beat_ms;
     bool beat_now;
-    uint64_t told_digest; /* what the last beat said */
-    uint64_t retry_ms;    /* when to look at all entries again; PH_NEVER */
-    uint64_t purge_ms;    /* when to look at the next tombstones; PH_NEVER: with the next beat */
+    uint64_t told_digest;        /* what the last beat said */
+    uint64_t retry_ms, purge_ms; /* when to look at all again, at more tombstones; PH_NEVER */
 
     /* Intents on their way to the others. */
     struct ph_entry *push_first, **push_last;
@@ -172,7 +170,7 @@ struct ph_cluster {
     /* Reconciling. */
     struct ph_entry *dirty_first, **dirty_last;
     struct ph_cursor scan;
-    bool scanning, scan_again;
+    bool scanning;
     uint64_t misplaced;
     uint64_t by_state[PH_STATES];
 

@@ -60,12 +60,15 @@ struct ph_entry *ph_directory_make(struct ph_directory *, const char *id, size_t
 
 /* An intent as it is written or comes from elsewhere. */
 struct ph_intent {
-    struct ph_version version;
-    struct ph_spec *spec; /* borrowed, referenced when kept; NULL: stopped */
-    uint64_t pin, mark;
+    struct ph_version version; /* of what follows: */
+    struct ph_spec *spec;      /* borrowed, referenced when kept; NULL: stopped */
+    uint64_t mark;
+    struct ph_version pinned; /* of the pin, which is a thing of its own: who pins wants nothing */
+    uint64_t pin;
 };
 
-/* Takes over an intent that is newer than what is there: false when it is not. */
+/* Takes over what is newer than what is there, the pin apart from the rest: false when neither
+ * is. */
 bool ph_directory_want(struct ph_directory *, struct ph_entry *, const struct ph_intent *,
                        uint64_t now_ms);
 

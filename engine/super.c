@@ -497,9 +497,9 @@ static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_s
     call->spec = NULL;
 }
 
-static void removed(struct ph_hub *hub, struct ph_child *child)
+static void removed(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
-    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", "");
+    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", how);
     ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
     ph_super_retire(hub, child);
 }
@@ -509,7 +509,7 @@ static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_supe
     ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     ph_super_await(child, call);
     child->cause = call->cause;
-    removed(hub, child);
+    removed(hub, child, "");
 }
 
 /* A request starts a child that waits or has given up: with a clean slate. */
@@ -535,10 +535,10 @@ static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct 
     ph_super_relaunch(hub, child);
 }
 
-static void stopped(struct ph_hub *hub, struct ph_child *child)
+static void stopped(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
     if (!child->care->again || hub->stopping) {
-        removed(hub, child);
+        removed(hub, child, how);
         return;
     }
     child->care->again = false;
@@ -547,16 +547,17 @@ static void stopped(struct ph_hub *hub, struct ph_child *child)
 
 static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
+    const char *how = call->exit ? call->exit->text : "";
     if (call->exit && child->care->again)
         publish_exit(hub, child, exit_of(call));
-    stopped(hub, child);
+    stopped(hub, child, how);
 }
 
 static void stopping_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
     child->care->altering = false;
-    stopped(hub, child);
+    stopped(hub, child, "");
 }
 
 static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,

@@ -62,6 +62,8 @@ void ph_super_moving_stop(struct ph_hub *hub, struct ph_child *child, struct ph_
         ph_super_begin_stop(hub, child, call, false);
     else
         ph_super_await(child, call);
+    if (ph_child_state(child) == PH_STATE_MOVING && hub->stopping && !ph_cluster_may_run(hub))
+        ph_super_moving_moved(hub, child, call); /* nobody will answer */
 }
 
 void ph_super_moving_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -98,11 +100,13 @@ void ph_super_idle_fence(struct ph_hub *hub, struct ph_child *child, struct ph_s
     ph_super_lose_place(hub, child);
 }
 
+/* What was sent may still arrive, and nothing of it runs here: it stays in doubt until the target
+ * answers, or is out of the view. */
 void ph_super_moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care && child->care->saving)
         ph_super_active_fence(hub, child, call);
-    else
+    else if (hub->stopping)
         ph_super_idle_fence(hub, child, call);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "engine/alloc.h"
 #include "engine/error.h"
 #include "engine/op.h"
 
@@ -301,6 +302,60 @@ static void node_that_leaves_forgets_and_may_come_back(void **state)
     fc_assert_listed_everywhere(c, "a-[1..60]");
 }
 
+/* ---- Custom events ----------------------------------------------------------------------------
+ */
+
+static void dispatch(struct fake_cluster *c, unsigned node, const char *name, enum ph_audience to,
+                     const char *nodes)
+{
+    struct ph_event *event = fake_event(fc_hub(c, node), PH_EVENT_DISPATCH, NULL);
+    snprintf(event->dispatch.name, sizeof event->dispatch.name, "%s", name);
+    event->dispatch.payload = ph_copy_text("hello", 5);
+    event->dispatch.members = to;
+    event->dispatch.nodes = nodes ? ph_copy_text(nodes, strlen(nodes)) : NULL;
+    event->gated.priority = 5;
+    fake_submit(fc_hub(c, node), event);
+    fc_run(c, 10);
+}
+
+static void assert_recorded(struct fake_cluster *c, const char *name, size_t n1, size_t n2,
+                            size_t n3)
+{
+    assert_int_equal(fake_count_records(fc_hub(c, 0), name), n1);
+    assert_int_equal(fake_count_records(fc_hub(c, 1), name), n2);
+    assert_int_equal(fake_count_records(fc_hub(c, 2), name), n3);
+}
+
+/* A custom event goes to whom it is for, once, with its payload; the sender records it, too. */
+static void custom_event_goes_to_whom_it_is_for(void **state)
+{
+    struct fake_cluster *c = *state;
+    dispatch(c, 0, "mine", PH_MEMBERS_LOCAL, NULL);
+    dispatch(c, 0, "ours", PH_MEMBERS_GLOBAL, NULL);
+    dispatch(c, 0, "theirs", PH_MEMBERS_EXTERNAL, NULL);
+    dispatch(c, 0, "some", PH_MEMBERS_NODES, "n3,n9");
+    assert_recorded(c, "mine", 1, 0, 0);
+    assert_recorded(c, "ours", 1, 1, 1);
+    assert_recorded(c, "theirs", 1, 1, 1);
+    assert_recorded(c, "some", 1, 0, 1);
+    assert_string_equal(fake_last(fc_hub(c, 2), "some", NULL)->text, "hello");
+}
+
+/* The gate of the sender decides: what it holds goes out when it opens; the others' gates have no
+ * say. */
+static void gate_of_the_sender_decides(void **state)
+{
+    struct fake_cluster *c = *state;
+    fake_lock(fc_hub(c, 0), "work", PH_PRIORITY_LOCKED, 60000);
+    dispatch(c, 0, "held", PH_MEMBERS_GLOBAL, NULL);
+    dispatch(c, 1, "free", PH_MEMBERS_GLOBAL, NULL);
+    assert_recorded(c, "held", 0, 0, 0);
+    assert_recorded(c, "free", 1, 1, 1);
+    fake_unlock(fc_hub(c, 0), "work");
+    fc_run(c, 10);
+    assert_recorded(c, "held", 1, 1, 1);
+}
+
 /* ---- Frames -------------------------------------------------------------------------------- */
 
 static uint64_t refused(struct fake_cluster *c, unsigned node)
@@ -393,6 +448,8 @@ int main(void)
         MEMBERSHIP_TEST(node_that_is_back_at_once_runs_its_children_anew),
         MEMBERSHIP_TEST(stopped_hub_hands_everything_over),
         MEMBERSHIP_TEST(node_that_leaves_forgets_and_may_come_back),
+        MEMBERSHIP_TEST(custom_event_goes_to_whom_it_is_for),
+        MEMBERSHIP_TEST(gate_of_the_sender_decides),
         MEMBERSHIP_TEST(frame_of_an_old_generation_is_refused),
         MEMBERSHIP_TEST(senseless_frames_are_refused),
         MEMBERSHIP_TEST(lost_frame_heals_by_itself),

@@ -109,10 +109,34 @@ static void handle_next(struct sim_instance *instance)
     later(instance, HANDLES, work_us(instance->node->sim));
 }
 
+/* The canary: the same child acts on another node, too, and no hub knows. The checks have to see
+ * it. */
+static void plant_twin(const struct sim_instance *instance)
+{
+    struct sim *sim = instance->node->sim;
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        struct sim_hub *hub = sim->nodes[i].hub;
+        if (!hub || i == instance->node->index || hub->hub.cluster->fenced)
+            continue;
+        struct sim_instance *twin = ph_alloc(sizeof *twin);
+        *twin = *instance;
+        twin->hub = hub;
+        twin->node = hub->node;
+        twin->life = hub->node->lives;
+        twin->epoch = hub->hub.last_epoch + 1;
+        twin->next = sim->instances;
+        sim->instances = twin;
+        sim_check_start(twin);
+        return;
+    }
+}
+
 static void come_up(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
     instance->up = true;
+    if (sim->canary)
+        plant_twin(instance);
     tell(instance, PH_EVENT_CHILD_UP, NULL, NULL);
     if (!sim->healing && sim_chance(&sim->children, sim->config.crashes))
         later(instance, CRASHES, sim_exponential(&sim->children, 5000000));

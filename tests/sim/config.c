@@ -73,6 +73,12 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
         config->steps = steps;
 }
 
+void sim_make_canary(struct sim_config *config)
+{
+    config->majority = config->strict = true;
+    config->request_us = 100000;
+}
+
 void sim_note_config(struct sim *sim)
 {
     const struct sim_config *config = &sim->config;

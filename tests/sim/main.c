@@ -52,8 +52,6 @@ static void settle(struct sim *sim)
             break;
     }
     if (why)
-        sim_describe(sim);
-    if (why)
         sim_fail(sim, "not settled after %d s: %s", SETTLE_S, why);
     else
         sim_check_promises(sim);
@@ -79,6 +77,8 @@ static void run_seed(const struct options *options, struct sim_report *report,
     struct sim *sim = ph_alloc(sizeof *sim);
     struct sim_config config;
     sim_draw(&config, options->seed, options->nodes, options->steps);
+    if (options->canary)
+        sim_make_canary(&config);
     running.seed = options->seed;
     running.steps = config.steps;
     sim->report = report;

@@ -79,5 +79,7 @@ void sim_fail(struct sim *sim, const char *format, ...)
     va_start(args, format);
     vsnprintf(report->reason, sizeof report->reason, format, args);
     va_end(args);
+    if (report->narrates || report->keeps)
+        sim_describe(sim);
     sim_note(sim, NULL, "FAIL", "%s", report->reason);
 }

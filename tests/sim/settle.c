@@ -197,6 +197,9 @@ static void describe_id(const struct sim_hub *hub, unsigned id)
              entry->child ? ph_state_name(ph_child_state(entry->child)) : "none",
              entry->pending ? ", pending" : "", entry->move ? ", moving" : "",
              entry->held ? ", mail held" : "", entry->moved_to ? ", on its way" : "");
+    sim_note(hub->node->sim, hub->node, "entry", "%s starts on %u, belongs to %u", name,
+             ph_cluster_starter(hub->hub.cluster, entry),
+             ph_cluster_owner(hub->hub.cluster, entry));
     for (const struct ph_placement *at = ph_entry_first_rcu(entry); at;
          at = ph_placement_next_rcu(at)) {
         struct ph_placed placed;

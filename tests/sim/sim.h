@@ -165,6 +165,8 @@ uint64_t sim_exponential(struct ph_prng *, uint64_t mean);
 
 /* Everything from the seed; `nodes` 0: drawn, too; `steps` 0: drawn. */
 void sim_draw(struct sim_config *, uint64_t seed, unsigned nodes, uint64_t steps);
+/* A run in which the canary's bug comes up, and is one. */
+void sim_make_canary(struct sim_config *);
 /* For people. */
 void sim_note_config(struct sim *);
 
