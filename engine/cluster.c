@@ -432,6 +432,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
         return;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
+    ph_hub_grow_tables(hub);
     finish_leave(hub);
     abandon(hub);
     ph_cluster_check_drains(hub);

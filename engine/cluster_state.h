@@ -63,7 +63,6 @@ struct ph_member {
     bool left;                /* it said goodbye */
     bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
-
     uint64_t heard_ms;                 /* its last frame */
     uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */
     uint64_t beat_heard_ms;            /* … and when that came, on ours */
@@ -79,7 +78,6 @@ struct ph_member {
     uint64_t equal_ms;   /* when its intents were last seen equal to ours */
     uint64_t *hears;     /* name hashes of its newest beat */
     uint32_t hears_count;
-
     uint64_t log_hi;        /* of its log, what we have */
     uint64_t log_announced; /* … and what it had when it said hello */
     uint32_t log_round;     /* of the snapshot that is coming in; 0: none */

@@ -382,6 +382,12 @@ static void maybe_grow_directory(struct ph_hub *hub, size_t more)
     hub->ports.work->submit(hub->ports.context, PH_WORK_GROW_DIRECTORY, buckets);
 }
 
+void ph_hub_grow_tables(struct ph_hub *hub)
+{
+    maybe_grow(hub, hub->picture.children);
+    maybe_grow_directory(hub, 0);
+}
+
 /* One slice. An id of its own keeps the job alive while its children report within the slice. */
 static void run_slice(struct ph_hub *hub, struct ph_job *job)
 {

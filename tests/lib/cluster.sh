@@ -26,7 +26,7 @@ start_node()
     for option in "${node_order[@]}"; do
         [ "$option" = "$name" ] || seeds+=("${node_endpoint[$option]}")
     done
-    local join listen=tcp://127.0.0.1:*
+    local join listen='tcp://127.0.0.1:*'
     join=$(IFS=, && echo "${seeds[*]}")
     [[ " $* " != *" --join "* ]] || join=
     [[ " $* " != *" --listen "* ]] || listen=
