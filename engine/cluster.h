@@ -98,8 +98,12 @@ void ph_cluster_child_gone(struct ph_hub *, struct ph_child *); /* it is being r
 void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state);
 void ph_cluster_child_kept(struct ph_hub *, struct ph_child *, const char *why);
 /* Somebody elsewhere waited for it. */
-void ph_cluster_outcome(struct ph_hub *, uint16_t member, uint64_t token, const struct ph_child *,
-                        enum ph_outcome, int code, const char *text);
+struct ph_asker {
+    uint16_t member;
+    uint64_t token; /* its number for the request */
+};
+void ph_cluster_outcome(struct ph_hub *, struct ph_asker, const struct ph_child *, enum ph_outcome,
+                        int code, const char *text);
 
 /* ---- For `migrations` and `stats` (inspect functions) ---------------------------------------- */
 

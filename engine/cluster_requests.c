@@ -387,11 +387,10 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
 
 /* ---- Being asked ---------------------------------------------------------------------------- */
 
-void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
-                        const struct ph_child *child, enum ph_outcome outcome, int code,
-                        const char *text)
+void ph_cluster_outcome(struct ph_hub *hub, struct ph_asker asker, const struct ph_child *child,
+                        enum ph_outcome outcome, int code, const char *text)
 {
-    struct ph_member *member = hub->cluster->members[slot];
+    struct ph_member *member = hub->cluster->members[asker.member];
     struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
@@ -401,7 +400,7 @@ void ph_cluster_outcome(struct ph_hub *hub, uint16_t slot, uint64_t token,
         member->outcomes_hi = ph_directory_log_hi(hub->directory);
     }
     ph_pack_str(records, child->id, child->id_length);
-    ph_pack_uint(records, token);
+    ph_pack_uint(records, asker.token);
     ph_pack_uint(records, outcome);
     ph_pack_uint(records, (uint64_t)-code);
     ph_pack_str(records, text ? text : "", text ? strnlen(text, TEXT_MAX) : 0);
@@ -442,7 +441,8 @@ static void answer_whether_up(struct ph_hub *hub, struct ph_member *member, stru
         ph_cluster_has_other_spec(child->entry))
         return;
     if (state == PH_STATE_RUNNING)
-        ph_cluster_outcome(hub, member->slot, token, child, PH_OUTCOME_SAME, 0, NULL);
+        ph_cluster_outcome(hub, (struct ph_asker){member->slot, token}, child, PH_OUTCOME_SAME, 0,
+                           NULL);
     else if (state == PH_STATE_STARTING)
         ph_super_await_remote(child, member->slot, token);
     else if (state == PH_STATE_FAILED)

@@ -15,6 +15,7 @@ enum {
     CONGESTED_MS = 5,
     REASON_MAX = 300,
     STONE_MIN_MS = 60000, /* longer than anything stays in a link */
+    REMOVALS_PER_STEP = 512,
     STONES_PER_STEP = 128,
     STONES_GAP_MS = 5, /* … and more of them come sooner */
 };
@@ -581,8 +582,8 @@ void ph_cluster_purge(struct ph_hub *hub)
         if (!member->left && member->info.generation && member->equal_ms < before_ms)
             before_ms = member->equal_ms;
     }
-    ph_directory_log_purge(cluster->directory);
-    bool more = ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    bool more = ph_directory_log_purge(cluster->directory, REMOVALS_PER_STEP);
+    more |= ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
     cluster->purge_ms = more ? hub->now_ms + STONES_GAP_MS : PH_NEVER;
 }
 

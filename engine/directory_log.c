@@ -3,6 +3,8 @@
 #include "engine/alloc.h"
 #include "engine/directory_inside.h"
 
+enum { REMOVALS_OF_A_READER = 512 /* the rest goes later */ };
+
 static void log_unlink(struct ph_directory *directory, struct ph_own *own)
 {
     for (unsigned i = 0; i < directory->reader_count; i++)
@@ -37,25 +39,6 @@ static void gone_append(struct ph_directory *directory, struct ph_own *own)
     own->gone_before = directory->gone_last;
     *(own->gone_before ? &own->gone_before->gone_next : &directory->gone_first) = own;
     directory->gone_last = own;
-}
-
-/* Forgets removals that every reader has been told of. */
-static void purge_gone(struct ph_directory *directory)
-{
-    uint64_t passed = UINT64_MAX;
-    for (unsigned i = 0; i < directory->reader_count; i++) {
-        const struct ph_own *next = directory->cursor[directory->readers[i]];
-        if (next && next->number < passed)
-            passed = next->number;
-    }
-    while (directory->gone_first && directory->gone_first->number < passed) {
-        struct ph_own *own = directory->gone_first;
-        directory->log_floor = own->number;
-        gone_unlink(directory, own);
-        log_unlink(directory, own);
-        own->entry->own = NULL;
-        ph_free(own);
-    }
 }
 
 void ph_directory_log_change(struct ph_directory *directory, struct ph_entry *entry,
@@ -124,13 +107,34 @@ void ph_directory_log_seek(struct ph_directory *directory, uint16_t member, uint
     directory->cursor[member] = next;
 }
 
+bool ph_directory_log_purge(struct ph_directory *directory, unsigned limit)
+{
+    uint64_t passed = UINT64_MAX;
+    for (unsigned i = 0; i < directory->reader_count; i++) {
+        const struct ph_own *next = directory->cursor[directory->readers[i]];
+        if (next && next->number < passed)
+            passed = next->number;
+    }
+    while (directory->gone_first && directory->gone_first->number < passed) {
+        struct ph_own *own = directory->gone_first;
+        if (limit-- == 0)
+            return true;
+        directory->log_floor = own->number;
+        gone_unlink(directory, own);
+        log_unlink(directory, own);
+        own->entry->own = NULL;
+        ph_free(own);
+    }
+    return false;
+}
+
 void ph_directory_log_close(struct ph_directory *directory, uint16_t member)
 {
     for (unsigned i = 0; i < directory->reader_count; i++)
         if (directory->readers[i] == member)
             directory->readers[i--] = directory->readers[--directory->reader_count];
     directory->cursor[member] = NULL;
-    purge_gone(directory);
+    ph_directory_log_purge(directory, REMOVALS_OF_A_READER);
 }
 
 bool ph_directory_log_next(struct ph_directory *directory, uint16_t member,
@@ -154,10 +158,4 @@ bool ph_directory_log_next(struct ph_directory *directory, uint16_t member,
 bool ph_directory_log_at_end(const struct ph_directory *directory, uint16_t member)
 {
     return directory->cursor[member] == NULL;
-}
-
-void ph_directory_log_purge(struct ph_directory *directory)
-{
-    if (directory->gone_first)
-        purge_gone(directory);
 }

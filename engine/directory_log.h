@@ -31,7 +31,8 @@ struct ph_log_entry {
 };
 bool ph_directory_log_next(struct ph_directory *, uint16_t member, struct ph_log_entry *);
 bool ph_directory_log_at_end(const struct ph_directory *, uint16_t member);
-/* Forgets removals that all readers have been told of. */
-void ph_directory_log_purge(struct ph_directory *);
+/* Forgets removals that all readers have been told of, at most `limit` of them. True: there are
+ * more. */
+bool ph_directory_log_purge(struct ph_directory *, unsigned limit);
 
 #endif

@@ -42,17 +42,20 @@ static void free_retired(struct ph_host *host)
 }
 
 /* Beats of a cluster are steps that change nothing which anyone waits for. */
-static bool is_news(struct ph_host *host, const struct ph_status *status)
+static bool is_news(struct ph_host *host, const struct ph_status *now)
 {
-    const struct ph_picture *old = atomic_load_explicit(&host->picture, memory_order_relaxed);
-    struct ph_status before;
-    if (!old)
-        return true;
-    memcpy(&before, &old->status, sizeof before);
-    before.version = status->version;
-    before.now_ms = status->now_ms;
-    before.steps = status->steps;
-    return memcmp(&before, status, sizeof before) != 0;
+    const struct ph_picture *picture = atomic_load_explicit(&host->picture, memory_order_relaxed);
+    const struct ph_status *old = picture ? &picture->status : NULL;
+    return !old || memcmp(old->by_state, now->by_state, sizeof now->by_state) != 0 ||
+           old->children != now->children || old->local != now->local || old->nodes != now->nodes ||
+           old->migrating != now->migrating || old->settled != now->settled ||
+           old->partitioned != now->partitioned || old->stopping != now->stopping ||
+           old->level != now->level || old->locks != now->locks || old->held != now->held ||
+           old->held_total != now->held_total || old->discarded != now->discarded ||
+           old->refused != now->refused || old->expired != now->expired ||
+           old->deadline_ms != now->deadline_ms || old->events != now->events ||
+           old->starts != now->starts || old->restarts != now->restarts ||
+           old->gave_up != now->gave_up;
 }
 
 /* False: there was nothing new. */
@@ -297,19 +300,25 @@ static struct ph_event *next_event(struct ph_host *host)
 static void timed_submit(struct ph_host *host, struct ph_event *event, uint64_t *now_ns)
 {
     enum ph_event_type type = event->type;
+    bool long_one = type == PH_EVENT_FRAME; /* many records in one step */
+    uint64_t cpu_ns = long_one ? ph_thread_cpu_ns() : 0;
     ph_hub_submit(&host->hub, event, *now_ns / 1000000);
     uint64_t after_ns = ph_now_ns();
     ph_stats_step(host->stats, ph_sched_worker(), type, after_ns - *now_ns);
+    if (long_one)
+        ph_stats_cpu(host->stats, ph_sched_worker(), type, ph_thread_cpu_ns() - cpu_ns);
     *now_ns = after_ns;
 }
 
 static void timed_work(struct ph_host *host, uint64_t *now_ns)
 {
-    bool job = ph_hub_jobs_runnable(&host->hub);
+    bool job = ph_hub_jobs_runnable(&host->hub) || ph_cluster_has_work(&host->hub);
+    enum ph_event_type type = job ? PH_EVENT_JOB : PH_EVENT_TICK;
+    uint64_t cpu_ns = ph_thread_cpu_ns();
     ph_hub_work(&host->hub, *now_ns / 1000000);
     uint64_t after_ns = ph_now_ns();
-    ph_stats_step(host->stats, ph_sched_worker(), job ? PH_EVENT_JOB : PH_EVENT_TICK,
-                  after_ns - *now_ns);
+    ph_stats_step(host->stats, ph_sched_worker(), type, after_ns - *now_ns);
+    ph_stats_cpu(host->stats, ph_sched_worker(), type, ph_thread_cpu_ns() - cpu_ns);
     *now_ns = after_ns;
 }
 

@@ -14,6 +14,8 @@ struct slot {
     _Atomic uint64_t bucket[PH_STATS_BUCKETS]; /* by the power of two of the step's ns */
     _Atomic uint64_t max_ns;
     _Atomic uint32_t max_type;
+    _Atomic uint64_t max_cpu_ns;
+    _Atomic uint32_t max_cpu_type;
 };
 
 struct ph_stats {
@@ -44,10 +46,24 @@ static unsigned bucket_of(uint64_t ns)
     return bucket < PH_STATS_BUCKETS ? bucket : PH_STATS_BUCKETS - 1;
 }
 
-void ph_stats_step(struct ph_stats *stats, int worker, enum ph_event_type type, uint64_t ns)
+static struct slot *slot_of(struct ph_stats *stats, int worker)
 {
     unsigned index = worker < 0 ? 0 : (unsigned)(worker + 1);
-    struct slot *slot = &stats->slots[index < PH_STATS_WORKERS ? index : 0];
+    return &stats->slots[index < PH_STATS_WORKERS ? index : 0];
+}
+
+void ph_stats_cpu(struct ph_stats *stats, int worker, enum ph_event_type type, uint64_t cpu_ns)
+{
+    struct slot *slot = slot_of(stats, worker);
+    if (cpu_ns <= atomic_load_explicit(&slot->max_cpu_ns, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&slot->max_cpu_ns, cpu_ns, memory_order_relaxed);
+    atomic_store_explicit(&slot->max_cpu_type, (uint32_t)type, memory_order_relaxed);
+}
+
+void ph_stats_step(struct ph_stats *stats, int worker, enum ph_event_type type, uint64_t ns)
+{
+    struct slot *slot = slot_of(stats, worker);
     add(&slot->count[type], 1);
     add(&slot->ns, ns);
     add(&slot->bucket[bucket_of(ns)], 1);
@@ -79,6 +95,11 @@ static void add_slot(const struct slot *slot, unsigned index, struct ph_stats_su
         sum->max_ns = get(&slot->max_ns);
         sum->max_type = (enum ph_event_type)atomic_load_explicit(
             &((struct slot *)(uintptr_t)slot)->max_type, memory_order_relaxed);
+    }
+    if (get(&slot->max_cpu_ns) > sum->max_cpu_ns) {
+        sum->max_cpu_ns = get(&slot->max_cpu_ns);
+        sum->max_cpu_type = (enum ph_event_type)atomic_load_explicit(
+            &((struct slot *)(uintptr_t)slot)->max_cpu_type, memory_order_relaxed);
     }
 }
 

@@ -110,7 +110,8 @@ void ph_super_settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome
         if (waiting->job)
             ph_job_settle(hub, waiting->job, child->id, outcome, code, text);
         else
-            ph_cluster_outcome(hub, waiting->member, waiting->token, child, outcome, code, text);
+            ph_cluster_outcome(hub, (struct ph_asker){waiting->member, waiting->token}, child,
+                               outcome, code, text);
         ph_free(waiting);
         waiting = next;
     }
@@ -596,8 +597,8 @@ void ph_super_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super
     if (call->job)
         ph_job_settle(hub, call->job, child->id, PH_OUTCOME_FAILED, PH_ESTOPPING, why);
     else if (call->member)
-        ph_cluster_outcome(hub, call->member, call->token, child, PH_OUTCOME_FAILED, PH_ESTOPPING,
-                           why);
+        ph_cluster_outcome(hub, (struct ph_asker){call->member, call->token}, child,
+                           PH_OUTCOME_FAILED, PH_ESTOPPING, why);
 }
 
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

@@ -56,6 +56,8 @@ void ph_waitlist_wake(struct ph_waitlist *); /* any thread */
  * with its events. */
 uint64_t ph_now_ms(void);
 uint64_t ph_now_ns(void);
+/* Processor time that the calling thread has used. A system call, unlike the others. */
+uint64_t ph_thread_cpu_ns(void);
 int64_t ph_wall_ms(void);
 
 /* The wall clock's time at a moment of ph_now_ms(), as the two clocks stand to each other now. */

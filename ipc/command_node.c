@@ -74,6 +74,8 @@ static const struct ph_column stats_columns[] = {
     {.key = "step_p99_ns", .type = PH_COLUMN_UINT},
     {.key = "step_max_ns", .type = PH_COLUMN_UINT},
     {.key = "step_max_type", .type = PH_COLUMN_TEXT},
+    {.key = "step_max_cpu_ns", .type = PH_COLUMN_UINT},
+    {.key = "step_max_cpu_type", .type = PH_COLUMN_TEXT},
     {.key = "queued", .type = PH_COLUMN_UINT},
     {.key = "events", .type = PH_COLUMN_UINT},
     {.key = "starts", .type = PH_COLUMN_UINT},
@@ -237,6 +239,8 @@ static void put_steps(struct ph_rows *rows, const struct ph_stats_sum *sum)
     ph_rows_uint(rows, sum->p99_ns);
     ph_rows_uint(rows, sum->max_ns);
     ph_rows_str(rows, sum->max_ns ? ph_event_name(sum->max_type) : NULL);
+    ph_rows_uint(rows, sum->max_cpu_ns);
+    ph_rows_str(rows, sum->max_cpu_ns ? ph_event_name(sum->max_cpu_type) : NULL);
 }
 
 static void put_stats(struct ph_session *session, struct ph_rows *rows,

@@ -1,5 +1,6 @@
 #include "engine/directory.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,7 +145,7 @@ static void step(struct arena *arena, struct ph_prng *prng, struct ph_spec **spe
         if (ph_prng_below(prng, 50) == 0)
             ph_directory_forget(arena->directory, entry);
     }
-    ph_directory_log_purge(arena->directory);
+    ph_directory_log_purge(arena->directory, UINT_MAX);
     ph_directory_purge(arena->directory, now, 16);
     ph_directory_reclaim(arena->directory);
     ph_rcu_exit();

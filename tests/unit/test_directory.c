@@ -1,5 +1,6 @@
 #include "engine/directory.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -481,7 +482,7 @@ static void forgotten_child_is_as_if_it_had_never_come(void **state)
     assert_null(row.placement);
     assert_true(want(f->directory, "a", 1, 1, f->spec));
     want(f->directory, "a", 2, 1, NULL);
-    ph_directory_log_purge(f->directory);
+    ph_directory_log_purge(f->directory, UINT_MAX);
     ph_directory_purge(f->directory, 1000, 10);
     assert_null(find(f->directory, "a"));
 }

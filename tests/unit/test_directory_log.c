@@ -1,5 +1,6 @@
 #include "engine/directory_log.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -140,10 +141,10 @@ static void removal_stays_until_every_reader_has_passed_it(void **state)
     ph_directory_log_seek(directory, 2, 2);
     change(directory, 1, 0);
     assert_next(directory, 1, 3, 1, 0);
-    ph_directory_log_purge(directory);
+    ph_directory_log_purge(directory, UINT_MAX);
     assert_int_equal(ph_directory_log_floor(directory), 0);
     assert_next(directory, 2, 3, 1, 0);
-    ph_directory_log_purge(directory);
+    ph_directory_log_purge(directory, UINT_MAX);
     assert_int_equal(ph_directory_log_floor(directory), 3);
     ph_directory_log_seek(directory, 3, 0);
     assert_next(directory, 3, 2, 2, 20);
@@ -176,7 +177,7 @@ static void child_that_comes_back_is_no_removal(void **state)
     change(directory, 1, 12);
     assert_next(directory, 1, 3, 1, 12);
     assert_at_end(directory, 1);
-    ph_directory_log_purge(directory);
+    ph_directory_log_purge(directory, UINT_MAX);
     assert_int_equal(ph_directory_log_floor(directory), 0);
 }
 
@@ -291,7 +292,7 @@ static void model_step(struct model *model)
         }
         return;
     case 2:
-        ph_directory_log_purge(model->directory);
+        ph_directory_log_purge(model->directory, UINT_MAX);
         return;
     default:
         break;
