@@ -29,7 +29,7 @@ static void note_death(void *arg, const struct ph_hub *hub, const struct ph_reco
 
 static int measure_ours(const struct ph_bench_setup *setup, double *values, struct ph_error *error)
 {
-    static struct death death;
+    struct death death = {0};
     struct ph_peers peers;
     struct ph_spec *spec;
     struct ph_ids ids = {0};

@@ -36,9 +36,10 @@ static int compare(const void *left, const void *right)
 /* In microseconds. Sorts. */
 static void put_percentiles(uint64_t *ns, uint64_t count, double *values)
 {
+    uint64_t p50 = count / 2, p99 = count * 99 / 100;
     qsort(ns, count, sizeof *ns, compare);
-    values[P50] = (double)ns[count / 2] / 1e3;
-    values[P99] = (double)ns[count * 99 / 100] / 1e3;
+    values[P50] = (double)ns[p50] / 1e3;
+    values[P99] = (double)ns[p99] / 1e3;
 }
 
 /* ---- One change --------------------------------------------------------------------------------

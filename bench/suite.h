@@ -48,6 +48,9 @@ struct ph_bench_suite {
     size_t case_count;
 };
 
+/* Not under ThreadSanitizer: PH_BENCH_LINK tells. */
+extern const struct ph_bench_suite ph_bench_link;
+
 extern const struct ph_bench_suite ph_bench_start, ph_bench_registry, ph_bench_gate,
     ph_bench_messages, ph_bench_owners, ph_bench_spawn, ph_bench_migrate, ph_bench_recover,
     ph_bench_sync;

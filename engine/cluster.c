@@ -63,7 +63,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     cluster->quorum_max =
         hub->options.majority_initial_size > 1 ? hub->options.majority_initial_size : 1;
     cluster->beat_ms = hub->now_ms;
-    cluster->retry_ms = PH_NEVER;
+    cluster->retry_ms = cluster->purge_ms = PH_NEVER;
     ph_cluster_owners_changed(hub);
     ph_cluster_review(hub);
     ph_wheel_add(&hub->wheel, &cluster->timer.timer, hub->now_ms + cluster->heartbeat_ms);
@@ -382,6 +382,8 @@ static void arm_timer(struct ph_hub *hub)
         deadline = view;
     if (cluster->retry_ms < deadline)
         deadline = cluster->retry_ms;
+    if (cluster->purge_ms < deadline)
+        deadline = cluster->purge_ms;
     if (cluster->waiting_first && cluster->moves_hold_ms > hub->now_ms &&
         cluster->moves_hold_ms < deadline)
         deadline = cluster->moves_hold_ms;
@@ -420,7 +422,7 @@ static void abandon(struct ph_hub *hub)
         ph_members_rcu(hub)->owners.count)
         return;
     cluster->abandoned = true;
-    ph_hub_stop_all(hub);
+    ph_cluster_scan(hub);
 }
 
 void ph_cluster_end_step(struct ph_hub *hub)
@@ -430,6 +432,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
         return;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         flush_member(hub, cluster->members[slot]);
+    ph_hub_grow_tables(hub);
     finish_leave(hub);
     abandon(hub);
     ph_cluster_check_drains(hub);

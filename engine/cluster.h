@@ -50,6 +50,8 @@ void ph_cluster_on_answer(struct ph_hub *, struct ph_event *);
 bool ph_cluster_has_work(const struct ph_hub *);
 void ph_cluster_work(struct ph_hub *);
 
+/* At the beginning of every step: nothing is handled under a lease that is over. */
+void ph_cluster_begin_step(struct ph_hub *);
 /* At the end of every step: sends what has gathered, arms the timer. */
 void ph_cluster_end_step(struct ph_hub *);
 
@@ -84,8 +86,7 @@ bool ph_cluster_is_held(const struct ph_hub *, uint64_t promised);
 /* What becomes of local children (super.c). */
 void ph_cluster_child_changed(struct ph_hub *, struct ph_child *);
 void ph_cluster_child_up(struct ph_hub *, struct ph_child *);
-/* False: fenced, or about to be, because the lease is over. What ends meanwhile was ended for that
- * and says nothing about itself. */
+/* False: fenced. What ends then was ended for that and says nothing about itself. */
 bool ph_cluster_may_run(const struct ph_hub *);
 /* Did it run on another node before? Then a failure to start it here is one like all others. */
 bool ph_cluster_child_ran_elsewhere(const struct ph_child *);

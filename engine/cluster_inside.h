@@ -76,8 +76,9 @@ void ph_cluster_stand_alone(struct ph_hub *); /* it has left the others */
 /* ---- cluster_sync.c -------------------------------------------------------------------------- */
 
 /* Writes an intent of this node and sees that the others get it. */
-void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t pin,
-                     uint64_t mark);
+void ph_cluster_want(struct ph_hub *, struct ph_entry *, struct ph_spec *, uint64_t mark);
+/* The same for the pin alone; 0 takes it away. */
+void ph_cluster_pin(struct ph_hub *, struct ph_entry *, uint64_t pin);
 void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t generation, uint64_t hi);
 void ph_cluster_sync_begun(struct ph_hub *, struct ph_member *);
 /* Which of our intents another member of the view holds may have changed. */
@@ -178,6 +179,7 @@ void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_mes
                    unsigned hops);
 void ph_mail_child_here(struct ph_hub *, struct ph_entry *); /* it exists: what waited is for it */
 void ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
+void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
 void ph_mail_retry_held(struct ph_hub *, struct ph_entry *);
 void ph_mail_drop_held(struct ph_hub *, struct ph_entry *, int code, const char *why);
 void ph_mail_lost(struct ph_hub *, uint16_t member);

@@ -20,6 +20,8 @@ struct ph_call_waiting {
 
 /* Messages that wait until their child is here. */
 struct ph_held {
+    struct ph_entry *entry;
+    struct ph_held *next, **link; /* of all that wait */
     struct held_box {
         struct held_box *next;
         struct ph_message_box *box;
@@ -126,14 +128,33 @@ static void deliver(struct ph_hub *hub, struct ph_child *child, struct ph_messag
         drop(hub, box, rc, ph_error_text(rc));
 }
 
+static struct ph_held *add_held(struct ph_cluster *cluster, struct ph_entry *entry)
+{
+    struct ph_held *held = ph_alloc(sizeof *held);
+    held->entry = entry;
+    held->last = &held->first;
+    held->next = cluster->held;
+    held->link = &cluster->held;
+    if (held->next)
+        held->next->link = &held->next;
+    cluster->held = held;
+    return held;
+}
+
+static void free_held(struct ph_held *held)
+{
+    *held->link = held->next;
+    if (held->next)
+        held->next->link = held->link;
+    ph_free(held);
+}
+
 static void hold(struct ph_hub *hub, struct ph_entry *entry, struct ph_message_box *box,
                  unsigned hops)
 {
     struct ph_held *held = entry->held;
-    if (!held) {
-        held = entry->held = ph_alloc(sizeof *held);
-        held->last = &held->first;
-    }
+    if (!held)
+        held = entry->held = add_held(hub->cluster, entry);
     if (held->count == PH_HELD_MAX) {
         drop(hub, box, PH_ELIMIT, "too many messages wait for it to start");
         return;
@@ -187,7 +208,13 @@ static void let_out(struct ph_hub *hub, struct ph_entry *entry)
         ph_mail_route(hub, entry->id, entry->id_length, at->box, at->hops);
         ph_free(at);
     }
-    ph_free(held);
+    free_held(held);
+}
+
+void ph_mail_linked(struct ph_hub *hub)
+{
+    for (struct ph_held *held = hub->cluster->held; held; held = held->next)
+        ph_cluster_touch(hub, held->entry);
 }
 
 void ph_mail_child_here(struct ph_hub *hub, struct ph_entry *entry)
@@ -211,7 +238,8 @@ void ph_mail_drop_held(struct ph_hub *hub, struct ph_entry *entry, int code, con
         drop(hub, at->box, code, why);
         ph_free(at);
     }
-    ph_free(held);
+    if (held)
+        free_held(held);
 }
 
 /* ---- A child goes ---------------------------------------------------------------------------- */

@@ -139,8 +139,10 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     ph_cluster_sync_greeted(hub, member, ours, have);
     if (ask)
         ph_member_greet(hub, member, false);
-    if (first)
+    if (first) {
         cluster->beat_now = true;
+        ph_mail_linked(hub);
+    }
 }
 
 /* ---- Beats --------------------------------------------------------------------------------- */

@@ -288,15 +288,17 @@ void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const cha
 }
 
 /* Between the target's answer and its row nobody would seem to have the child, and it would be
- * started once more. */
+ * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
+    bool wanted = ph_entry_spec_rcu(entry) != NULL;
     bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
                          member->log_hi >= member->beat_hi;
-    if (!move->arrived || (!came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
+    bool settled = !wanted || move->lost || came_and_went;
+    if (!move->arrived || (!settled && !ph_cluster_live_placement(cluster, entry, 0)))
         return;
     const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;

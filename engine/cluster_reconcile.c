@@ -356,6 +356,14 @@ static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
         ph_super_handle(hub, entry->child, &call);
 }
 
+/* Also one that comes back from a move, because its target ends, too. */
+static void stop_abandoned(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_super_call call = {.event = PH_SUPER_STOP};
+    if (entry->child && !entry->move && !ph_super_ends(entry->child))
+        ph_super_handle(hub, entry->child, &call);
+}
+
 static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -369,8 +377,12 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     ph_cluster_settle(hub, entry);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
+    } else if (cluster->abandoned) {
+        stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
-        if (entry->child && !entry->move)
+        if (entry->move)
+            ph_move_look(hub, entry);
+        else if (entry->child)
             stop_unwanted(hub, entry);
         ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {
@@ -494,14 +506,14 @@ void ph_cluster_child_failed_start(struct ph_hub *hub, struct ph_child *child, c
     if (entry->move)
         ph_move_arrived(hub, entry, PH_EFAILED, why);
     else if (ph_entry_spec_rcu(entry) && ph_cluster_may_run(hub))
-        ph_cluster_want(hub, entry, NULL, 0, 0);
+        ph_cluster_want(hub, entry, NULL, 0);
 }
 
 void ph_cluster_child_ended(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;
     if (entry && ph_entry_spec_rcu(entry) && ph_cluster_may_run(hub))
-        ph_cluster_want(hub, entry, NULL, 0, 0);
+        ph_cluster_want(hub, entry, NULL, 0);
 }
 
 void ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)

@@ -74,6 +74,7 @@ static bool has_started(const struct ph_cluster *cluster, const struct ph_pendin
     ph_placement_read_rcu(placement, &placed);
     if (pending->verb == PH_EVENT_PIN)
         return placement->member == pending->member &&
+               !ph_cluster_live_placement(cluster, pending->entry, pending->member) &&
                (placed.state == PH_STATE_RUNNING || placed.state == PH_STATE_FAILED);
     return placed.state == PH_STATE_RUNNING && placed.epoch > pending->token;
 }
@@ -230,8 +231,12 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
         ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     entry->ran = false;
-    ph_cluster_want(hub, entry, spec, 0, 0);
+    ph_cluster_want(hub, entry, spec, 0);
+    if (atomic_load_explicit(&entry->pin, memory_order_relaxed))
+        ph_cluster_pin(hub, entry, 0); /* of a child of that id before */
     if (!entry->child && !hub->stopping && !entry->moved_to && cluster->agreed &&
         ph_cluster_may_run(hub) && ph_cluster_owner(cluster, entry) == 0 &&
         !ph_cluster_live_placement(cluster, entry, 0))
@@ -245,6 +250,8 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
                          const struct ph_placement *placement)
 {
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job};
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
     else if (!ph_member_is_linked(hub->cluster->members[placement->member]))
@@ -258,9 +265,10 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
 static void replace(struct ph_hub *hub, struct ph_job *job, struct ph_entry *entry,
                     struct ph_spec *spec)
 {
+    if (!ph_job_note_begun(hub, job, entry->id, entry->id_length))
+        return;
     struct ph_super_call call = {.event = PH_SUPER_START, .job = job, .spec = ph_spec_get(spec)};
-    uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
-    ph_cluster_want(hub, entry, spec, pin, 0);
+    ph_cluster_want(hub, entry, spec, 0);
     if (entry->child && ph_child_state(entry->child) != PH_STATE_MOVING &&
         !ph_super_ends(entry->child)) {
         ph_super_handle(hub, entry->child, &call);
@@ -331,7 +339,7 @@ void ph_cluster_stop_one(struct ph_hub *hub, struct ph_job *job, const char *id,
         return;
     }
     if (wanted)
-        ph_cluster_want(hub, entry, NULL, 0, 0);
+        ph_cluster_want(hub, entry, NULL, 0);
     struct ph_super_call call = {.event = PH_SUPER_STOP, .job = job};
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
@@ -373,7 +381,7 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
     }
     bool same = atomic_load_explicit(&entry->pin, memory_order_relaxed) == pin;
     if (!same)
-        ph_cluster_want(hub, entry, spec, pin, 0);
+        ph_cluster_pin(hub, entry, pin);
     struct ph_placement *placement = ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER);
     if (!member || (placement && placement->member == member->slot))
         ph_job_settle(hub, job, id, same ? PH_OUTCOME_SAME : PH_OUTCOME_CHANGED, 0, NULL);
@@ -562,7 +570,7 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
         return;
     }
     uint64_t children = ph_directory_placed(hub->directory, member->slot);
-    ph_cluster_want(hub, entry, NULL, 0, event->place.on);
+    ph_cluster_want(hub, entry, NULL, event->place.on);
     ph_hub_record(hub, event->place.on ? "drain" : "undrain", "", 0, "%s", member->info.name);
     ph_cluster_owners_changed(hub);
     if (op)

@@ -63,7 +63,6 @@ struct ph_member {
     bool left;                /* it said goodbye */
     bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
-
     uint64_t heard_ms;                 /* its last frame */
     uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */
     uint64_t beat_heard_ms;            /* … and when that came, on ours */
@@ -79,7 +78,6 @@ struct ph_member {
     uint64_t equal_ms;   /* when its intents were last seen equal to ours */
     uint64_t *hears;     /* name hashes of its newest beat */
     uint32_t hears_count;
-
     uint64_t log_hi;        /* of its log, what we have */
     uint64_t log_announced; /* … and what it had when it said hello */
     uint32_t log_round;     /* of the snapshot that is coming in; 0: none */
@@ -90,8 +88,7 @@ struct ph_member {
 
     struct ph_cursor repair; /* walk that sends it intents that it lacks */
     uint64_t repair_buckets[PH_BUCKETS / 64];
-    bool repairing;
-    bool comparing; /* we have asked for its hashes, to send what it lacks */
+    bool repairing, comparing; /* comparing: its hashes were asked for, to send what it lacks */
 
     uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
     uint64_t session_push; /* how many had gone out when the session began */
@@ -152,8 +149,8 @@ struct ph_cluster {
     uint64_t beat_ms;          /* when the next beat is due */
     uint64_t last_beat_ms;
     bool beat_now;
-    uint64_t told_digest; /* what the last beat said */
-    uint64_t retry_ms;    /* when to look at all entries again; PH_NEVER */
+    uint64_t told_digest;        /* what the last beat said */
+    uint64_t retry_ms, purge_ms; /* when to look at all again, at more tombstones; PH_NEVER */
 
     /* Intents on their way to the others. */
     struct ph_entry *push_first, **push_last;
@@ -174,12 +171,13 @@ struct ph_cluster {
     /* Reconciling. */
     struct ph_entry *dirty_first, **dirty_last;
     struct ph_cursor scan;
-    bool scanning, scan_again;
+    bool scanning;
     uint64_t misplaced;
     uint64_t by_state[PH_STATES];
 
     /* Requests and messages under way. */
     struct ph_pending *pendings;
+    struct ph_held *held; /* messages that wait, of any child */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS];
     uint64_t next_token;
 

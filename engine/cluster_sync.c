@@ -15,7 +15,8 @@ enum {
     CONGESTED_MS = 5,
     REASON_MAX = 300,
     STONE_MIN_MS = 60000, /* longer than anything stays in a link */
-    STONES_PER_STEP = 64,
+    STONES_PER_STEP = 128,
+    STONES_GAP_MS = 5, /* … and more of them come sooner */
 };
 
 /* ---- Intents: writing ---------------------------------------------------------------------- */
@@ -31,20 +32,40 @@ static void queue_push(struct ph_cluster *cluster, struct ph_entry *entry)
     cluster->push_queued++;
 }
 
-void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec *spec, uint64_t pin,
+static void write_intent(struct ph_hub *hub, struct ph_entry *entry, const struct ph_intent *intent)
+{
+    bool taken = ph_directory_want(hub->directory, entry, intent, hub->now_ms);
+    ph_assert(taken); /* our clock is past every version that we have seen */
+    queue_push(hub->cluster, entry);
+    ph_cluster_touch(hub, entry);
+}
+
+static struct ph_version next_version(struct ph_hub *hub)
+{
+    return (struct ph_version){
+        .clock = ph_cluster_clock(hub),
+        .author = hub->cluster->members[0]->info.name_hash,
+    };
+}
+
+void ph_cluster_want(struct ph_hub *hub, struct ph_entry *entry, struct ph_spec *spec,
                      uint64_t mark)
 {
-    struct ph_cluster *cluster = hub->cluster;
     const struct ph_intent intent = {
-        .version = {.clock = ph_cluster_clock(hub), .author = cluster->members[0]->info.name_hash},
+        .version = next_version(hub),
         .spec = spec,
-        .pin = pin,
         .mark = mark,
     };
-    bool taken = ph_directory_want(cluster->directory, entry, &intent, hub->now_ms);
-    ph_assert(taken); /* our clock is past every version that we have seen */
-    queue_push(cluster, entry);
-    ph_cluster_touch(hub, entry);
+    write_intent(hub, entry, &intent);
+}
+
+void ph_cluster_pin(struct ph_hub *hub, struct ph_entry *entry, uint64_t pin)
+{
+    const struct ph_intent intent = {
+        .pinned = next_version(hub),
+        .pin = pin,
+    };
+    write_intent(hub, entry, &intent);
 }
 
 uint64_t ph_cluster_promised(const struct ph_hub *hub)
@@ -77,15 +98,18 @@ static uint32_t spec_index(struct intents *intents, const struct ph_spec *spec)
     return ++intents->spec_count;
 }
 
-/* Per entry: id, clock, author, number of its spec (0: stopped), pin, mark. */
+/* Per entry: id, clock, author, number of its spec (0: stopped), mark; clock and author of its pin,
+ * the pin. */
 static void add_intent(struct intents *intents, struct ph_entry *entry)
 {
     ph_pack_str(&intents->entries, entry->id, entry->id_length);
     ph_pack_uint(&intents->entries, entry->version.clock);
     ph_pack_uint(&intents->entries, entry->version.author);
     ph_pack_uint(&intents->entries, spec_index(intents, ph_entry_spec_rcu(entry)));
-    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->pin, memory_order_relaxed));
     ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->mark, memory_order_relaxed));
+    ph_pack_uint(&intents->entries, entry->pinned.clock);
+    ph_pack_uint(&intents->entries, entry->pinned.author);
+    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->pin, memory_order_relaxed));
     intents->count++;
 }
 
@@ -250,8 +274,10 @@ static void read_intent(struct ph_hub *hub, struct ph_unpack *frame, struct ph_s
     intent.version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
     intent.version.author = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t index = ph_unpack_uint(frame, spec_count);
-    intent.pin = ph_unpack_uint(frame, UINT64_MAX);
     intent.mark = ph_unpack_uint(frame, UINT64_MAX);
+    intent.pinned.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
+    intent.pinned.author = ph_unpack_uint(frame, UINT64_MAX);
+    intent.pin = ph_unpack_uint(frame, UINT64_MAX);
     if (!frame->broken && !is_id(id, length))
         ph_unpack_fail(frame);
     if (frame->broken)
@@ -311,12 +337,16 @@ void ph_cluster_count_taken(struct ph_hub *hub)
         ph_hub_jobs_held(hub);
 }
 
+static bool is_unheld(const struct ph_cluster *cluster, struct ph_version version)
+{
+    return version.author == cluster->members[0]->info.name_hash &&
+           version.clock > cluster->held_clock;
+}
+
 void ph_cluster_push_again(struct ph_hub *hub, struct ph_entry *entry)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    if (entry->version.author == cluster->members[0]->info.name_hash &&
-        entry->version.clock > cluster->held_clock)
-        queue_push(cluster, entry);
+    if (is_unheld(hub->cluster, entry->version) || is_unheld(hub->cluster, entry->pinned))
+        queue_push(hub->cluster, entry);
 }
 
 void ph_cluster_pushed_again(struct ph_hub *hub)
@@ -552,7 +582,8 @@ void ph_cluster_purge(struct ph_hub *hub)
             before_ms = member->equal_ms;
     }
     ph_directory_log_purge(cluster->directory);
-    ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    bool more = ph_directory_purge(cluster->directory, before_ms, STONES_PER_STEP);
+    cluster->purge_ms = more ? hub->now_ms + STONES_GAP_MS : PH_NEVER;
 }
 
 void ph_cluster_sync_work(struct ph_hub *hub)

@@ -302,8 +302,7 @@ static void unfence(struct ph_hub *hub)
 
 bool ph_cluster_may_run(const struct ph_hub *hub)
 {
-    return !hub->cluster ||
-           atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed) > hub->now_ms;
+    return !hub->cluster || !hub->cluster->fenced;
 }
 
 /* May anything run here? Never waits for the gate. */
@@ -335,6 +334,13 @@ static void review_fence(struct ph_hub *hub)
     /* Relaxed: a child that reads the old one is bounded by that. */
     atomic_store_explicit(&hub->lease_until_ms, lease_ms, memory_order_relaxed);
     hub->ports.exec->lease(hub->ports.context, lease_ms);
+}
+
+void ph_cluster_begin_step(struct ph_hub *hub)
+{
+    uint64_t until_ms = atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed);
+    if (until_ms <= hub->now_ms && ph_cluster_may_run(hub))
+        review_fence(hub);
 }
 
 /* ---- States -------------------------------------------------------------------------------- */

@@ -290,7 +290,8 @@ static uint64_t fingerprint(const struct ph_entry *entry)
         atomic_load_explicit(&((struct ph_entry *)(uintptr_t)entry)->mark, memory_order_relaxed);
     if (!ph_entry_spec_rcu(entry) && !mark)
         return 0;
-    return mix(mix(entry->hash, entry->version.clock), entry->version.author);
+    uint64_t pinned = mix(entry->pinned.clock, entry->pinned.author);
+    return mix(mix(mix(entry->hash, entry->version.clock), entry->version.author), pinned);
 }
 
 static void put_stone(struct ph_directory *directory, struct ph_entry *entry)
@@ -306,26 +307,38 @@ static bool is_stone(const struct ph_entry *entry)
     return fingerprint(entry) == 0;
 }
 
-bool ph_directory_want(struct ph_directory *directory, struct ph_entry *entry,
-                       const struct ph_intent *intent, uint64_t now_ms)
+static void take_want(struct ph_directory *directory, struct ph_entry *entry,
+                      const struct ph_intent *intent)
 {
-    if (ph_version_compare(intent->version, entry->version) <= 0)
-        return false;
     struct ph_spec *before = ph_entry_spec_rcu(entry);
-    uint64_t old = fingerprint(entry);
     entry->version = intent->version;
     if (intent->spec != before) {
         struct ph_spec *spec = intent->spec ? ph_spec_get(intent->spec) : NULL;
         atomic_store_explicit(&entry->spec, spec, memory_order_release);
         discard(directory, before, release_spec);
     }
-    atomic_store_explicit(&entry->pin, intent->pin, memory_order_relaxed);
     atomic_store_explicit(&entry->mark, intent->mark, memory_order_relaxed);
     add(&directory->wanted, (intent->spec != NULL) - (before != NULL));
+}
+
+bool ph_directory_want(struct ph_directory *directory, struct ph_entry *entry,
+                       const struct ph_intent *intent, uint64_t now_ms)
+{
+    bool wants = ph_version_compare(intent->version, entry->version) > 0;
+    bool pins = ph_version_compare(intent->pinned, entry->pinned) > 0;
+    if (!wants && !pins)
+        return false;
+    uint64_t old = fingerprint(entry);
+    if (wants)
+        take_want(directory, entry, intent);
+    if (pins) {
+        entry->pinned = intent->pinned;
+        atomic_store_explicit(&entry->pin, intent->pin, memory_order_relaxed);
+    }
     uint64_t change = old ^ fingerprint(entry);
     directory->hash ^= change;
     directory->bucket[ph_entry_bucket(entry)] ^= change;
-    if (is_stone(entry)) {
+    if (is_stone(entry) && (wants || !entry->in_stones)) {
         entry->stopped_ms = now_ms;
         if (!entry->in_stones)
             put_stone(directory, entry);
@@ -347,10 +360,11 @@ static void take_out(struct ph_directory *directory, struct ph_entry *entry,
 
 void ph_directory_forget(struct ph_directory *directory, struct ph_entry *entry)
 {
-    const struct ph_intent nothing = {.version = {.clock = UINT64_MAX}};
+    const struct ph_intent nothing = {.version = {.clock = UINT64_MAX},
+                                      .pinned = {.clock = UINT64_MAX}};
     bool taken = ph_directory_want(directory, entry, &nothing, 0);
     ph_assert(taken); /* no version is that high */
-    entry->version = (struct ph_version){0};
+    entry->version = entry->pinned = (struct ph_version){0};
     entry->ran = false;
     while (ph_entry_first_rcu(entry))
         ph_directory_place(directory, entry, ph_entry_first_rcu(entry)->member, NULL, NULL);
@@ -363,14 +377,14 @@ static bool is_needed(const struct ph_entry *entry)
            entry->waiting || entry->next_dirty;
 }
 
-void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)
+bool ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)
 {
     for (unsigned i = 0; i < limit && directory->stones; i++) {
         struct ph_entry *entry = directory->stones;
         bool young = is_stone(entry) && entry->stopped_ms >= before_ms;
         /* One that was stopped again must not hold back those behind it. */
         if (young && (!entry->stone_next || entry->stone_next->stopped_ms >= entry->stopped_ms))
-            return;
+            return false;
         directory->stones = entry->stone_next;
         if (!directory->stones)
             directory->stones_last = &directory->stones;
@@ -386,6 +400,7 @@ void ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsi
             free_entry(directory, entry);
         }
     }
+    return directory->stones != NULL;
 }
 
 /* ---- Placements ---------------------------------------------------------------------------- */

@@ -60,12 +60,15 @@ struct ph_entry *ph_directory_make(struct ph_directory *, const char *id, size_t
 
 /* An intent as it is written or comes from elsewhere. */
 struct ph_intent {
-    struct ph_version version;
-    struct ph_spec *spec; /* borrowed, referenced when kept; NULL: stopped */
-    uint64_t pin, mark;
+    struct ph_version version; /* of what follows: */
+    struct ph_spec *spec;      /* borrowed, referenced when kept; NULL: stopped */
+    uint64_t mark;
+    struct ph_version pinned; /* of the pin, which is a thing of its own: who pins wants nothing */
+    uint64_t pin;
 };
 
-/* Takes over an intent that is newer than what is there: false when it is not. */
+/* Takes over what is newer than what is there, the pin apart from the rest: false when neither
+ * is. */
 bool ph_directory_want(struct ph_directory *, struct ph_entry *, const struct ph_intent *,
                        uint64_t now_ms);
 
@@ -111,8 +114,8 @@ struct ph_placement *ph_directory_placement(const struct ph_directory *, const s
                                             uint16_t member);
 
 /* Frees entries that nobody needs: tombstones that came before `before_ms`, without placement,
- * child, or anything that waits. Looks at no more than `limit`. */
-void ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
+ * child, or anything that waits. Looks at no more than `limit`; true: there may be more. */
+bool ph_directory_purge(struct ph_directory *, uint64_t before_ms, unsigned limit);
 
 /* Ends a step: hands what was taken out to RCU. */
 void ph_directory_reclaim(struct ph_directory *);

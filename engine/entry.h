@@ -70,7 +70,8 @@ struct ph_entry {
     _Atomic uint64_t mark;                     /* of hub-wide intents, see ph_directory_mark */
 
     /* The hub's actor only. */
-    struct ph_version version;
+    struct ph_version version;     /* of spec and mark */
+    struct ph_version pinned;      /* of the pin */
     struct ph_child *child;        /* the one here, or NULL */
     struct ph_pending *pending;    /* requests of this node that wait for it */
     struct ph_transfer *move;      /* a move from or to this node, or NULL */

@@ -327,6 +327,7 @@ void ph_hub_step(struct ph_hub *hub, struct ph_event *event)
     hub->stepping = true;
     hub->now_ms = event->now_ms;
     ph_registry_open(hub->registry);
+    ph_cluster_begin_step(hub);
     handlers[event->type](hub, event);
     ph_cluster_end_step(hub);
     check_stopped(hub);

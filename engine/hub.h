@@ -169,10 +169,16 @@ void ph_hub_jobs_held(struct ph_hub *); /* other members hold more of what we pr
 PH_MUST_CHECK int ph_hub_signal_child(struct ph_hub *, struct ph_child *, int signal,
                                       const char **why);
 
+/* Children and entries come from other nodes, too: without a request that says how many. */
+void ph_hub_grow_tables(struct ph_hub *);
+
 /* What happened to one child of a job (super.c -> hub_children.c). */
 enum ph_outcome { PH_OUTCOME_CHANGED, PH_OUTCOME_SAME, PH_OUTCOME_FAILED };
 void ph_job_settle(struct ph_hub *, struct ph_job *, const char *id, enum ph_outcome, int code,
                    const char *text);
+/* Notes what a roll-back has to stop: also what fails now and would be started again. False: the
+ * child has failed for want of memory. */
+bool ph_job_note_begun(struct ph_hub *, struct ph_job *, const char *id, size_t length);
 
 /* hub_locks.c */
 /* What a lock event asks for; `*taken` is borrowed until the gate changes. */

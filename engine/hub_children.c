@@ -225,8 +225,7 @@ void ph_job_settle(struct ph_hub *hub, struct ph_job *job, const char *id, enum 
 
 /* ---- One child ----------------------------------------------------------------------------- */
 
-/* Notes what a roll-back has to stop: also what fails now and would be started again. */
-static bool note_begun(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
+bool ph_job_note_begun(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     if (!job->options.rollback || ph_ids_add(&job->begun_ids, id, length) == 0)
         return true;
@@ -242,7 +241,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, const char *id, si
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ELIMIT, full);
         return;
     }
-    if (!note_begun(hub, job, id, length))
+    if (!ph_job_note_begun(hub, job, id, length))
         return;
     struct ph_child *child = ph_child_create(hub, job->kind, id, length, job->spec);
     int rc = ph_registry_publish(hub->registry, child);
@@ -266,7 +265,7 @@ static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_chi
     } else if (child->kind != job->kind) {
         ph_job_settle(hub, job, child->id, PH_OUTCOME_FAILED, PH_EREFUSED,
                       "exists as another kind of child: stop it first");
-    } else if (note_begun(hub, job, child->id, child->id_length)) {
+    } else if (ph_job_note_begun(hub, job, child->id, child->id_length)) {
         struct ph_super_call call = {
             .event = PH_SUPER_START,
             .job = job,
@@ -277,19 +276,13 @@ static void start_existing(struct ph_hub *hub, struct ph_job *job, struct ph_chi
     }
 }
 
-static void start_in_cluster(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
-{
-    if (note_begun(hub, job, id, length))
-        ph_cluster_start_one(hub, job, &job->options, job->spec, id, length);
-}
-
 static void start_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
     if (hub->stopping)
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ESTOPPING, "the hub is stopping");
     else if (hub->cluster)
-        start_in_cluster(hub, job, id, length);
+        ph_cluster_start_one(hub, job, &job->options, job->spec, id, length);
     else if (child)
         start_existing(hub, job, child);
     else
@@ -387,6 +380,12 @@ static void maybe_grow_directory(struct ph_hub *hub, size_t more)
         return;
     hub->directory_growing = true;
     hub->ports.work->submit(hub->ports.context, PH_WORK_GROW_DIRECTORY, buckets);
+}
+
+void ph_hub_grow_tables(struct ph_hub *hub)
+{
+    maybe_grow(hub, hub->picture.children);
+    maybe_grow_directory(hub, 0);
 }
 
 /* One slice. An id of its own keeps the job alive while its children report within the slice. */

@@ -206,6 +206,21 @@ void ph_super_launch(struct ph_hub *hub, struct ph_child *child)
         start_instance(hub, child);
 }
 
+/* It will run again where it belongs, whatever its restart policy says of other ends. */
+void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
+{
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    ph_super_retire(hub, child);
+}
+
+void ph_super_relaunch(struct ph_hub *hub, struct ph_child *child)
+{
+    if (ph_cluster_may_run(hub))
+        ph_super_launch(hub, child);
+    else
+        ph_super_lose_place(hub, child);
+}
+
 void ph_super_begin(struct ph_hub *hub, struct ph_child *child, struct ph_job *job, uint64_t cause)
 {
     child->cause = cause;
@@ -326,13 +341,6 @@ static void restart_later(struct ph_hub *hub, struct ph_child *child, struct ph_
     ph_super_set_deadline(hub, child, delay);
 }
 
-/* It will run again where it belongs then, whatever its restart policy says of other ends. */
-void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
-{
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
-    ph_super_retire(hub, child);
-}
-
 /* An instance ended by itself: what its restart policy says. */
 static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *exit,
                     uint64_t life_ms)
@@ -442,7 +450,10 @@ static void starting_altered(struct ph_hub *hub, struct ph_child *child, struct 
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    start_instance(hub, child);
+    if (ph_cluster_may_run(hub))
+        start_instance(hub, child);
+    else
+        ph_super_lose_place(hub, child);
 }
 
 static void running_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -486,9 +497,9 @@ static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_s
     call->spec = NULL;
 }
 
-static void removed(struct ph_hub *hub, struct ph_child *child)
+static void removed(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
-    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", "");
+    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", how);
     ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
     ph_super_retire(hub, child);
 }
@@ -498,7 +509,7 @@ static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_supe
     ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
     ph_super_await(child, call);
     child->cause = call->cause;
-    removed(hub, child);
+    removed(hub, child, "");
 }
 
 /* A request starts a child that waits or has given up: with a clean slate. */
@@ -515,37 +526,38 @@ static void idle_launch(struct ph_hub *hub, struct ph_child *child, struct ph_su
         care->next_spec = call->spec;
         call->spec = NULL;
     }
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
-static void stopped(struct ph_hub *hub, struct ph_child *child)
+static void stopped(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
     if (!child->care->again || hub->stopping) {
-        removed(hub, child);
+        removed(hub, child, how);
         return;
     }
     child->care->again = false;
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 static void stopping_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
+    const char *how = call->exit ? call->exit->text : "";
     if (call->exit && child->care->again)
         publish_exit(hub, child, exit_of(call));
-    stopped(hub, child);
+    stopped(hub, child, how);
 }
 
 static void stopping_altered(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
     child->care->altering = false;
-    stopped(hub, child);
+    stopped(hub, child, "");
 }
 
 static void stopping_deadline(struct ph_hub *hub, struct ph_child *child,

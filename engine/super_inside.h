@@ -42,6 +42,8 @@ void ph_super_settle(struct ph_hub *, struct ph_child *, enum ph_outcome, int co
                      const char *text);
 void ph_super_refuse(struct ph_hub *, struct ph_child *, struct ph_super_call *, const char *why);
 void ph_super_launch(struct ph_hub *, struct ph_child *);
+/* The time has come for it; but the node may have lost its quorum meanwhile. */
+void ph_super_relaunch(struct ph_hub *, struct ph_child *);
 void ph_super_begin_stop(struct ph_hub *, struct ph_child *, struct ph_super_call *, bool again);
 void ph_super_retire(struct ph_hub *, struct ph_child *);
 /* Nothing may run here: it goes without a word. */

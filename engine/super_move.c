@@ -81,7 +81,7 @@ void ph_super_moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph
 void ph_super_moving_return(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
-    ph_super_launch(hub, child);
+    ph_super_relaunch(hub, child);
 }
 
 void ph_super_active_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

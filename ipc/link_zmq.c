@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,6 +23,7 @@ enum {
     SOCKETS_MAX = 4096, /* three for each channel */
     FRAMES_PER_WAIT = 256,
     EVENTS_PER_WAIT = 32,
+    PROBE_MS = 3, /* how long the links wait to learn whether somebody listens */
     STOP_LINGER_MS = 200,
 };
 
@@ -301,7 +303,18 @@ static void zmq_transport_transmit(void *transport, uint32_t number, const void 
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-/* Does nothing listen there? Only what is known at once counts: on this machine, the answer. */
+/* What became of a connect under way, within a moment: 0 when it is not known yet. */
+static int connect_error(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (poll(&polled, 1, PROBE_MS) == 1)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
+/* Does nothing listen there? Only what is known almost at once counts. */
 static bool is_refused(const struct ph_endpoint *address)
 {
     int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -310,14 +323,11 @@ static bool is_refused(const struct ph_endpoint *address)
     const struct linger abort = {.l_onoff = 1};
     int rc = setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     (void)rc;
-    int fault = 0;
+    int error = 0;
     if (connect(fd, (const struct sockaddr *)&address->address, address->length) < 0)
-        fault = errno;
-    socklen_t size = sizeof fault;
-    if (fault == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &size) < 0)
-        fault = errno;
+        error = errno == EINPROGRESS ? connect_error(fd) : errno;
     close(fd);
-    return fault == ECONNREFUSED;
+    return error == ECONNREFUSED;
 }
 
 /* The next event of a monitor and its value; 0: there is none. */

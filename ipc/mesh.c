@@ -79,6 +79,7 @@ void ph_mesh_destroy(struct ph_mesh *mesh)
         if (!link->gone)
             ph_mesh_link_drop(mesh, link);
     ph_mesh_sweep(mesh);
+    ph_mesh_stream_free_spares(mesh);
     ph_text_fini(&mesh->scratch);
     ph_free(mesh);
 }
@@ -166,7 +167,7 @@ static bool close_session(struct ph_mesh *mesh, struct ph_mesh_link *link)
     for (struct ph_mesh_link *alias = mesh->links; alias; alias = alias->next)
         if (alias->state == PH_MESH_ALIAS && alias->nonce == link->nonce)
             alias->hello_at = mesh->now_ms + PH_MESH_RETRY_MAX_MS;
-    ph_mesh_stream_fini(link);
+    ph_mesh_stream_fini(mesh, link);
     ph_mesh_stream_init(mesh, link);
     link->state = PH_MESH_CALLING;
     link->session = ph_mesh_next_session(mesh, link->session + 1);

@@ -23,6 +23,7 @@ enum {
     PH_MESH_GAPS = 3,        /* acknowledgements with a gap that make us go back */
     PH_MESH_DELAY_MS = 100,  /* queueing on the way beyond this shrinks the window */
     PH_MESH_ACK_FRAMES = 64, /* unacknowledged frames that are acknowledged at once */
+    PH_MESH_SPARES_MAX = 32,
 };
 
 /* A frame that is in flight: encoded, with room for its header. */
@@ -104,7 +105,9 @@ struct ph_mesh {
     uint64_t now_ms;
     bool leaving;
     uint64_t leave_by;
-    struct ph_text scratch; /* the frame being written */
+    struct ph_text scratch;      /* the frame being written */
+    struct ph_mesh_sent *spares; /* kept with their memory: fresh pages cost more than a copy */
+    unsigned spare_count;
     struct ph_mesh_stats totals;
 };
 
@@ -145,7 +148,8 @@ uint64_t ph_mesh_next_session(struct ph_mesh *, uint64_t at_least);
 
 /* ---- mesh_stream.c */
 void ph_mesh_stream_init(struct ph_mesh *, struct ph_mesh_link *);
-void ph_mesh_stream_fini(struct ph_mesh_link *);
+void ph_mesh_stream_fini(struct ph_mesh *, struct ph_mesh_link *);
+void ph_mesh_stream_free_spares(struct ph_mesh *);
 void ph_mesh_stream_queue(struct ph_mesh *, struct ph_mesh_link *, const char *hub, unsigned flags,
                           struct ph_text *bytes);
 void ph_mesh_stream_tick(struct ph_mesh *, struct ph_mesh_link *);

@@ -56,7 +56,7 @@ void ph_mesh_sweep(struct ph_mesh *mesh)
         *at = link->next;
         if (!link->next)
             mesh->links_end = at;
-        ph_mesh_stream_fini(link);
+        ph_mesh_stream_fini(mesh, link);
         ph_text_fini(&link->refusal);
         ph_free(link);
     }

@@ -40,13 +40,39 @@ static void free_message(struct ph_mesh_message *message)
     ph_free(message);
 }
 
-static void free_sent(struct ph_mesh_sent *sent)
+static void free_sent(struct ph_mesh *mesh, struct ph_mesh_sent *sent)
 {
+    if (mesh->spare_count < PH_MESH_SPARES_MAX) {
+        sent->next = mesh->spares;
+        mesh->spares = sent;
+        mesh->spare_count++;
+        return;
+    }
     ph_text_fini(&sent->frame);
     ph_free(sent);
 }
 
-void ph_mesh_stream_fini(struct ph_mesh_link *link)
+static struct ph_mesh_sent *new_sent(struct ph_mesh *mesh)
+{
+    struct ph_mesh_sent *sent = mesh->spares;
+    if (!sent)
+        return ph_alloc(sizeof *sent);
+    mesh->spares = sent->next;
+    mesh->spare_count--;
+    *sent = (struct ph_mesh_sent){.frame = sent->frame};
+    return sent;
+}
+
+void ph_mesh_stream_free_spares(struct ph_mesh *mesh)
+{
+    while (mesh->spares) {
+        struct ph_mesh_sent *sent = new_sent(mesh);
+        ph_text_fini(&sent->frame);
+        ph_free(sent);
+    }
+}
+
+void ph_mesh_stream_fini(struct ph_mesh *mesh, struct ph_mesh_link *link)
 {
     for (struct ph_mesh_message *message = link->out.queue, *next; message; message = next) {
         next = message->next;
@@ -54,7 +80,7 @@ void ph_mesh_stream_fini(struct ph_mesh_link *link)
     }
     for (struct ph_mesh_sent *sent = link->out.sent, *next; sent; sent = next) {
         next = sent->next;
-        free_sent(sent);
+        free_sent(mesh, sent);
     }
     ph_text_fini(&link->in.message);
 }
@@ -138,10 +164,10 @@ static bool append_piece(const struct ph_mesh *mesh, struct ph_mesh_out *out, st
     return true;
 }
 
-static struct ph_mesh_sent *cut_frame(const struct ph_mesh *mesh, struct ph_mesh_link *link)
+static struct ph_mesh_sent *cut_frame(struct ph_mesh *mesh, struct ph_mesh_link *link)
 {
     struct ph_mesh_out *out = &link->out;
-    struct ph_mesh_sent *sent = ph_alloc(sizeof *sent);
+    struct ph_mesh_sent *sent = new_sent(mesh);
     ph_wire_begin(&sent->frame);
     while (out->queue && append_piece(mesh, out, &sent->frame))
         continue;
@@ -225,7 +251,8 @@ static void measure(const struct ph_mesh *mesh, struct ph_mesh_out *out, uint64_
 }
 
 /* Drops what has arrived: how many bytes. */
-static uint64_t drop_acked(struct ph_mesh_out *out, uint64_t ack, uint64_t *sent_ms)
+static uint64_t drop_acked(struct ph_mesh *mesh, struct ph_mesh_out *out, uint64_t ack,
+                           uint64_t *sent_ms)
 {
     uint64_t bytes = 0;
     while (out->sent && out->sent->sequence <= ack) {
@@ -239,7 +266,7 @@ static uint64_t drop_acked(struct ph_mesh_out *out, uint64_t ack, uint64_t *sent
         out->queued_bytes -= sent->frame.length;
         out->frames--;
         out->sent = sent->next;
-        free_sent(sent);
+        free_sent(mesh, sent);
     }
     if (!out->sent)
         out->sent_end = &out->sent;
@@ -257,7 +284,7 @@ void ph_mesh_take_ack(struct ph_mesh *mesh, struct ph_mesh_link *link,
     out->credit = header->credit;
     if (header->ack > out->acked) {
         uint64_t sent_ms = UINT64_MAX;
-        uint64_t bytes = drop_acked(out, header->ack, &sent_ms);
+        uint64_t bytes = drop_acked(mesh, out, header->ack, &sent_ms);
         out->acked = header->ack;
         out->gaps = 0;
         if (sent_ms != UINT64_MAX)

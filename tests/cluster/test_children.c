@@ -57,6 +57,7 @@ static void start_is_acknowledged_when_another_member_holds_it(void **state)
     char id[16] = "";
     for (unsigned i = 0; i < 50 && (!*id || fc_owner(c, 0, id) != 0); i++)
         snprintf(id, sizeof id, "c-%u", i);
+    fc_run(c, 1000);
     fc_split(c, 1); /* nothing reaches the others */
     struct ph_op *op = start(c, 0, id, "", PH_IF_EXISTS_SAME);
     assert_int_equal(fc_wait(c, op, 500), 1);
@@ -191,6 +192,20 @@ static void child_is_restarted_from_anywhere(void **state)
     assert_int_equal(ph_op_result(op)->changed, 9);
 }
 
+/* What was stopped is forgotten everywhere a minute later, however much it was. */
+static void stopped_children_are_forgotten_in_time(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..5000]");
+    assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, 1), "a-[1..5000]"), 10000), 0);
+    fc_run(c, 50000);
+    for (unsigned node = 0; node < 3; node++)
+        assert_int_equal(ph_directory_entries(c->nodes[node]->directory), 5000);
+    fc_run(c, 12000);
+    for (unsigned node = 0; node < 3; node++)
+        assert_int_equal(ph_directory_entries(c->nodes[node]->directory), 0);
+}
+
 /* ---- Messages ------------------------------------------------------------------------------- */
 
 /* Casts and calls of every node reach the child; calls are answered by the node where it is. */
@@ -266,6 +281,7 @@ int main(void)
         CHILDREN_TEST(child_is_stopped_from_anywhere),
         CHILDREN_TEST(acknowledged_stop_outlives_the_owners_absence),
         CHILDREN_TEST(child_is_restarted_from_anywhere),
+        CHILDREN_TEST(stopped_children_are_forgotten_in_time),
         CHILDREN_TEST(messages_and_calls_reach_the_child_from_every_node),
         CHILDREN_TEST(call_fails_when_the_node_dies_before_it_answers),
         CHILDREN_TEST(message_waits_for_a_child_that_starts),

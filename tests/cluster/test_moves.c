@@ -265,6 +265,35 @@ static void rate_of_moves_is_bounded(void **state)
     fc_destroy(c);
 }
 
+/* ---- Many ---------------------------------------------------------------------------------- */
+
+/* Thousands of children: started, joined, drained, taken over, each exactly once. */
+static void thousands_of_children_move_once_each(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..3000]");
+    fc_settle(c);
+    fc_begin(c, 3, "");
+    fc_link_all(c);
+    fc_settle(c);
+    uint64_t joined = fc_local(c, 3);
+    assert_in_range(joined, 600, 900);
+    assert_int_equal(fc_starts(c), 3000 + joined);
+    uint64_t drained = fc_local(c, 1);
+    assert_int_equal(fc_wait(c, fc_drain(c, 2, "n2", true), 60000), 0);
+    fc_settle(c);
+    assert_int_equal(fc_starts(c), 3000 + joined + drained);
+    assert_int_equal(figure(c, aborts), 0);
+    uint64_t lost = fc_local(c, 2), before = fc_starts(c) - c->nodes[2]->starts;
+    fc_kill(c, 2, false);
+    fc_settle(c);
+    assert_int_equal(fc_starts(c), before + lost);
+    fc_assert_listed_everywhere(c, "a-[1..3000]");
+    assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, 3), "a-[1..3000]"), 60000), 0);
+    fc_settle(c);
+    assert_int_equal(fc_local(c, 0) + fc_local(c, 1) + fc_local(c, 3), 0);
+}
+
 /* ---- Messages that cross a move ---------------------------------------------------------------
  */
 
@@ -346,6 +375,7 @@ int main(void)
         MOVES_TEST(late_move_is_called_off),
         MOVES_TEST(stop_reaches_a_child_that_moves),
         MOVES_TEST(rate_of_moves_is_bounded),
+        MOVES_TEST(thousands_of_children_move_once_each),
         MOVES_TEST(messages_follow_a_child_that_moves),
         MOVES_TEST(every_message_is_heard_once_across_many_moves),
     };

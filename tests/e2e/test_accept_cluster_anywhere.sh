@@ -203,7 +203,7 @@ everywhere 'count = 0'
 
 rule "stop of what another node starts at this moment: one of both wins, and all nodes agree"
 mine=()
-for round in 1 2 3; do
+for _ in 1 2 3; do
     for from in "${nodes[@]}"; do
         at "$from" -k -o tsv -e "start race-[1..$(scaled 300)] module=counter" -e 'stop race-*' \
             >/dev/null 2>&1 &

@@ -26,7 +26,7 @@ start_node()
     for option in "${node_order[@]}"; do
         [ "$option" = "$name" ] || seeds+=("${node_endpoint[$option]}")
     done
-    local join listen=tcp://127.0.0.1:*
+    local join listen='tcp://127.0.0.1:*'
     join=$(IFS=, && echo "${seeds[*]}")
     [[ " $* " != *" --join "* ]] || join=
     [[ " $* " != *" --listen "* ]] || listen=
@@ -166,3 +166,74 @@ import datetime, json, sys
 for e in json.load(sys.stdin):
     if e.get("type") in sys.argv[1].split(","):
         print(round(datetime.datetime.fromisoformat(e["time"][:-1]).timestamp() * 1000))'
+
+# ---- Children that tell when they ran ----
+
+# start_beats NODE PREFIX COUNT: OS processes that write "ID EPOCH MILLISECONDS" into $dir/beats.
+start_beats()
+{
+    [ -e "$dir/bin/beat" ] || program beat dash
+    [ -e "$dir/bin/beatsleep" ] || program beatsleep sleep
+    [ -e "$dir/beat" ] || cat >"$dir/beat" <<END
+while :; do
+    echo "\$PROCHUB_ID \$PROCHUB_EPOCH \$(date +%s%3N)" >>$dir/beats
+    $dir/bin/beatsleep 0.05
+done
+END
+    on "$1" "start $2-[1..$3] -- $dir/bin/beat $dir/beat"
+}
+
+# beats_fresh COUNT: so many different ids were heard during the last 500 ms.
+beats_fresh()
+{
+    local since=$(($(now_ms) - 500))
+    [ "$(tail -n 2000 "$dir/beats" | awk -v since=$since '$3 >= since { print $1 }' | sort -u | wc -l)" = "$1" ]
+}
+
+# doubled [SINCE]: the longest time (ms) after SINCE for which a child ran twice, by what $dir/beats says.
+doubled()
+{
+    "$python" -c "$doubled_program" "$dir/beats" "${1:-0}"
+}
+doubled_program='
+import collections, sys
+lives = collections.defaultdict(dict)
+for line in open(sys.argv[1]):
+    words = line.split()
+    if len(words) == 3:
+        life = lives[words[0]].setdefault(words[1], [int(words[2])] * 2)
+        life[1] = max(life[1], int(words[2]))
+worst, since = 0, int(sys.argv[2])
+for of_one in lives.values():
+    spans = sorted(of_one.values())
+    for i, (first, last) in enumerate(spans):
+        for other_first, other_last in spans[i + 1:]:
+            worst = max(worst, min(last, other_last) - max(first, other_first, since))
+print(worst)'
+
+# ---- Networks with faults ----
+
+# start_behind NAME [OPTION…]: a node that the others reach through a fault proxy only.
+start_behind()
+{
+    local name=$1 port line
+    shift
+    port=$(free_port)
+    mkfifo "$dir/$name.orders" "$dir/$name.answers"
+    "$python" "$PH_SOURCE_DIR/tests/lib/fault_proxy.py" "127.0.0.1:$port" \
+        <"$dir/$name.orders" >"$dir/$name.answers" 2>"$dir/$name-proxy.err" &
+    own $!
+    exec {order_fd[$name]}>"$dir/$name.orders" {answer_fd[$name]}<"$dir/$name.answers"
+    read -rt 20 line <&"${answer_fd[$name]}" || fail "no proxy"
+    start_node "$name" --listen "tcp://127.0.0.1:$port" --advertise "tcp://127.0.0.1:${line##*:}" "$@"
+}
+declare -A order_fd=() answer_fd=()
+
+# link NAME COMMAND: an order for the proxy in front of that node.
+link()
+{
+    local answer
+    echo "$2" >&"${order_fd[$1]}"
+    read -rt 20 answer <&"${answer_fd[$1]}" || fail "the proxy of $1 does not answer"
+    [[ $answer == ok* ]] || fail "the proxy of $1: $answer"
+}

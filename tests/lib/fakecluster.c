@@ -13,13 +13,6 @@
 
 enum { LATENCY_MS = 1, HEARTBEAT_MS = 500, DEAD_AFTER_MS = 3000, LEASE_MS = 2500 };
 
-/* The tail of a child. */
-struct kid {
-    bool runs; /* an instance is there, up or not */
-    char state[128];
-    struct ph_queue unread;
-};
-
 static struct fc_node *node_of(const struct ph_child *child)
 {
     return ph_container_of(child->hub, struct fc_node, fake.hub);
@@ -27,7 +20,7 @@ static struct fc_node *node_of(const struct ph_child *child)
 
 /* ---- Events that steps post ---------------------------------------------------------------- */
 
-static void post(struct ph_hub *hub, struct ph_event *event)
+void fc_post_event(struct ph_hub *hub, struct ph_event *event)
 {
     struct fc_node *node = ph_container_of(hub, struct fc_node, fake.hub);
     struct fc_post *last = ph_alloc(sizeof *last);
@@ -54,7 +47,7 @@ static struct ph_event *report(struct ph_child *child, enum ph_event_type type)
     struct ph_event *event = ph_event_create(type);
     event->child.child = child;
     event->child.instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
-    post(child->hub, event);
+    fc_post_event(child->hub, event);
     return event;
 }
 
@@ -62,7 +55,7 @@ static struct ph_event *report(struct ph_child *child, enum ph_event_type type)
 
 static void kid_init(struct ph_child *child)
 {
-    ph_queue_init(&((struct kid *)ph_child_tail(child))->unread);
+    ph_queue_init(&((struct fc_kid *)ph_child_tail(child))->unread);
 }
 
 static struct ph_message_box *next_unread(struct ph_queue *queue)
@@ -76,15 +69,22 @@ static struct ph_message_box *next_unread(struct ph_queue *queue)
 static void kid_fini(struct ph_child *child)
 {
     struct ph_message_box *box;
-    while ((box = next_unread(&((struct kid *)ph_child_tail(child))->unread)))
+    while ((box = next_unread(&((struct fc_kid *)ph_child_tail(child))->unread)))
         ph_message_box_destroy(box, PH_EGONE, "the child is gone");
     ph_child_free(child);
+}
+
+/* Has another node an instance of that child? */
+static bool is_elsewhere(const struct fc_node *node, const struct ph_child *child)
+{
+    int where = fc_where(node->cluster, child->id);
+    return where == FC_DOUBLED || (where >= 0 && where != (int)node->index);
 }
 
 static void port_start(void *context, struct ph_child *child, uint32_t instance)
 {
     struct fc_node *node = context;
-    struct kid *kid = ph_child_tail(child);
+    struct fc_kid *kid = ph_child_tail(child);
     (void)instance;
     assert_false(kid->runs);
     node->starts++;
@@ -95,6 +95,7 @@ static void port_start(void *context, struct ph_child *child, uint32_t instance)
         report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
         return;
     }
+    node->cluster->doubled += is_elsewhere(node, child);
     kid->runs = true;
     if (!*kid->state)
         snprintf(kid->state, sizeof kid->state, "born");
@@ -106,7 +107,7 @@ static void port_start(void *context, struct ph_child *child, uint32_t instance)
 
 static void port_load(void *context, struct ph_child *child, struct ph_text *state)
 {
-    struct kid *kid = ph_child_tail(child);
+    struct fc_kid *kid = ph_child_tail(child);
     (void)context;
     snprintf(kid->state, sizeof kid->state, "%.*s", (int)state->length, ph_text_str(state));
     ph_text_fini(state);
@@ -114,7 +115,7 @@ static void port_load(void *context, struct ph_child *child, struct ph_text *sta
 
 static void port_stop(void *context, struct ph_child *child)
 {
-    struct kid *kid = ph_child_tail(child);
+    struct fc_kid *kid = ph_child_tail(child);
     (void)context;
     if (!kid->runs)
         return;
@@ -125,7 +126,7 @@ static void port_stop(void *context, struct ph_child *child)
 
 static void port_save(void *context, struct ph_child *child)
 {
-    struct kid *kid = ph_child_tail(child);
+    struct fc_kid *kid = ph_child_tail(child);
     (void)context;
     if (!kid->runs)
         return;
@@ -138,7 +139,7 @@ static void port_forward(void *context, struct ph_child *child, struct ph_queue 
 {
     struct ph_message_box *box;
     (void)context;
-    while ((box = next_unread(&((struct kid *)ph_child_tail(child))->unread)))
+    while ((box = next_unread(&((struct fc_kid *)ph_child_tail(child))->unread)))
         ph_queue_push(into, &box->link);
 }
 
@@ -177,7 +178,7 @@ static const struct ph_exec_port exec_port = {
 static int kid_deliver(struct ph_child *child, struct ph_message_box *box)
 {
     struct fc_node *node = node_of(child);
-    struct kid *kid = ph_child_tail(child);
+    struct fc_kid *kid = ph_child_tail(child);
     char reply[96];
     if (node->mute) {
         ph_queue_push(&kid->unread, &box->link);
@@ -210,7 +211,7 @@ static void kid_inspect(const struct ph_child *child, struct ph_child_info *info
 
 static const struct ph_kind kid_kind = {
     .name = "kid",
-    .child_bytes = sizeof(struct kid),
+    .child_bytes = sizeof(struct fc_kid),
     .init = kid_init,
     .fini = kid_fini,
     .resume = kid_nothing,
@@ -235,7 +236,7 @@ static void port_submit(void *context, enum ph_work work, uint64_t amount)
         ph_registry_grow(node->fake.hub.registry, amount);
     else
         ph_directory_grow(node->directory, amount);
-    post(&node->fake.hub, event);
+    fc_post_event(&node->fake.hub, event);
 }
 
 static const struct ph_work_port work_port = {.submit = port_submit};
@@ -340,7 +341,7 @@ static void tell_down(struct fake_cluster *cluster, unsigned node, unsigned of,
     struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
     event->peer.peer.number = peer;
     event->peer.why = why;
-    post(&cluster->nodes[node]->fake.hub, event);
+    fc_post_event(&cluster->nodes[node]->fake.hub, event);
 }
 
 static void tell_up(struct fake_cluster *cluster, unsigned node, unsigned of, uint64_t session)
@@ -353,7 +354,7 @@ static void tell_up(struct fake_cluster *cluster, unsigned node, unsigned of, ui
     event->peer.peer.number = pipe->peer;
     snprintf(event->peer.peer.name, sizeof event->peer.peer.name, "n%u", of + 1);
     snprintf(event->peer.peer.endpoint, sizeof event->peer.peer.endpoint, "tcp://n%u:1", of + 1);
-    post(&cluster->nodes[node]->fake.hub, event);
+    fc_post_event(&cluster->nodes[node]->fake.hub, event);
 }
 
 void fc_link(struct fake_cluster *cluster, unsigned a, unsigned b)
@@ -364,17 +365,28 @@ void fc_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     tell_up(cluster, b, a, session);
 }
 
+static bool have_session(const struct fake_cluster *cluster, unsigned a, unsigned b)
+{
+    const struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
+    return there->session && there->session == back->session;
+}
+
 void fc_link_all(struct fake_cluster *cluster)
 {
     for (unsigned a = 0; a < FC_NODES; a++)
         for (unsigned b = 0; b < a; b++)
-            if (cluster->nodes[a] && cluster->nodes[b] && !cluster->pipes[a][b].peer)
+            if (cluster->nodes[a] && cluster->nodes[b] && !have_session(cluster, a, b))
                 fc_link(cluster, a, b);
 }
 
 void fc_cut(struct fake_cluster *cluster, unsigned from, unsigned to)
 {
     cluster->pipes[from][to].cut = true;
+}
+
+void fc_break(struct fake_cluster *cluster, unsigned a, unsigned b)
+{
+    fc_link(cluster, a, b); /* each end is told that the old session is over */
 }
 
 void fc_split(struct fake_cluster *cluster, unsigned side)
@@ -391,7 +403,7 @@ static void renew_link(struct fake_cluster *cluster, unsigned a, unsigned b)
     struct fc_pipe *there = &cluster->pipes[a][b], *back = &cluster->pipes[b][a];
     if (!cluster->nodes[a] || !cluster->nodes[b] || there->cut || back->cut)
         return;
-    if (there->linked && (!there->session || there->session != back->session))
+    if (there->linked && !have_session(cluster, a, b))
         fc_link(cluster, a, b);
 }
 
@@ -444,7 +456,7 @@ void fc_begin(struct fake_cluster *cluster, unsigned index, const char *options)
         .directory = node->directory,
         .cluster = &half,
         .kind_of = kind_of,
-        .post = post,
+        .post = fc_post_event,
         .seed = 300 + index,
         .now_ms = cluster->now_ms,
     };
@@ -537,7 +549,7 @@ static void deliver(struct fake_cluster *cluster, unsigned from, unsigned to,
         event->frame.peer = back->peer;
         event->frame.bytes = frame->text;
         frame->text = (struct ph_text)PH_TEXT_INIT;
-        post(&cluster->nodes[to]->fake.hub, event);
+        fc_post_event(&cluster->nodes[to]->fake.hub, event);
     }
     drop_frame(frame);
 }
@@ -652,182 +664,4 @@ void fc_settle(struct fake_cluster *cluster)
         return;
     fc_dump(cluster);
     fail_msg("the nodes do not settle");
-}
-
-/* ---- Requests ------------------------------------------------------------------------------ */
-
-struct fake_hub *fc_hub(struct fake_cluster *cluster, unsigned node)
-{
-    assert_non_null(cluster->nodes[node]);
-    return &cluster->nodes[node]->fake;
-}
-
-struct ph_op *fc_pin(struct fake_cluster *cluster, unsigned node, const char *ids, const char *to)
-{
-    struct ph_op *op;
-    struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_PIN, &op);
-    event->place.ids = fake_ids(ids);
-    snprintf(event->place.node, sizeof event->place.node, "%s", to);
-    post(&cluster->nodes[node]->fake.hub, event);
-    return op;
-}
-
-struct ph_op *fc_drain(struct fake_cluster *cluster, unsigned node, const char *of, bool on)
-{
-    struct ph_op *op;
-    struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_DRAIN, &op);
-    snprintf(event->place.node, sizeof event->place.node, "%s", of);
-    event->place.on = on;
-    post(&cluster->nodes[node]->fake.hub, event);
-    return op;
-}
-
-struct ph_op *fc_leave(struct fake_cluster *cluster, unsigned node)
-{
-    struct ph_op *op;
-    post(&cluster->nodes[node]->fake.hub, fake_event(fc_hub(cluster, node), PH_EVENT_LEAVE, &op));
-    return op;
-}
-
-struct ph_op *fc_call(struct fake_cluster *cluster, unsigned node, const char *id, const char *text)
-{
-    struct ph_op *op;
-    struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_SEND, &op);
-    event->send.id = ph_copy_text(id, strlen(id));
-    event->send.box = ph_message_box_create(PH_MESSAGE_CALL, text, strlen(text));
-    event->send.box->op = event->op;
-    event->op = NULL;
-    post(&cluster->nodes[node]->fake.hub, event);
-    return op;
-}
-
-void fc_send(struct fake_cluster *cluster, unsigned node, const char *id, const char *text)
-{
-    struct ph_event *event = ph_event_create(PH_EVENT_SEND);
-    event->send.id = ph_copy_text(id, strlen(id));
-    event->send.box = ph_message_box_create(PH_MESSAGE_CAST, text, strlen(text));
-    post(&fc_hub(cluster, node)->hub, event);
-}
-
-int fc_wait(struct fake_cluster *cluster, struct ph_op *op, uint64_t ms)
-{
-    for (uint64_t end_ms = cluster->now_ms + ms; fake_code(op) == 1 && cluster->now_ms < end_ms;)
-        fc_run(cluster, 1);
-    return fake_code(op);
-}
-
-const char *fc_failure(struct ph_op *op)
-{
-    const struct ph_op_result *result = ph_op_result(op);
-    return result->failure_count ? result->failures[0].text : "";
-}
-
-void fc_start(struct fake_cluster *cluster, unsigned node, const char *ids)
-{
-    struct ph_op *op = fake_start(fc_hub(cluster, node), ids, "");
-    int code = fc_wait(cluster, op, 10000);
-    if (code)
-        fail_msg("start %s: %d %s %s", ids, code, ph_op_result(op)->text, fc_failure(op));
-}
-
-/* ---- Looking ------------------------------------------------------------------------------- */
-
-static struct kid *kid_of(const struct fake_cluster *cluster, unsigned node, const char *id)
-{
-    struct ph_child *child =
-        cluster->nodes[node] ? fake_child(&cluster->nodes[node]->fake, id) : NULL;
-    return child ? ph_child_tail(child) : NULL;
-}
-
-int fc_where(const struct fake_cluster *cluster, const char *id)
-{
-    int where = FC_NOWHERE;
-    for (unsigned node = 0; node < FC_NODES; node++) {
-        const struct kid *kid = kid_of(cluster, node, id);
-        if (kid && kid->runs)
-            where = where == FC_NOWHERE ? (int)node : FC_DOUBLED;
-    }
-    return where;
-}
-
-const char *fc_state(const struct fake_cluster *cluster, const char *id)
-{
-    int where = fc_where(cluster, id);
-    return where >= 0 ? kid_of(cluster, (unsigned)where, id)->state : "";
-}
-
-const struct ph_members *fc_members(const struct fake_cluster *cluster, unsigned node)
-{
-    return ph_members_rcu(&cluster->nodes[node]->fake.hub);
-}
-
-static int index_of(const struct ph_members *members, uint16_t slot)
-{
-    return slot == PH_NO_MEMBER ? FC_NOWHERE : members->list[slot].name[1] - '1';
-}
-
-int fc_listed(const struct fake_cluster *cluster, unsigned node, const char *id,
-              enum ph_state *state)
-{
-    const struct ph_members *members = fc_members(cluster, node);
-    const struct ph_entry *entry =
-        ph_directory_find_rcu(cluster->nodes[node]->directory, id, strlen(id));
-    *state = PH_STATES;
-    if (!entry || !ph_entry_spec_rcu(entry))
-        return FC_NOWHERE;
-    const struct ph_placement *shown = ph_entry_shown_rcu(members, entry, state);
-    return shown ? index_of(members, shown->member) : FC_NOWHERE;
-}
-
-int fc_owner(const struct fake_cluster *cluster, unsigned node, const char *id)
-{
-    const struct ph_members *members = fc_members(cluster, node);
-    const struct ph_entry *entry =
-        ph_directory_find_rcu(cluster->nodes[node]->directory, id, strlen(id));
-    return index_of(members, ph_members_owner(members, ph_name_hash(id, strlen(id)), entry));
-}
-
-uint64_t fc_local(const struct fake_cluster *cluster, unsigned node)
-{
-    return cluster->nodes[node]->fake.hub.picture.children;
-}
-
-uint64_t fc_starts(const struct fake_cluster *cluster)
-{
-    uint64_t starts = 0;
-    for (unsigned node = 0; node < FC_NODES; node++)
-        starts += cluster->nodes[node] ? cluster->nodes[node]->starts : 0;
-    return starts;
-}
-
-unsigned fc_heard(const struct fake_cluster *cluster, const char *id, const char *text)
-{
-    unsigned count = 0;
-    for (unsigned index = 0; index < FC_NODES; index++) {
-        const struct fc_node *node = cluster->nodes[index];
-        for (size_t i = 0; node && i < node->heard_count; i++)
-            count += strcmp(node->heard[i].id, id) == 0 && strcmp(node->heard[i].text, text) == 0;
-    }
-    return count;
-}
-
-void fc_assert_listed_everywhere(const struct fake_cluster *cluster, const char *words)
-{
-    struct ph_ids ids = fake_ids(words);
-    size_t cursor = 0, length;
-    const char *id;
-    enum ph_state state;
-    while ((id = ph_ids_next(&ids, &cursor, &length))) {
-        char name[64];
-        snprintf(name, sizeof name, "%.*s", (int)length, id);
-        for (unsigned node = 0; node < FC_NODES; node++) {
-            if (!cluster->nodes[node])
-                continue;
-            int listed = fc_listed(cluster, node, name, &state);
-            if (listed != fc_where(cluster, name) || listed < 0 || state != PH_STATE_RUNNING)
-                fail_msg("%s is at %d, but n%u lists it at %d, state %d", name,
-                         fc_where(cluster, name), node + 1, listed, state);
-        }
-    }
-    ph_ids_fini(&ids);
 }

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/cluster.h"
+#include "engine/cluster_inside.h"
 #include "tests/lib/fakehub.h"
 
 enum { FC_NODES = 4, FC_MS = 1000000 /* when the time begins */ };
@@ -66,6 +66,7 @@ struct fake_cluster {
     const char *options;
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
+    uint64_t doubled;         /* starts of a child while another node had an instance */
     unsigned drop[PH_FRAMES]; /* how many frames of a type are still to be lost */
     uint64_t sent[PH_FRAMES]; /* frames of each type */
 };
@@ -85,6 +86,8 @@ void fc_kill(struct fake_cluster *, unsigned node, bool silent);
 void fc_link(struct fake_cluster *, unsigned a, unsigned b);
 void fc_link_all(struct fake_cluster *);
 void fc_cut(struct fake_cluster *, unsigned from, unsigned to); /* one direction */
+/* Their session breaks, with all that is under way, and another one begins at once. */
+void fc_break(struct fake_cluster *, unsigned a, unsigned b);
 /* Cuts / heals both directions of every pair between the nodes of a bit set and the others. */
 void fc_split(struct fake_cluster *, unsigned side);
 void fc_heal(struct fake_cluster *);
@@ -109,6 +112,7 @@ struct fake_hub *fc_hub(struct fake_cluster *, unsigned node);
 struct ph_op *fc_pin(struct fake_cluster *, unsigned node, const char *ids, const char *to);
 struct ph_op *fc_drain(struct fake_cluster *, unsigned node, const char *of, bool on);
 struct ph_op *fc_leave(struct fake_cluster *, unsigned node);
+struct ph_op *fc_join(struct fake_cluster *, unsigned node); /* after it has left */
 void fc_send(struct fake_cluster *, unsigned node, const char *id, const char *text);
 struct ph_op *fc_call(struct fake_cluster *, unsigned node, const char *id, const char *text);
 /* Starts and waits until it is done; fails the test unless that went well. */
@@ -136,5 +140,17 @@ unsigned fc_heard(const struct fake_cluster *, const char *id, const char *text)
 const struct ph_members *fc_members(const struct fake_cluster *, unsigned node);
 /* Does every living node list every id at the node where it is, running? Fails the test if not. */
 void fc_assert_listed_everywhere(const struct fake_cluster *, const char *ids);
+
+/* ---- Shared by the files -------------------------------------------------------------------- */
+
+/* The tail of a child. */
+struct fc_kid {
+    bool runs; /* an instance is there, up or not */
+    char state[128];
+    struct ph_queue unread;
+};
+
+/* Queues an event for a hub. */
+void fc_post_event(struct ph_hub *, struct ph_event *);
 
 #endif

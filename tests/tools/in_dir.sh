@@ -5,6 +5,10 @@ set -eu
 
 dir=$1
 shift
+if [ -e "$dir" ] && [ ! -d "$dir" ]; then
+    echo "in_dir.sh: $dir is no directory" >&2
+    exit 1
+fi
 rm -rf "$dir"
 mkdir -p "$dir"
 cd "$dir"

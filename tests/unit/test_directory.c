@@ -186,27 +186,30 @@ static void mark_is_hashed_and_kept_until_it_is_unset(void **state)
     assert_null(find(f->directory, "drain n1"));
 }
 
-/* A pin is part of the intent: it goes with the version that has it. */
-static void pin_is_that_of_the_newest_intent(void **state)
+/* The newest pin counts, whatever the versions of what is wanted; and who pins wants nothing: a
+ * stop that crosses a pin stays. */
+static void pin_has_versions_of_its_own(void **state)
 {
     struct fixture *f = *state;
     struct ph_entry *entry = make(f->directory, "a");
-    struct ph_intent intent = {.version = {1, 1}, .spec = f->spec, .pin = 77};
-    ph_directory_want(f->directory, entry, &intent, 0);
+    struct ph_intent intent = {.version = {2, 1}, .spec = f->spec, .pinned = {2, 1}, .pin = 77};
+    assert_true(ph_directory_want(f->directory, entry, &intent, 0));
     assert_int_equal(atomic_load(&entry->pin), 77);
-    intent.version.clock = 0;
-    intent.pin = 99;
-    ph_directory_want(f->directory, entry, &intent, 0);
+    const struct ph_intent older = {.pinned = {1, 1}, .pin = 99};
+    assert_false(ph_directory_want(f->directory, entry, &older, 0));
     assert_int_equal(atomic_load(&entry->pin), 77);
-    intent.version.clock = 2;
-    intent.pin = 0;
-    ph_directory_want(f->directory, entry, &intent, 0);
-    assert_int_equal(atomic_load(&entry->pin), 0);
+    const struct ph_intent stop = {.version = {3, 1}};
+    assert_true(ph_directory_want(f->directory, entry, &stop, 0));
+    const struct ph_intent newer = {.pinned = {9, 1}, .pin = 5};
+    assert_true(ph_directory_want(f->directory, entry, &newer, 0));
+    assert_int_equal(atomic_load(&entry->pin), 5);
+    assert_null(ph_entry_spec_rcu(entry));
+    assert_int_equal(ph_directory_hash(f->directory), 0);
 }
 
 /* ---- Intents: several directories ---------------------------------------------------------- */
 
-enum { PEERS = 4, IDS = 300, WRITES = 2000 };
+enum { PEERS = 4, IDS = 150, WRITES = 900 };
 
 struct write {
     char id[16];
@@ -250,6 +253,7 @@ static void make_writes(struct ph_prng *prng, const struct fixture *f, struct wr
             if (strcmp(writes[j].id, writes[i].id) == 0 &&
                 ph_version_compare(writes[j].intent.version, writes[i].intent.version) == 0)
                 writes[i].intent = writes[j].intent;
+        writes[i].intent.pinned = writes[i].intent.version;
     }
 }
 
@@ -422,9 +426,9 @@ static void purge_looks_at_no_more_than_its_limit(void **state)
         snprintf(id, sizeof id, "c-%u", i);
         stop_at(f, id, 1, i);
     }
-    ph_directory_purge(f->directory, 100, 6);
+    assert_true(ph_directory_purge(f->directory, 100, 6));
     assert_int_equal(ph_directory_entries(f->directory), 14);
-    ph_directory_purge(f->directory, 100, 100);
+    assert_false(ph_directory_purge(f->directory, 100, 100));
     assert_int_equal(ph_directory_entries(f->directory), 0);
 }
 
@@ -658,7 +662,7 @@ int main(void)
         DIRECTORY_TEST(placements_do_not_change_the_hash),
         DIRECTORY_TEST(each_sees_wanted_children_only),
         DIRECTORY_TEST(mark_is_hashed_and_kept_until_it_is_unset),
-        DIRECTORY_TEST(pin_is_that_of_the_newest_intent),
+        DIRECTORY_TEST(pin_has_versions_of_its_own),
         DIRECTORY_TEST(any_order_of_delivery_ends_the_same),
         DIRECTORY_TEST(tombstone_is_purged_when_it_is_old_enough),
         DIRECTORY_TEST(needed_tombstone_stays),

@@ -85,7 +85,7 @@ static uint16_t owner(const struct fixture *f, const char *id, const struct ph_e
 static void pin_to(struct fixture *f, const char *id, uint64_t node)
 {
     struct ph_entry *entry = make(f, id);
-    const struct ph_intent intent = {.version = {entry->version.clock + 1, 1}, .pin = node};
+    const struct ph_intent intent = {.pinned = {entry->pinned.clock + 1, 1}, .pin = node};
     ph_directory_want(f->directory, entry, &intent, 0);
 }
 

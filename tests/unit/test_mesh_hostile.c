@@ -222,6 +222,129 @@ static void malformed_frames_are_counted(void **state)
     sim_destroy(net);
 }
 
+/* A frame of the session that node 1 has with node 0, as only node 1 could write it. */
+static void forge_frame(struct ph_text *frame, const struct ph_wire_header *seen,
+                        enum ph_wire_class class, uint64_t sequence, uint64_t ack)
+{
+    ph_wire_seal(frame->data, frame->length,
+                 (struct ph_wire_header){
+                     .class = (uint8_t) class,
+                     .source = seen->source,
+                     .destination = seen->destination,
+                     .session = seen->session,
+                     .sequence = sequence,
+                     .ack = ack,
+                     .credit = 1 << 20,
+                 });
+}
+
+/* The last stream frame that was recorded. */
+static struct ph_wire_header last_stream(const struct recorder *recorder)
+{
+    struct ph_wire_header seen = {0}, last = {0};
+    for (unsigned i = 0; i < recorder->count; i++) {
+        const struct ph_text *frame = &recorder->frames[i];
+        assert_int_equal(ph_wire_read(frame->data, frame->length, &seen), 0);
+        if (seen.class == PH_WIRE_STREAM)
+            last = seen;
+    }
+    assert_int_equal(last.class, PH_WIRE_STREAM);
+    return last;
+}
+
+/* Also a peer in its session is held to the bounds: pieces fit their message, messages do not
+ * overlap, nothing is acknowledged that was not sent. What makes no sense ends the session. */
+static void frames_of_a_session_are_held_to_its_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        struct ph_wire_record first, second;
+        bool good;
+    } cases[] = {
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 2, .length = 2}, true},
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 2, .length = 3}, false},
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 2, .length = 1}, false},
+        {{.flags = 1, .total = 6, .length = 7}, {.flags = 0, .length = 1}, false},
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 1, .total = 6, .length = 1}, false},
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 3, .total = 2, .length = 2}, false},
+        {{.flags = 1, .total = 6, .length = 4}, {.flags = 6, .length = 2}, false},
+        {{.flags = 3, .total = 6, .length = 4}, {.flags = 3, .total = 2, .length = 2}, false},
+        {{.flags = 0, .length = 4}, {.flags = 3, .total = 2, .length = 2}, false},
+        {{.flags = 1, .total = UINT64_MAX, .length = 4}, {.flags = 2, .length = 2}, false},
+        {{.flags = 7, .total = 4, .length = 4}, {.flags = 3, .total = 2, .length = 2}, false},
+    };
+    static struct recorder recorder;
+    for (size_t i = 0; i < PH_COUNT_OF(cases); i++) {
+        struct sim_net *net = sim_create(27);
+        net->tap = record;
+        net->arg = &recorder;
+        sim_start(net, 0, NULL, NULL);
+        sim_start(net, 1, NULL, NULL);
+        sim_join(net, 1, 0);
+        sim_run(net, 100);
+        struct ph_wire_header seen = last_stream(&recorder);
+        uint64_t peer = sim_peer(net, 0, "n1");
+        struct ph_text frame = PH_TEXT_INIT;
+        ph_wire_begin(&frame);
+        forge_frame(&frame, &seen, PH_WIRE_ACK, 0, 1000);
+        sim_inject(net, 0, frame.data, frame.length);
+        assert_int_equal(sim_refused(net, 0, PH_MESH_WINDOW), 1);
+        const struct ph_wire_record *records[] = {&cases[i].first, &cases[i].second};
+        for (unsigned at = 0; at < 2; at++) {
+            struct ph_wire_record whole = *records[at];
+            whole.hub = "";
+            whole.bytes = "12345678";
+            ph_wire_begin(&frame);
+            ph_wire_put_record(&frame, &whole);
+            forge_frame(&frame, &seen, PH_WIRE_STREAM, seen.sequence + 1 + at, 0);
+            sim_inject(net, 0, frame.data, frame.length);
+        }
+        sim_run(net, 1);
+        assert_int_equal(sim_told(net, 0, peer)->down, !cases[i].good);
+        assert_int_equal(sim_refused(net, 0, PH_MESH_MALFORMED), !cases[i].good);
+        ph_text_fini(&frame);
+        free_record(&recorder);
+        sim_destroy(net);
+    }
+}
+
+/* A refusal that does not carry our question, or is meant for another life, tells us nothing. */
+static void forged_refusal_is_ignored(void **state)
+{
+    (void)state;
+    static struct recorder recorder;
+    struct sim_net *net = sim_create(28);
+    sim_start(net, 0, NULL, NULL);
+    sim_start(net, 1, NULL, NULL);
+    net->tap = record;
+    net->arg = &recorder;
+    sim_join(net, 1, 0);
+    net->cut[0][1] = true;
+    sim_run(net, 100);
+    struct ph_wire_header asked;
+    struct ph_wire_hello question;
+    assert_int_equal(ph_wire_read(recorder.frames[0].data, recorder.frames[0].length, &asked), 0);
+    assert_int_equal(
+        ph_wire_read_hello(recorder.frames[0].data + PH_WIRE_HEADER, asked.body_length, &question),
+        0);
+    for (unsigned i = 0; i < 3; i++) { /* wrong question, wrong life, right */
+        struct ph_text frame = PH_TEXT_INIT;
+        struct ph_wire_refuse refuse = {.echo = i ? question.token : 7, .text = "go away"};
+        ph_wire_begin(&frame);
+        ph_wire_put_refuse(&frame, &refuse);
+        ph_wire_seal(frame.data, frame.length,
+                     (struct ph_wire_header){.class = PH_WIRE_REFUSE,
+                                             .source = 5,
+                                             .destination = i == 1 ? 6 : asked.source});
+        sim_inject(net, 1, frame.data, frame.length);
+        assert_string_equal(net->nodes[1].trouble, i == 2 ? "go away" : "");
+        ph_text_fini(&frame);
+    }
+    assert_int_equal(sim_refused(net, 1, PH_MESH_TOKEN), 2);
+    free_record(&recorder);
+    sim_destroy(net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +353,8 @@ int main(void)
         cmocka_unit_test(flood_of_strangers_is_bounded),
         cmocka_unit_test(corrupt_frames_are_dropped_and_come_again),
         cmocka_unit_test(malformed_frames_are_counted),
+        cmocka_unit_test(frames_of_a_session_are_held_to_its_bounds),
+        cmocka_unit_test(forged_refusal_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,8 +352,7 @@ static void plan_knows_pins(void **state)
     for (size_t i = 0; i < PH_COUNT_OF(ids); i++) {
         struct ph_entry *entry = ph_directory_make(directory, ids[i], 1);
         struct ph_intent pinned = {
-            .version = {.clock = ++fixture->clock, .author = 1},
-            .spec = ph_entry_spec_rcu(entry),
+            .pinned = {.clock = ++fixture->clock, .author = 1},
             .pin = ph_name_hash("n2", 2),
         };
         assert_true(ph_directory_want(directory, entry, &pinned, 1));
