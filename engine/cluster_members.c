@@ -157,7 +157,9 @@ uint64_t ph_cluster_suspect_ms(const struct ph_cluster *cluster)
 /* Echoes are older than what else is heard by the time between two beats. */
 uint64_t ph_member_deaf_ms(const struct ph_cluster *cluster, const struct ph_member *member)
 {
-    return member->echoed_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
+    uint64_t since_ms =
+        member->echoed_ms > member->greeted_ms ? member->echoed_ms : member->greeted_ms;
+    return since_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
 }
 
 bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member *member,
