@@ -41,6 +41,7 @@ enum {
     PH_BEAT_OWNS = 16,   /* children may belong to itself */
     PH_BEAT_HOLDS = 32,  /* it starts nothing yet: one that it dropped may still run */
     PH_BEAT_ASKS = 64,   /* it waits for an answer */
+    PH_BEAT_MINE = PH_BEAT_IN_VIEW | PH_BEAT_KNOWS | PH_BEAT_OWNS, /* what it may start */
 };
 
 /* ---- cluster_members.c ----------------------------------------------------------------------- */

@@ -157,7 +157,9 @@ uint64_t ph_cluster_suspect_ms(const struct ph_cluster *cluster)
 /* Echoes are older than what else is heard by the time between two beats. */
 uint64_t ph_member_deaf_ms(const struct ph_cluster *cluster, const struct ph_member *member)
 {
-    return member->echoed_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
+    uint64_t since_ms =
+        member->echoed_ms > member->greeted_ms ? member->echoed_ms : member->greeted_ms;
+    return since_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
 }
 
 bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member *member,
@@ -348,15 +350,16 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     if (echo_ms > member->echoed_ms && echo_ms <= hub->now_ms)
         member->echoed_ms = echo_ms;
     member->digest = digest;
+    bool answers = !member->answered && echo_ms >= cluster->basis_ms;
+    member->answered |= answers;
+    /* What it started before it saw things as it does now is in its log up to here. */
+    if (answers || view != member->view || ((flags ^ member->flags) & PH_BEAT_MINE))
+        member->basis_hi = log_hi;
     if (view != member->view)
         cluster->moves_hold_ms = 0; /* those that waited for it to agree with us may begin */
     member->view = view;
     note_quorum(cluster, quorum_max, quorum_clock);
     compare_intents(hub, member, log_hi, wants);
-    if (!member->answered && echo_ms >= cluster->basis_ms) {
-        member->answered = true;
-        member->basis_hi = log_hi;
-    }
     member->flags = flags;
     member->beat_hi = log_hi;
     cluster->beat_now |= (flags & PH_BEAT_ASKS) != 0;

@@ -254,6 +254,9 @@ static void start_failed(struct ph_hub *hub, struct ph_job *job, struct ph_entry
         return;
     if (entry->child)
         ph_super_handle(hub, entry->child, &call);
+    else if (!ph_member_is_linked(hub->cluster->members[placement->member]))
+        ph_job_settle(hub, job, entry->id, PH_OUTCOME_FAILED, PH_ECONNECTION,
+                      "its node is not linked");
     else
         ask(hub->cluster->members[placement->member], PH_EVENT_START, 0,
             wait_for(hub, entry, job, PH_EVENT_RESTART, placement->member));
@@ -357,6 +360,8 @@ void ph_cluster_forward_one(struct ph_hub *hub, struct ph_job *job, enum ph_even
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
     else if (!placement || placement->member == 0)
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_EREFUSED, "runs nowhere at the moment");
+    else if (!ph_member_is_linked(cluster->members[placement->member]))
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ECONNECTION, "its node is not linked");
     else
         ask(cluster->members[placement->member], verb, signal,
             wait_for(hub, entry, job, verb, placement->member));

@@ -623,6 +623,28 @@ static bool all_released(struct ph_hub *hub)
     return released;
 }
 
+/* Members that have just started do not know whom they gave a lease in the life before. Until that
+ * is over, those outside may still have one by them. */
+static bool may_be_leased_outside(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t outside = cluster->quorum_max - cluster->in_view, over_ms = PH_NEVER;
+    if (!needs_quorum(hub) || cluster->quorum_max <= cluster->in_view)
+        return false;
+    for (uint16_t slot = 0; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        uint64_t until_ms = member->info.started_ms + cluster->dead_after_ms;
+        if (!member->info.in_view || hub->now_ms >= until_ms)
+            continue;
+        outside++;
+        over_ms = until_ms < over_ms ? until_ms : over_ms;
+    }
+    if (over_ms == PH_NEVER || outside < needed(hub))
+        return false;
+    look_again(cluster, over_ms);
+    return true;
+}
+
 void ph_cluster_agree(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -634,6 +656,7 @@ void ph_cluster_agree(struct ph_hub *hub)
         released &= !member->info.in_view || has_answered(member);
         agreed &= !member->info.in_view || counts_us(member);
     }
+    released &= !may_be_leased_outside(hub);
     agreed &= released;
     cluster->released = released;
     cluster->agreed = agreed;
