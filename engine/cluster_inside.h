@@ -52,6 +52,7 @@ void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
 /* A beat that is in order with what follows: those who are sent children must know why. */
 void ph_cluster_tell_leaving(struct ph_hub *);
 uint64_t ph_cluster_digest(const struct ph_cluster *);
+uint64_t ph_member_deaf_ms(const struct ph_cluster *, const struct ph_member *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
 /* Its frames come, whether it is in the view or not. */

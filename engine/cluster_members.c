@@ -120,6 +120,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     bool first = !member->greeted;
     cluster->rows_version += first;
     if (first) {
+        member->greeted_ms = hub->now_ms;
         ph_cluster_session_begun(hub);
         ph_cluster_sync_begun(hub, member);
     }
@@ -153,11 +154,18 @@ uint64_t ph_cluster_suspect_ms(const struct ph_cluster *cluster)
                                                : cluster->dead_after_ms / 2;
 }
 
+/* Echoes are older than what else is heard by the time between two beats. */
+uint64_t ph_member_deaf_ms(const struct ph_cluster *cluster, const struct ph_member *member)
+{
+    return member->echoed_ms + cluster->dead_after_ms + 2 * cluster->heartbeat_ms;
+}
+
 bool ph_member_is_heard(const struct ph_cluster *cluster, const struct ph_member *member,
                         uint64_t now_ms)
 {
     return member->greeted && member->repaired && member->caught_up && member->beat_heard_ms &&
            member->echoed_ms && member->echoed_ms > member->dropped_ms && !member->gone &&
+           now_ms < ph_member_deaf_ms(cluster, member) &&
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 

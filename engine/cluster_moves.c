@@ -42,6 +42,7 @@ struct ph_transfer {
     uint64_t began_ms, ended_ms, bytes;
     uint16_t member; /* the other side */
     bool incoming, lost;
+    bool refused; /* by the target */
     bool arrived; /* the target has it; the move ends when that is in the directory, too */
     uint64_t arrived_ms;
     enum ph_move_phase phase;
@@ -342,7 +343,10 @@ void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct 
         } else if (code == PH_EEXISTS || !ph_entry_spec_rcu(entry)) {
             let_go(hub, move, PH_MOVE_FAILED, why);
         } else {
-            bring_back(hub, move, why);
+            /* Not in this step: others may have it, and we be told of that later. */
+            snprintf(move->error, sizeof move->error, "%s", why);
+            move->lost = move->refused = true;
+            hub->cluster->moves_lost = true;
         }
     }
 }
@@ -518,12 +522,14 @@ static void work_lost(struct ph_hub *hub)
         if (!move->lost || move->incoming || move->phase != PH_MOVE_SENT)
             continue;
         done++;
-        if (ph_cluster_in_view(cluster, move->member))
+        char why[TEXT_MAX + 1];
+        snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
+        if (!move->refused && ph_cluster_in_view(cluster, move->member))
             move->lost = false; /* it is back, and is asked */
         else if (ph_cluster_live_placement(cluster, move->entry, 0))
             let_go(hub, move, PH_MOVE_FAILED, "others took it over");
         else if (ph_entry_spec_rcu(move->entry))
-            bring_back(hub, move, "the node was lost");
+            bring_back(hub, move, why);
         else
             let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
     }

@@ -198,7 +198,9 @@ static bool outsider_has(const struct ph_hub *hub, const struct ph_entry *entry,
     bool has = false;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        if (member->info.in_view || !ph_member_is_reached(cluster, member, hub->now_ms))
+        /* One that has been heard for long and does not become a member does not hear us. */
+        bool fresh = hub->now_ms - member->greeted_ms < 2 * cluster->dead_after_ms;
+        if (member->info.in_view || !fresh || !ph_member_is_reached(cluster, member, hub->now_ms))
             continue;
         *comes |= !ph_member_is_heard(cluster, member, hub->now_ms);
         has |= ph_directory_placement(cluster->directory, entry, slot) != NULL;

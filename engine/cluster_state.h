@@ -51,11 +51,12 @@ struct ph_batch {
 struct ph_member {
     struct ph_member_info info; /* what readers see; its state is set by cluster_view.c */
     uint16_t slot;
-    uint64_t greeting; /* generation of the sender of the frame in work */
-    bool greeted;      /* it said hello in this session; info.generation is its present life */
-    bool repaired;     /* it has sent all intents that we had not, in this session */
-    bool caught_up;    /* we have had everything that it had placed when it said hello */
-    bool leaving;      /* it hands its children over */
+    uint64_t greeted_ms; /* when its session began */
+    uint64_t greeting;   /* generation of the sender of the frame in work */
+    bool greeted;        /* it said hello in this session; info.generation is its present life */
+    bool repaired;       /* it has sent all intents that we had not, in this session */
+    bool caught_up;      /* we have had everything that it had placed when it said hello */
+    bool leaving;        /* it hands its children over */
     uint64_t view_generation; /* the life that is in the view; 0: none */
     uint64_t told_peer;       /* the session that readers know */
     uint64_t link_peer;       /* the links' session with it, also while we are away */

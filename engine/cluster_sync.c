@@ -353,6 +353,11 @@ void ph_cluster_pushed_again(struct ph_hub *hub)
 {
     hub->cluster->repushing = false;
     hub->cluster->push_full = hub->cluster->repush_from;
+    if (hub->cluster->push_queued == hub->cluster->repush_from && !hub->cluster->push_first) {
+        /* Nothing of it is ours any more: others have written something younger. */
+        hub->cluster->push_taken = hub->cluster->push_sent;
+        ph_hub_jobs_held(hub);
+    }
     ph_cluster_count_taken(hub);
 }
 

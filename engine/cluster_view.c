@@ -157,6 +157,8 @@ static bool anyone_suspect(struct ph_hub *hub)
             ph_member_is_heard(cluster, member, hub->now_ms))
             continue;
         uint64_t dead_ms = member->heard_ms + cluster->dead_after_ms;
+        uint64_t deaf_ms = ph_member_deaf_ms(cluster, member);
+        dead_ms = deaf_ms < dead_ms ? deaf_ms : dead_ms;
         if (hub->now_ms < dead_ms) {
             suspect = true;
             decide_again(cluster, dead_ms);
@@ -391,6 +393,7 @@ static uint64_t own_row(struct ph_hub *hub)
             continue;
         hash += member->info.name_hash ^ member->info.generation;
         look_again(cluster, member->heard_ms + ph_cluster_suspect_ms(cluster));
+        look_again(cluster, ph_member_deaf_ms(cluster, member));
     }
     return hash;
 }
