@@ -143,11 +143,11 @@ uint64_t sim_oracle_mark(const struct sim *sim)
 
 /* Another hub that has it, or something younger. NULL: none. */
 static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_version version,
-                                       const struct sim_hub *but)
+                                       const struct sim_hub *but, bool of_core)
 {
     for (unsigned i = 0; i < sim->config.nodes; i++) {
         const struct sim_hub *hub = sim->nodes[i].hub;
-        if (hub && hub != but && sim->core[i] &&
+        if (hub && hub != but && (sim->core[i] || !of_core) &&
             ph_version_compare(sim_version_of(hub, id), version) >= 0)
             return hub;
     }
@@ -169,11 +169,13 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
     if (!written)
         return;
     bool alone = hub->hub.cluster->in_view < 2;
-    if (!alone && oracle->crashed_us < began_us && !holder_of(sim, id, written->version, hub))
+    if (!alone && oracle->crashed_us < began_us &&
+        !holder_of(sim, id, written->version, hub, false))
         sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and nobody else has it",
                  hub->node->name, stop ? "stop" : "start", id,
                  (unsigned long long)written->version.clock);
-    if (ph_version_compare(written->version, oracle->promised[id]) <= 0)
+    if (ph_version_compare(written->version, oracle->promised[id]) <= 0 ||
+        !holder_of(sim, id, written->version, NULL, true))
         return;
     oracle->promised[id] = written->version;
     oracle->promised_stop[id] = stop;
@@ -183,7 +185,8 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
 static void forget_lost(struct sim *sim, const struct sim_hub *gone)
 {
     for (unsigned id = 0; id < sim->config.ids; id++)
-        if (sim->oracle->promised[id].clock && !holder_of(sim, id, sim->oracle->promised[id], gone))
+        if (sim->oracle->promised[id].clock &&
+            !holder_of(sim, id, sim->oracle->promised[id], gone, true))
             sim->oracle->promised[id] = (struct ph_version){0};
 }
 
