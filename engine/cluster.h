@@ -78,6 +78,8 @@ void ph_cluster_forward_one(struct ph_hub *, struct ph_job *, enum ph_event_type
                             const char *id, size_t length);
 void ph_cluster_pin_one(struct ph_hub *, struct ph_job *, const char *node, const char *id,
                         size_t length);
+/* The hub ends: what waits for others is told so. */
+void ph_cluster_requests_end(struct ph_hub *);
 /* Intents that this node has written so far; does another member hold all of them up to that
  * number (or is there no other)? ph_hub_jobs_held is called when more are held. */
 uint64_t ph_cluster_promised(const struct ph_hub *);

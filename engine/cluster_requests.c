@@ -213,6 +213,12 @@ void ph_cluster_session_begun(struct ph_hub *hub)
             ph_cluster_touch(hub, pending->entry);
 }
 
+void ph_cluster_requests_end(struct ph_hub *hub)
+{
+    while (hub->cluster->pendings)
+        settle(hub, hub->cluster->pendings, PH_OUTCOME_FAILED, PH_ESTOPPING, "the hub is ending");
+}
+
 void ph_cluster_requests_fini(struct ph_hub *hub)
 {
     while (hub->cluster->pendings)

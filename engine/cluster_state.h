@@ -158,6 +158,7 @@ struct ph_cluster {
     uint64_t push_sent;   /* … have gone out, … */
     uint64_t push_taken;  /* … and are held by another member of the view */
     uint64_t push_full;   /* what is not held is among those that were put in after that many */
+    uint64_t push_whole;  /* … and that came to so many, in another order */
     uint64_t held_clock;  /* our intents up to then are held */
     uint64_t repush_from; /* how many there were when a scan began to put in all that is not held */
     bool repushing;

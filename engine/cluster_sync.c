@@ -325,10 +325,12 @@ void ph_cluster_count_taken(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     uint64_t before = cluster->push_taken;
-    uint64_t from = cluster->push_full > before ? cluster->push_full : before;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        if (member->info.in_view && member->greeted && member->session_push <= from &&
+        bool has_all =
+            member->session_push <= before ||
+            (member->session_push <= cluster->push_full && member->taken >= cluster->push_whole);
+        if (member->info.in_view && member->greeted && has_all &&
             member->taken > cluster->push_taken)
             cluster->push_taken = member->taken;
     }
@@ -354,6 +356,7 @@ void ph_cluster_pushed_again(struct ph_hub *hub)
 {
     hub->cluster->repushing = false;
     hub->cluster->push_full = hub->cluster->repush_from;
+    hub->cluster->push_whole = hub->cluster->push_queued;
     if (hub->cluster->push_queued == hub->cluster->repush_from && !hub->cluster->push_first) {
         /* Nothing of it is ours any more: others have written something younger. */
         hub->cluster->push_taken = hub->cluster->push_sent;

@@ -247,8 +247,10 @@ static void shutdown_late(struct ph_hub *hub, struct ph_hub_timer *timer)
     snprintf(text, sizeof text, "%llu children have not ended in time",
              (unsigned long long)hub->picture.children);
     ph_hub_record(hub, "shutdown_late", "", 0, "%s", text);
-    if (hub->cluster)
+    if (hub->cluster) {
         ph_hub_stop_all(hub); /* nobody took them over */
+        ph_cluster_requests_end(hub);
+    }
     ph_hub_finish_op(hub, hub->shutdown, PH_ETIMEOUT, text);
     hub->shutdown = NULL;
 }

@@ -104,6 +104,19 @@ static void check_lease(struct sim_hub *hub)
 
 /* ---- Intents ------------------------------------------------------------------------------- */
 
+/* Another hub that has it, or something younger. NULL: none. */
+static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_version version,
+                                       const struct sim_hub *but, bool of_core)
+{
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->nodes[i].hub;
+        if (hub && hub != but && (sim->core[i] || !of_core) &&
+            ph_version_compare(sim_version_of(hub, id), version) >= 0)
+            return hub;
+    }
+    return NULL;
+}
+
 static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
     struct sim_oracle *oracle = hub->node->sim->oracle;
@@ -121,7 +134,8 @@ static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsi
 static void check_intents(struct sim_hub *hub)
 {
     struct sim *sim = hub->node->sim;
-    struct sim_seen *seen = &sim->oracle->seen[hub->node->index];
+    struct sim_oracle *oracle = sim->oracle;
+    struct sim_seen *seen = &oracle->seen[hub->node->index];
     for (unsigned id = 0; id < sim->config.ids; id++) {
         const struct ph_entry *entry = entry_of(hub, id);
         struct ph_version now = entry ? entry->version : (struct ph_version){0};
@@ -130,6 +144,9 @@ static void check_intents(struct sim_hub *hub)
             sim_fail(sim, "%s goes back from version %llu of c%u to %llu", hub->node->name,
                      (unsigned long long)seen->version[id].clock, id,
                      (unsigned long long)now.clock);
+        if (order < 0 && oracle->promised_stop[id] &&
+            !holder_of(sim, id, oracle->promised[id], NULL, false))
+            oracle->promised[id] = (struct ph_version){0}; /* forgotten by all: it may begin anew */
         if (order > 0 && now.author == hub->node->name_hash)
             note_written(hub, entry, id);
         seen->version[id] = now;
@@ -139,19 +156,6 @@ static void check_intents(struct sim_hub *hub)
 uint64_t sim_oracle_mark(const struct sim *sim)
 {
     return sim->oracle->written_count;
-}
-
-/* Another hub that has it, or something younger. NULL: none. */
-static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_version version,
-                                       const struct sim_hub *but)
-{
-    for (unsigned i = 0; i < sim->config.nodes; i++) {
-        const struct sim_hub *hub = sim->nodes[i].hub;
-        if (hub && hub != but && sim->core[i] &&
-            ph_version_compare(sim_version_of(hub, id), version) >= 0)
-            return hub;
-    }
-    return NULL;
 }
 
 void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_t mark,
@@ -169,11 +173,13 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
     if (!written)
         return;
     bool alone = hub->hub.cluster->in_view < 2;
-    if (!alone && oracle->crashed_us < began_us && !holder_of(sim, id, written->version, hub))
+    if (!alone && oracle->crashed_us < began_us &&
+        !holder_of(sim, id, written->version, hub, false))
         sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and nobody else has it",
                  hub->node->name, stop ? "stop" : "start", id,
                  (unsigned long long)written->version.clock);
-    if (ph_version_compare(written->version, oracle->promised[id]) <= 0)
+    if (ph_version_compare(written->version, oracle->promised[id]) <= 0 ||
+        !holder_of(sim, id, written->version, NULL, true))
         return;
     oracle->promised[id] = written->version;
     oracle->promised_stop[id] = stop;
@@ -183,7 +189,8 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
 static void forget_lost(struct sim *sim, const struct sim_hub *gone)
 {
     for (unsigned id = 0; id < sim->config.ids; id++)
-        if (sim->oracle->promised[id].clock && !holder_of(sim, id, sim->oracle->promised[id], gone))
+        if (sim->oracle->promised[id].clock &&
+            !holder_of(sim, id, sim->oracle->promised[id], gone, true))
             sim->oracle->promised[id] = (struct ph_version){0};
 }
 

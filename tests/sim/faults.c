@@ -126,7 +126,7 @@ static void begin_hub_again(struct sim *sim, struct sim_item *item)
     struct repair *repair = ph_container_of(item, struct repair, item);
     struct sim_node *node = repair->node;
     bool same = node->alive && node->lives == repair->life && !node->leaving;
-    if (same && node->hub && node->hub->hub.stopping) {
+    if (same && node->hub && node->hub->ending) {
         sim_at(sim, sim->now_us + SECOND_US, item);
         return;
     }
@@ -172,10 +172,11 @@ static void crash(struct sim_node *node)
 static void shut_down(struct sim_node *node, bool process)
 {
     struct sim *sim = node->sim;
-    if (!node->hub || node->hub->hub.stopping)
+    if (!node->hub || node->hub->ending)
         return;
     sim_note(sim, node, "fault", process ? "leaves" : "its hub is stopped");
     node->leaving = process;
+    node->hub->ending = true;
     sim_post(node->hub, ph_event_create(PH_EVENT_SHUTDOWN));
     later(node, 2 * SECOND_US + some_seconds(sim), process ? boot_again : begin_hub_again);
 }

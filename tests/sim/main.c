@@ -1,4 +1,5 @@
 /* prochub-sim: see sim.h for what it is. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum {
 struct options {
     uint64_t seed, steps, seeds, minutes;
     unsigned nodes;
-    bool canary, narrates, quiet;
+    bool canary, narrates, quiet, stops; /* stops: at the first failure */
 };
 
 /* What a crash has to tell before the process ends. */
@@ -166,6 +167,8 @@ static int run_all(struct options options)
         if (!many || !ok)
             print_result(&options, &outcome);
         options.seed++;
+        if (!ok && options.stops)
+            break;
     } while (options.minutes ? ph_now_ms() - began_ms < options.minutes * 60000
                              : count < options.seeds);
     if (many)
@@ -197,8 +200,9 @@ static bool read_number(const char *text, uint64_t *number)
     char *end;
     if (text[0] < '0' || text[0] > '9')
         return false;
+    errno = 0;
     *number = strtoull(text, &end, 10);
-    return *end == '\0';
+    return *end == '\0' && errno == 0;
 }
 
 static int usage(const char *what)
@@ -206,7 +210,7 @@ static int usage(const char *what)
     fprintf(stderr,
             "prochub-sim: %s\n"
             "usage: prochub-sim [--seed N] [--steps M] [--nodes K] [--seeds N | --minutes N]\n"
-            "                   [--narrative] [--canary]\n",
+            "                   [--narrative] [--quiet] [--stop] [--canary]\n",
             what);
     return 2;
 }
@@ -235,6 +239,8 @@ static const char *read_options(int argc, char **argv, struct options *options)
             options->narrates = true;
         } else if (strcmp(argv[i], "--quiet") == 0) {
             options->quiet = true;
+        } else if (strcmp(argv[i], "--stop") == 0) {
+            options->stops = true;
         } else {
             return "unknown option";
         }

@@ -73,7 +73,8 @@ struct sim_hub {
     uint64_t generation;
     uint64_t lease_ms; /* as its instances were told */
     bool lease_watched;
-    bool dead; /* being taken apart: events are dropped */
+    bool ending; /* it was asked to end */
+    bool dead;   /* being taken apart: events are dropped */
     struct ph_queue inbox;
     unsigned batch; /* events that are taken before deadlines are looked at again */
     _Atomic uint64_t restart_slot_us;
