@@ -12,6 +12,18 @@ enum { TEXT_MAX = 300, RECORDS_MAX = 4 * PH_JOB_WINDOW };
 
 /* ---- Who waits here ------------------------------------------------------------------------- */
 
+/* What the answer names: a start and a stop are known by the intent that they wrote; what is asked
+ * of one node gets a number of its own, apart from those; a pin is not answered, but seen. */
+static uint64_t token_of(struct ph_cluster *cluster, const struct ph_entry *entry,
+                         enum ph_event_type verb)
+{
+    if (verb == PH_EVENT_PIN)
+        return 0;
+    if (verb == PH_EVENT_START || verb == PH_EVENT_STOP)
+        return entry->version.clock;
+    return ++cluster->next_token | UINT64_C(1) << 63;
+}
+
 static struct ph_pending *wait_for(struct ph_hub *hub, struct ph_entry *entry, struct ph_job *job,
                                    enum ph_event_type verb, uint16_t member)
 {
@@ -24,7 +36,7 @@ static struct ph_pending *wait_for(struct ph_hub *hub, struct ph_entry *entry, s
         .entry = entry,
         .job = job,
         .verb = verb,
-        .token = entry->version.clock,
+        .token = token_of(cluster, entry, verb),
         .member = member,
     };
     entry->pending = pending;
