@@ -425,13 +425,29 @@ static void abandon(struct ph_hub *hub)
     ph_cluster_scan(hub);
 }
 
+void ph_cluster_flush(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; cluster && slot < cluster->count; slot++)
+        flush_member(hub, cluster->members[slot]);
+}
+
+/* What one frame brings is one step of its reader. */
+static bool has_full_batch(const struct ph_member *member)
+{
+    return member->moves.count >= PH_JOB_SLICE || member->moved.count >= PH_JOB_SLICE ||
+           member->requests.count >= PH_JOB_SLICE || member->outcomes.count >= PH_JOB_SLICE ||
+           member->mail.count >= PH_JOB_SLICE || member->answers.count >= PH_JOB_SLICE;
+}
+
 void ph_cluster_end_step(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     if (!cluster)
         return;
     for (uint16_t slot = 1; slot < cluster->count; slot++)
-        flush_member(hub, cluster->members[slot]);
+        if (has_full_batch(cluster->members[slot]))
+            flush_member(hub, cluster->members[slot]);
     ph_hub_grow_tables(hub);
     finish_leave(hub);
     abandon(hub);
@@ -450,6 +466,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
 void ph_cluster_goodbye(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
+    ph_cluster_flush(hub);
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         struct ph_member *member = cluster->members[slot];
         struct ph_text frame = PH_TEXT_INIT;

@@ -52,8 +52,10 @@ void ph_cluster_work(struct ph_hub *);
 
 /* At the beginning of every step: nothing is handled under a lease that is over. */
 void ph_cluster_begin_step(struct ph_hub *);
-/* At the end of every step: sends what has gathered, arms the timer. */
+/* At the end of every step: arms the timer. */
 void ph_cluster_end_step(struct ph_hub *);
+/* At the end of a batch of steps: sends what has gathered. */
+void ph_cluster_flush(struct ph_hub *);
 
 /* Another view is right: a VIEW event is to pass the gate. */
 bool ph_cluster_wants_view(const struct ph_hub *);

@@ -343,7 +343,7 @@ static void alarm_fired(struct ph_timers_alarm *alarm)
 static void end_batch(struct ph_host *host, bool changed)
 {
     bool news = changed && publish(host);
-    ph_hub_complete_ops(&host->hub);
+    ph_hub_end_batch(&host->hub);
     if (news)
         ph_waitlist_wake(&host->changes);
 }

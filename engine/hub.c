@@ -46,6 +46,20 @@ static bool forget_child(void *arg, struct ph_child *child)
     return true;
 }
 
+static void complete_ops(struct ph_hub *hub)
+{
+    struct ph_op *op = hub->done;
+    hub->done = NULL;
+    hub->done_last = &hub->done;
+    while (op) {
+        struct ph_op *next = op->next;
+        char *text = op->finish_text;
+        ph_op_complete(op, op->finish_code, text);
+        ph_free(text);
+        op = next;
+    }
+}
+
 void ph_hub_fini(struct ph_hub *hub)
 {
     struct ph_gated *gated;
@@ -61,7 +75,7 @@ void ph_hub_fini(struct ph_hub *hub)
     ph_hooks_fini(&hub->hooks);
     ph_cluster_destroy(hub);
     ph_hub_finish_op(hub, hub->shutdown, PH_ESTOPPING, "the node is ending");
-    ph_hub_complete_ops(hub);
+    complete_ops(hub);
 }
 
 uint64_t ph_hub_record(struct ph_hub *hub, const char *type, const char *id, uint64_t cause,
@@ -96,18 +110,10 @@ void ph_hub_finish_op(struct ph_hub *hub, struct ph_op *op, int code, const char
     hub->done_last = &op->next;
 }
 
-void ph_hub_complete_ops(struct ph_hub *hub)
+void ph_hub_end_batch(struct ph_hub *hub)
 {
-    struct ph_op *op = hub->done;
-    hub->done = NULL;
-    hub->done_last = &hub->done;
-    while (op) {
-        struct ph_op *next = op->next;
-        char *text = op->finish_text;
-        ph_op_complete(op, op->finish_code, text);
-        ph_free(text);
-        op = next;
-    }
+    ph_cluster_flush(hub);
+    complete_ops(hub);
 }
 
 /* ---- What each event does ------------------------------------------------------------------ */

@@ -140,8 +140,9 @@ uint64_t ph_hub_next_deadline(const struct ph_hub *);
 /* The hub as it is now, for the host to publish. */
 void ph_hub_picture(const struct ph_hub *, struct ph_status *);
 
-/* Completes the ops that are done. The host calls it after it has published the picture. */
-void ph_hub_complete_ops(struct ph_hub *);
+/* Ends a batch of steps, after its picture was published: sends what has gathered for other members
+ * and completes the ops that are done. */
+void ph_hub_end_batch(struct ph_hub *);
 
 /* ---- Shared by the files of the hub -------------------------------------------------------- */
 

@@ -324,7 +324,7 @@ struct ph_event *fake_event(struct fake_hub *fake, enum ph_event_type type, stru
 void fake_submit(struct fake_hub *fake, struct ph_event *event)
 {
     ph_hub_submit(&fake->hub, event, fake->now_ms);
-    ph_hub_complete_ops(&fake->hub);
+    ph_hub_end_batch(&fake->hub);
 }
 
 /* Submits and does what is to do now. */
@@ -528,7 +528,7 @@ void fake_work(struct fake_hub *fake)
     do_grow(fake);
     while (ph_hub_has_work(&fake->hub, fake->now_ms)) {
         ph_hub_work(&fake->hub, fake->now_ms);
-        ph_hub_complete_ops(&fake->hub);
+        ph_hub_end_batch(&fake->hub);
         do_grow(fake);
     }
 }

@@ -359,7 +359,7 @@ static void step_hub(struct sim_node *node)
 done:
     node->busy_until_us = sim->now_us + sim_between(&sim->order, 2, 40) * node->slow;
     sim_check_step(hub);
-    ph_hub_complete_ops(&hub->hub);
+    ph_hub_end_batch(&hub->hub);
     ph_rcu_barrier();
     if (hub->hub.stopped)
         finish_hub(node);
