@@ -123,10 +123,8 @@ plant_layers()
     plant 'ncurses in term.c' tui/term.c '' <<<'#include <ncurses.h>'
     plant 'liburcu in ipc' ipc/x.c 'ipc/x.c:1: layer:' <<<'#include <urcu.h>'
     plant 'libc assert' ipc/x.c 'ipc/x.c:1: banned:' <<<'#include <assert.h>'
-    plant 'own header not first' tui/app.c 'tui/app.c:1: order:' < <(
-        echo '#pragma once' >good/tui/app.h
-        echo '#include <stdint.h>'
-    )
+    echo '#pragma once' >good/tui/app.h
+    plant 'own header not first' tui/app.c 'tui/app.c:1: order:' <<<'#include <stdint.h>'
     rm -f good/tui/app.h
 }
 

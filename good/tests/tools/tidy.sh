@@ -253,7 +253,7 @@ check_globals()
 {
     [ -n "$build" ] || return 0
     local libraries member symbol section source place
-    mapfile -t libraries < <(find "$build" -path '*/tests/run/*' -prune -o -name 'libph_*.a' -print | sort)
+    mapfile -t libraries < <(find "$build" -path "$build/tests/run" -prune -o -name 'libph_*.a' -print | sort)
     if [ ${#libraries[@]} = 0 ]; then
         echo "CMakeLists.txt:1: globals: no libph_*.a in the build directory; build first"
         return 0
