@@ -160,7 +160,9 @@ enum ph_move_phase {
 };
 
 void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
-void ph_moves_lost(struct ph_hub *, uint16_t member);  /* it is out of the view */
+void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
+/* What becomes of it is the target's to say. */
+bool ph_move_is_sent(const struct ph_entry *);
 void ph_move_look(struct ph_hub *, struct ph_entry *); /* its placements changed */
 /* The child of a move is being retired. */
 void ph_move_child_gone(struct ph_hub *, struct ph_entry *);

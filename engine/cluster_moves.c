@@ -131,6 +131,11 @@ void ph_moves_fini(struct ph_hub *hub)
     }
 }
 
+bool ph_move_is_sent(const struct ph_entry *entry)
+{
+    return entry->move && !entry->move->incoming && entry->move->phase == PH_MOVE_SENT;
+}
+
 /* ---- The budget ------------------------------------------------------------------------------ */
 
 static bool has_budget(struct ph_hub *hub)
@@ -294,11 +299,11 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
-    bool wanted = ph_entry_spec_rcu(entry) != NULL;
     bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
                          member->log_hi >= member->beat_hi;
-    bool settled = !wanted || move->lost || came_and_went;
-    if (!move->arrived || (!settled && !ph_cluster_live_placement(cluster, entry, 0)))
+    bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
+    if (!move->arrived ||
+        (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
         return;
     const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
     hub->cluster->moved_out++;

@@ -358,12 +358,15 @@ void ph_cluster_stop_one(struct ph_hub *hub, struct ph_job *job, const char *id,
     }
     if (wanted)
         ph_cluster_want(hub, entry, NULL, 0);
-    struct ph_super_call call = {.event = PH_SUPER_STOP, .job = job};
-    if (entry->child)
+    /* Done when nobody has it: also not the target of a move, or a duplicate. */
+    bool here = entry->child && !ph_move_is_sent(entry);
+    bool only_here = here && !ph_cluster_live_placement(cluster, entry, 0);
+    struct ph_super_call call = {.event = PH_SUPER_STOP, .job = only_here ? job : NULL};
+    if (!only_here && (entry->child || placement))
+        wait_for(hub, entry, job, PH_EVENT_STOP, placement ? placement->member : 0);
+    if (here)
         ph_super_handle(hub, entry->child, &call);
-    else if (placement)
-        wait_for(hub, entry, job, PH_EVENT_STOP, placement->member);
-    else
+    else if (!entry->child && !placement)
         ph_job_settle(hub, job, id, PH_OUTCOME_CHANGED, 0, NULL);
 }
 
@@ -536,7 +539,12 @@ void ph_cluster_read_outcomes(struct ph_hub *hub, struct ph_member *member, stru
         if (outcome == PH_OUTCOME_FAILED && code == 0)
             code = PH_EFAILED;
         struct ph_pending *pending = find_pending(hub, id, length, token);
-        if (pending)
+        if (!pending)
+            continue;
+        /* One node has stopped it: another may have it, too. */
+        if (pending->verb == PH_EVENT_STOP && outcome != PH_OUTCOME_FAILED)
+            ph_cluster_touch(hub, pending->entry);
+        else
             settle(hub, pending, outcome, code, text);
     }
 }
