@@ -1,5 +1,6 @@
 #include "tests/sim/checks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -7,6 +8,7 @@
 #include "engine/cluster_inside.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
+#include "tests/sim/workload.h"
 
 struct sim_oracle *sim_oracle_create(void)
 {
@@ -26,6 +28,14 @@ static struct ph_entry *entry_of(const struct sim_hub *hub, unsigned id)
     char name[16];
     sim_id_name(id, name);
     return ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
+}
+
+static unsigned node_of(const struct sim *sim, const char *name)
+{
+    unsigned i = 0;
+    while (i < sim->config.nodes && strcmp(sim->nodes[i].name, name) != 0)
+        i++;
+    return i == sim->config.nodes ? SIM_NODES_MAX : i;
 }
 
 struct ph_version sim_version_of(const struct sim_hub *hub, unsigned id)
@@ -49,6 +59,28 @@ static void check_single(struct sim *sim, const struct sim_instance *instance)
                  instance->id, instance->node->name, (unsigned long long)instance->epoch,
                  other->node->name, (unsigned long long)other->epoch);
     }
+}
+
+/* Of two that know each other only one gives way. */
+void sim_check_duplicate(struct sim_hub *hub, const char *id, const char *text)
+{
+    struct sim *sim = hub->node->sim;
+    struct sim_oracle *oracle = sim->oracle;
+    char name[16];
+    unsigned number = sim_id_of(id), here = hub->node->index;
+    if (sscanf(text, "it runs on %15[^,]", name) != 1)
+        return;
+    unsigned winner = node_of(sim, name);
+    const struct sim_instance *loser = oracle->acting[number][here];
+    const struct sim_instance *other = oracle->acting[number][winner];
+    if (!loser || !other)
+        return;
+    oracle->gave_way[number][here] = loser->epoch;
+    if (oracle->gave_way[number][winner] == other->epoch && other->epoch != loser->epoch &&
+        oracle->gave_way_to[number][winner] == loser->epoch)
+        sim_fail(sim, "c%u gives way on %s to the one on %s, and that one to this one", number,
+                 hub->node->name, name);
+    oracle->gave_way_to[number][here] = other->epoch;
 }
 
 static void check_epoch(struct sim_instance *instance)
@@ -158,13 +190,15 @@ uint64_t sim_oracle_mark(const struct sim *sim)
     return sim->oracle->written_count;
 }
 
-void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_t mark,
-                            uint64_t began_us)
+void sim_check_acknowledged(const struct sim_request *request)
 {
-    struct sim *sim = hub->node->sim;
+    struct sim_hub *hub = request->hub;
+    struct sim *sim = request->sim;
     struct sim_oracle *oracle = sim->oracle;
+    unsigned id = request->id;
+    bool stop = request->verb == PH_EVENT_STOP;
     const struct sim_written *written = NULL;
-    for (size_t i = mark; i < oracle->written_count && !written; i++) {
+    for (size_t i = request->mark; i < oracle->written_count && !written; i++) {
         const struct sim_written *at = &oracle->written[i];
         if (at->id == id && at->life == hub->generation && at->node == hub->node->index &&
             at->stopped == stop)
@@ -173,7 +207,7 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
     if (!written)
         return;
     bool alone = hub->hub.cluster->in_view < 2;
-    if (!alone && oracle->crashed_us < began_us &&
+    if (!alone && oracle->crashed_us < request->began_us &&
         !holder_of(sim, id, written->version, hub, false))
         sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and nobody else has it",
                  hub->node->name, stop ? "stop" : "start", id,
@@ -183,6 +217,45 @@ void sim_check_acknowledged(struct sim_hub *hub, unsigned id, bool stop, uint64_
         return;
     oracle->promised[id] = written->version;
     oracle->promised_stop[id] = stop;
+}
+
+void sim_check_request(struct sim_request *request)
+{
+    const struct ph_hub *hub = &request->hub->hub;
+    struct ph_entry *entry = entry_of(request->hub, request->id);
+    request->version = sim_version_of(request->hub, request->id);
+    request->known_on = SIM_NODES_MAX;
+    const struct ph_placement *at =
+        entry ? ph_cluster_live_placement(hub->cluster, entry, PH_NO_MEMBER) : NULL;
+    if (!at)
+        return;
+    struct ph_placed placed;
+    ph_placement_read_rcu(at, &placed);
+    request->known_on = node_of(request->sim, hub->cluster->members[at->member]->info.name);
+    request->known_epoch = placed.epoch;
+}
+
+/* By then the child is not wanted, unless somebody wanted it again; and the instance that the hub
+ * knew of has ended, unless its node is out of the view. */
+void sim_check_stopped(const struct sim_request *request)
+{
+    struct sim *sim = request->sim;
+    const struct ph_hub *hub = &request->hub->hub;
+    const struct ph_entry *entry = entry_of(request->hub, request->id);
+    bool same =
+        ph_version_compare(sim_version_of(request->hub, request->id), request->version) == 0;
+    if (entry && ph_entry_spec_rcu(entry) && same)
+        sim_fail(sim, "%s has acknowledged the stop of c%u and wants it as before",
+                 request->hub->node->name, request->id);
+    if (request->known_on == SIM_NODES_MAX)
+        return;
+    const struct sim_node *node = &sim->nodes[request->known_on];
+    const struct sim_instance *instance = sim->oracle->acting[request->id][node->index];
+    const struct ph_member *member = ph_member_by_name(hub->cluster, node->name);
+    if (instance && instance->hub && !instance->ended && instance->epoch == request->known_epoch &&
+        member->info.in_view && node->hub && member->info.generation == node->hub->generation)
+        sim_fail(sim, "%s has acknowledged the stop of c%u, which still runs on %s",
+                 request->hub->node->name, request->id, node->name);
 }
 
 /* What only those had who are gone is lost with them. */

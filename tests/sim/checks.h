@@ -26,9 +26,15 @@ struct ph_version sim_version_of(const struct sim_hub *, unsigned id);
 
 /* Where the oracle stands in the list of what was written. */
 uint64_t sim_oracle_mark(const struct sim *);
-/* A request that began at `mark` on that hub is answered: what it wrote is promised now. */
-void sim_check_acknowledged(struct sim_hub *, unsigned id, bool stop, uint64_t mark,
-                            uint64_t began_us);
+struct sim_request;
+/* A request for an id begins: notes what its hub knows. */
+void sim_check_request(struct sim_request *);
+/* A start or stop is answered: what it wrote is promised now. */
+void sim_check_acknowledged(const struct sim_request *);
+/* A stop is answered: what its hub knew of is stopped. */
+void sim_check_stopped(const struct sim_request *);
+/* A hub gives way to another instance of a child; `text` says on which node. */
+void sim_check_duplicate(struct sim_hub *, const char *id, const char *text);
 /* Only the core is left: what it does not have is lost. */
 void sim_check_core(struct sim *);
 /* In the end: is every promise kept? Fails the run if not. */

@@ -54,6 +54,8 @@ struct sim_seen {
 struct sim_oracle {
     struct sim_seen seen[SIM_NODES_MAX];
     struct sim_instance *acting[SIM_IDS_MAX][SIM_NODES_MAX]; /* the last ones */
+    uint64_t gave_way[SIM_IDS_MAX][SIM_NODES_MAX];    /* epoch of the last one that did … */
+    uint64_t gave_way_to[SIM_IDS_MAX][SIM_NODES_MAX]; /* … and of the one it did for */
     struct sim_written *written;
     size_t written_count, written_capacity;
     struct ph_version promised[SIM_IDS_MAX];

@@ -27,8 +27,9 @@ static void answered(void *arg, struct ph_op *op)
              request->id, result->code, result->text);
     bool promises = request->verb == PH_EVENT_START || request->verb == PH_EVENT_STOP;
     if (promises && result->code == 0 && !request->hub->dead)
-        sim_check_acknowledged(request->hub, request->id, request->verb == PH_EVENT_STOP,
-                               request->mark, request->began_us);
+        sim_check_acknowledged(request);
+    if (request->verb == PH_EVENT_STOP && result->code == 0 && !request->hub->dead)
+        sim_check_stopped(request);
     ph_free(request);
 }
 
@@ -50,6 +51,8 @@ static struct ph_op *watch(struct sim_hub *hub, enum ph_event_type verb, unsigne
     if (request->next)
         request->next->link = &request->next;
     sim->pending = request;
+    if (id < SIM_IDS_MAX)
+        sim_check_request(request);
     op->done_fn = answered;
     op->done_arg = request;
     ph_op_put(op); /* its end is the function */

@@ -113,6 +113,8 @@ static void trace_record(void *context, const struct ph_record *record)
     sim_hash(sim, record->type, strlen(record->type));
     sim_hash(sim, record->id, strlen(record->id));
     sim_hash(sim, record->text, strlen(record->text));
+    if (strcmp(record->type, "child_duplicate") == 0)
+        sim_check_duplicate(hub, record->id, record->text);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
              record->text);
 }

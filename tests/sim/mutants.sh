@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# mutants.sh [SEEDS]: is the simulator any good? Plants each bug of mutants/ into a copy of the tree,
+# builds prochub-sim there and runs it until it fails, SEEDS seeds at most (1000). A mutant that is
+# not found, or does not build, is a fault. The first line of a patch says what it breaks.
+set -euo pipefail
+
+seeds=${1:-1000}
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+source=$(readlink -f "$here/../..")
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+
+for tool in cmake ninja patch; do
+    command -v "$tool" >/dev/null || { echo "mutants.sh: needs $tool (script/bootstrap)"; exit 1; }
+done
+(cd "$source" && git ls-files -co --exclude-standard -z | tar -c --null -T - -f -) | tar -x -C "$copy"
+cmake -S "$copy" -B "$copy/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DPH_BUILD_TESTS=OFF >"$copy/log"
+build()
+{
+    ninja -C "$copy/build" prochub-sim >"$copy/log" 2>&1 || { tail -n 20 "$copy/log"; return 1; }
+}
+build
+"$copy/build/prochub-sim" --seeds 20 --quiet --stop >"$copy/log" || {
+    tail -n 3 "$copy/log"
+    echo "mutants.sh: the tree itself fails"
+    exit 1
+}
+
+passed=0
+failed=0
+for mutant in "$here"/mutants/*.patch; do
+    name=$(basename "$mutant" .patch)
+    rc=0
+    if patch -s -d "$copy" -p1 <"$mutant" && build; then
+        "$copy/build/prochub-sim" --seeds "$seeds" --quiet --stop >"$copy/log" 2>&1 || rc=$?
+    else
+        echo "$name: does not build"
+    fi
+    if [ $rc != 0 ]; then
+        passed=$((passed + 1))
+        reason=$(grep -m1 -E '^FAIL: |assertion failed' "$copy/log" || echo "ended with $rc")
+        seed=$(sed -nE 's/.*seed=([0-9]+).*/\1/p' "$copy/log" | tail -n 1)
+        echo "$name: found by seed $seed: $reason"
+    else
+        failed=$((failed + 1))
+        echo "$name: NOT FOUND in $seeds seeds ($(head -n 1 "$mutant"))"
+    fi
+    # Every file as it was; also when the patch failed half way.
+    grep -hoP '^\+\+\+ b/\K\S+' "$mutant" | while read -r file; do
+        cp "$source/$file" "$copy/$file"
+        rm -f "$copy/$file.orig" "$copy/$file.rej"
+    done
+done
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
