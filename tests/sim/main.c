@@ -205,13 +205,25 @@ static bool read_number(const char *text, uint64_t *number)
     return *end == '\0' && errno == 0;
 }
 
+static const char help[] =
+    "usage: prochub-sim [--seed N] [--steps M] [--nodes K] [--seeds N | --minutes N]\n"
+    "                   [--narrative] [--quiet] [--stop] [--canary]\n"
+    "\n"
+    "Runs hubs of several nodes on virtual time, with faults drawn from the seed, and checks "
+    "them.\n"
+    "  --seed N       the seed, or the first of them (1)\n"
+    "  --steps M      end the faults after that many steps\n"
+    "  --nodes K      that many nodes; else drawn from the seed\n"
+    "  --seeds N      so many seeds in turn\n"
+    "  --minutes N    seeds in turn for so long\n"
+    "  --narrative    print every event\n"
+    "  --quiet        print no line for a seed that is fine\n"
+    "  --stop         end with the first failure\n"
+    "  --canary       plant a bug: must fail\n";
+
 static int usage(const char *what)
 {
-    fprintf(stderr,
-            "prochub-sim: %s\n"
-            "usage: prochub-sim [--seed N] [--steps M] [--nodes K] [--seeds N | --minutes N]\n"
-            "                   [--narrative] [--quiet] [--stop] [--canary]\n",
-            what);
+    fprintf(stderr, "prochub-sim: %s\n%s", what, help);
     return 2;
 }
 
@@ -254,6 +266,10 @@ static const char *read_options(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
     struct options options = {.seed = 1, .seeds = 1};
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(help, stdout);
+        return 0;
+    }
     const char *wrong = read_options(argc, argv, &options);
     if (wrong)
         return usage(wrong);
