@@ -559,9 +559,12 @@ static void note_drains(struct ph_cluster *cluster)
 
 /* ---- Agreement ------------------------------------------------------------------------------- */
 
-static bool has_answered(const struct ph_member *member)
+/* Under a quorum it has to have the same view: a member of two majorities would let a node of each
+ * start the same child. */
+static bool has_answered(const struct ph_hub *hub, const struct ph_member *member)
 {
-    return member->answered && !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
+    return member->answered && (!needs_quorum(hub) || member->view == hub->cluster->view) &&
+           !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
            member->log_hi >= member->basis_hi;
 }
 
@@ -653,7 +656,7 @@ void ph_cluster_agree(struct ph_hub *hub)
     bool released = all_released(hub), agreed = true;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        released &= !member->info.in_view || has_answered(member);
+        released &= !member->info.in_view || has_answered(hub, member);
         agreed &= !member->info.in_view || counts_us(member);
     }
     released &= !may_be_leased_outside(hub);
