@@ -391,6 +391,9 @@ static int refusal(struct ph_hub *hub, struct ph_member *member, const struct of
     *why = "not wanted";
     if (!entry || !ph_entry_spec_rcu(entry))
         return PH_ENOTFOUND;
+    *why = "it has been moved away from there, and that is not over yet";
+    if (ph_move_is_sent(entry) && entry->move->epoch < offer->epoch)
+        return PH_EREFUSED;
     *why = "runs there already";
     if (entry->child)
         return PH_EEXISTS;
@@ -517,6 +520,23 @@ void ph_moves_lost(struct ph_hub *hub, uint16_t member)
     }
 }
 
+/* Does another node have a younger one? Rows come later than answers: what the target's log said
+ * last does not count when the target has refused it, nor what is left of instances before. */
+static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_transfer *move)
+{
+    for (const struct ph_placement *at = ph_entry_first_rcu(move->entry); at;
+         at = ph_placement_next_rcu(at)) {
+        struct ph_placed placed;
+        ph_placement_read_rcu(at, &placed);
+        if (at->member != 0 && placed.epoch > move->epoch &&
+            ph_cluster_in_view(cluster, at->member) &&
+            !ph_directory_is_void(cluster->directory, at) &&
+            !(move->refused && at->member == move->member))
+            return true;
+    }
+    return false;
+}
+
 static void work_lost(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -531,7 +551,7 @@ static void work_lost(struct ph_hub *hub)
         snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
         if (!move->refused && ph_cluster_in_view(cluster, move->member))
             move->lost = false; /* it is back, and is asked */
-        else if (ph_cluster_live_placement(cluster, move->entry, 0))
+        else if (is_elsewhere(cluster, move))
             let_go(hub, move, PH_MOVE_FAILED, "others took it over");
         else if (ph_entry_spec_rcu(move->entry))
             bring_back(hub, move, why);
