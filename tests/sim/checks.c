@@ -104,6 +104,51 @@ static void check_epoch(struct sim_instance *instance)
     }
 }
 
+/* ---- State that is handed on ----------------------------------------------------------------- */
+
+static void note_upheaval(const struct sim_hub *hub)
+{
+    struct sim_oracle *oracle = hub->node->sim->oracle;
+    struct sim_seen *seen = &oracle->seen[hub->node->index];
+    const struct ph_cluster *cluster = hub->hub.cluster;
+    if (cluster->view == seen->view && cluster->fenced == seen->fenced)
+        return;
+    seen->view = cluster->view;
+    seen->fenced = cluster->fenced;
+    oracle->upheavals++;
+}
+
+void sim_check_saved(const struct sim_instance *instance)
+{
+    struct sim_oracle *oracle = instance->node->sim->oracle;
+    oracle->saved[instance->id] = (struct sim_saved){
+        .waits = true,
+        .upheavals = oracle->upheavals,
+        .written = sim_version_of(instance->hub, instance->id),
+    };
+}
+
+void sim_check_spent(const struct sim_instance *instance)
+{
+    instance->node->sim->oracle->saved[instance->id].waits = false;
+}
+
+/* A child that was moved does not begin anew, whether its move ended well or not. */
+static void check_state(const struct sim_instance *instance)
+{
+    struct sim *sim = instance->node->sim;
+    struct sim_oracle *oracle = sim->oracle;
+    const struct sim_saved *saved = &oracle->saved[instance->id];
+    note_upheaval(instance->hub);
+    if (sim->config.strict && saved->waits && !instance->loaded && instance->instance == 1 &&
+        saved->upheavals == oracle->upheavals &&
+        ph_version_compare(saved->written, oracle->newest[instance->id]) == 0)
+        sim_fail(sim, "%s starts c%u without the state that was saved", instance->node->name,
+                 instance->id);
+}
+
+/* ---- Starts and leases ----------------------------------------------------------------------- */
+
 void sim_check_start(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
@@ -117,6 +162,7 @@ void sim_check_start(struct sim_instance *instance)
     sim->oracle->acting[instance->id][instance->node->index] = instance;
     check_single(sim, instance);
     check_epoch(instance);
+    check_state(instance);
 }
 
 /* A lease that was over and is there again. */
@@ -154,6 +200,8 @@ static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsi
     struct sim_oracle *oracle = hub->node->sim->oracle;
     oracle->written = sim_grow(oracle->written, oracle->written_count, &oracle->written_capacity,
                                sizeof *oracle->written);
+    if (ph_version_compare(entry->version, oracle->newest[id]) > 0)
+        oracle->newest[id] = entry->version;
     oracle->written[oracle->written_count++] = (struct sim_written){
         .version = entry->version,
         .id = id,
@@ -341,6 +389,7 @@ static void check_gate(struct sim_hub *hub)
 void sim_check_step(struct sim_hub *hub)
 {
     check_lease(hub);
+    note_upheaval(hub);
     check_intents(hub);
     sim_logs_note(hub);
     sim_logs_check(hub);
@@ -364,6 +413,7 @@ void sim_check_hub_ends(struct sim_hub *hub)
 {
     struct sim *sim = hub->node->sim;
     sim->oracle->crashed_us = sim->now_us;
+    sim->oracle->upheavals++;
     forget_lost(sim, hub);
     for (unsigned id = 0; id < SIM_IDS_MAX; id++)
         sim->oracle->acting[id][hub->node->index] = NULL;

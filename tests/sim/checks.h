@@ -18,6 +18,10 @@ void sim_check_hub_begins(struct sim_hub *);
 void sim_check_hub_ends(struct sim_hub *);
 void sim_check_step(struct sim_hub *);
 void sim_check_start(struct sim_instance *);
+/* It has ended and left its state, which another one is to begin with. */
+void sim_check_saved(const struct sim_instance *);
+/* That state is in use, or gone with an instance. */
+void sim_check_spent(const struct sim_instance *);
 /* Message number `number` is handled by an instance. */
 void sim_check_message(struct sim *, const struct sim_instance *, uint64_t number);
 

@@ -89,6 +89,11 @@ static struct ph_exit *make_exit(enum ph_exit_how how, int value, const char *te
 static void end(struct sim_instance *instance, struct ph_exit *exit, const char *saved)
 {
     struct tail *tail = ph_child_tail(instance->child);
+    bool fails = instance->stopping || (exit && exit->how == PH_EXIT_EXEC);
+    if (saved)
+        sim_check_saved(instance);
+    else if (instance->instance > 1 || !fails)
+        sim_check_spent(instance); /* else its node gives it back */
     instance->ended = true;
     tail->now = NULL;
     tail->busy = false;
@@ -135,6 +140,7 @@ static void come_up(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
     instance->up = true;
+    sim_check_spent(instance);
     if (sim->canary)
         plant_twin(instance);
     tell(instance, PH_EVENT_CHILD_UP, NULL, NULL);
@@ -263,6 +269,7 @@ static void exec_start(void *context, struct ph_child *child, uint32_t number)
     instance->started_us = sim->now_us;
     instance->counter = tail->loaded ? tail->state : 0;
     instance->like_process = sim_chance(&sim->children, sim->config.like_processes);
+    instance->loaded = tail->loaded;
     tail->loaded = false;
     tail->now = instance;
     instance->next = sim->instances;

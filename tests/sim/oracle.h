@@ -45,10 +45,18 @@ struct sim_seen {
     struct {
         uint64_t generation, hi;
     } logs[PH_MEMBERS_MAX];
-    bool leased;
-    uint64_t epoch;
+    bool leased, fenced;
+    uint64_t epoch, view;
     unsigned steps;
     struct sim_log *log;
+};
+
+/* What the last instance of an id left for the next one. What is lost with a node, falls to others
+ * by a change of the view, or is asked for anew begins without it. */
+struct sim_saved {
+    bool waits;
+    uint64_t upheavals; /* how many there were then */
+    struct ph_version written;
 };
 
 struct sim_oracle {
@@ -60,8 +68,11 @@ struct sim_oracle {
     size_t written_count, written_capacity;
     struct ph_version promised[SIM_IDS_MAX];
     bool promised_stop[SIM_IDS_MAX];
-    uint64_t crashed_us;    /* when a hub ended last */
-    unsigned char *handled; /* messages */
+    struct sim_saved saved[SIM_IDS_MAX];
+    uint64_t upheavals;                    /* changes of any view or fence, ends of hubs */
+    struct ph_version newest[SIM_IDS_MAX]; /* that was written */
+    uint64_t crashed_us;                   /* when a hub ended last */
+    unsigned char *handled;                /* messages */
     size_t handled_capacity;
     struct sim_log *logs;
 };
