@@ -142,9 +142,9 @@ static void lock(struct sim_hub *hub)
     bool takes = sim_chance(&sim->requests, 600);
     struct ph_event *event =
         create_request(hub, takes ? PH_EVENT_LOCK : PH_EVENT_UNLOCK, SIM_IDS_MAX);
-    snprintf(event->lock.name, sizeof event->lock.name, "lock%u",
-             (unsigned)ph_prng_below(&sim->requests, 2));
-    event->lock.level = PH_PRIORITY_LOCKED;
+    unsigned which = (unsigned)ph_prng_below(&sim->requests, 2);
+    snprintf(event->lock.name, sizeof event->lock.name, "lock%u", which);
+    event->lock.level = which ? PH_PRIORITY_LOCKED : 1;
     event->lock.for_ms = sim_between(&sim->requests, 1, 3000);
     sim_post(hub, event);
 }
