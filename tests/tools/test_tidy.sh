@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Plants one violation of each rule in a small tree and demands that tidy.sh (or clang_tidy.sh) fails
-# and names it. Runs in the current directory, which it fills.
+# and names it. The trees are made in a directory that goes with the test.
 set -euo pipefail
 
 tools=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 root=$(readlink -f "$tools/../..")
 passed=0
 failed=0
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
 
 # ./good: a tree without a fault.
 make_good_tree()
@@ -110,6 +113,7 @@ lines() # lines N TEXT: TEXT, N times
 
 plant_layers()
 {
+    plant 'a folder that is none of the tree' stray/x.txt 'stray/x.txt:1: folder:' <<<'x'
     plant 'engine includes ipc' engine/up.c 'engine/up.c:1: layer:' <<<'#include "ipc/row.h"'
     plant 'ipc includes tui' ipc/up.c 'ipc/up.c:1: layer:' <<<'#include "tui/app.h"'
     plant 'include without its room' ipc/up.c 'ipc/up.c:1: layer:' <<<'#include "row.h"'
