@@ -13,6 +13,7 @@
 #include "engine/kind/monitor.h"
 #include "engine/members.h"
 #include "engine/node.h"
+#include "ipc/discovery.h"
 #include "ipc/links.h"
 #include "ipc/settings.h"
 
@@ -203,6 +204,24 @@ static void copy_link_names(struct link_names *names, struct ph_hub *hub)
     ph_rcu_exit();
 }
 
+/* null without a beacon. */
+static void put_beacon(struct ph_text *out, struct ph_links *links)
+{
+    struct ph_discovery_stats stats;
+    if (!ph_links_beacon_stats(links, &stats)) {
+        ph_text_put(out, "null");
+        return;
+    }
+    ph_text_put(out, "{");
+    json_number(out, "sent", stats.sent);
+    json_number(out, "heard", stats.heard);
+    json_number(out, "malformed", stats.malformed);
+    json_number(out, "foreign", stats.foreign);
+    json_number(out, "called", stats.called);
+    json_number(out, "limited", stats.limited);
+    ph_text_put(out, "}");
+}
+
 /* All links together, each by the name of its node, and what was refused, by reason. */
 static void put_links(struct ph_text *out, struct ph_session *session)
 {
@@ -220,7 +239,9 @@ static void put_links(struct ph_text *out, struct ph_session *session)
     ph_text_put(out, ",\"refused\":{");
     for (int reason = 0; reason < PH_MESH_REFUSALS; reason++)
         json_number(out, ph_mesh_refusal_name((enum ph_mesh_refusal)reason), stats.refused[reason]);
-    ph_text_put(out, "},\"peers\":{");
+    ph_text_put(out, "},\"beacon\":");
+    put_beacon(out, links);
+    ph_text_put(out, ",\"peers\":{");
     for (size_t i = 0; i < names->count; i++) {
         ph_links_stats(links, names->list[i].peer, &stats);
         ph_text_printf(out, "%s\"%s\":{", i ? "," : "", names->list[i].name);

@@ -26,6 +26,8 @@ struct ph_discovery_setup {
     uint64_t seed;
 };
 
+/* Datagrams: ours, all that came (our own among them), those that were not read, those of other
+ * clusters; calls that were made, and those that were too many in a second. */
 struct ph_discovery_stats {
     uint64_t sent, heard, malformed, foreign, called, limited;
 };

@@ -73,6 +73,7 @@ struct ph_links {
     struct known_peer *peers;
     size_t peer_count, peer_room;
     struct ph_mesh_stats totals;
+    struct ph_discovery_stats beacons;
     struct trouble troubles[PH_LINKS_TROUBLES_MAX];
     size_t trouble_count;
     ph_links_service service;
@@ -348,6 +349,8 @@ static void publish(struct ph_links *links, uint64_t now_ms)
     }
     if (all)
         ph_mesh_stats(links->mesh, 0, &links->totals);
+    if (all && links->discovery)
+        ph_discovery_get_stats(links->discovery, &links->beacons);
     if (left && !links->has_left) {
         links->has_left = true;
         pthread_cond_broadcast(&links->parted);
@@ -606,20 +609,6 @@ uint64_t ph_links_find_peer(struct ph_links *links, const char *name)
     return peer;
 }
 
-void ph_links_each_peer(struct ph_links *links, bool (*fn)(void *arg, const struct ph_peer *),
-                        void *arg)
-{
-    pthread_mutex_lock(&links->lock);
-    size_t count = links->peer_count;
-    struct ph_peer *copies = ph_alloc(count * sizeof *copies + 1);
-    for (size_t i = 0; i < count; i++)
-        copies[i] = links->peers[i].peer;
-    pthread_mutex_unlock(&links->lock);
-    for (size_t i = 0; i < count && fn(arg, &copies[i]); i++)
-        continue;
-    ph_free(copies);
-}
-
 void ph_links_stats(struct ph_links *links, uint64_t peer, struct ph_mesh_stats *stats)
 {
     pthread_mutex_lock(&links->lock);
@@ -629,6 +618,14 @@ void ph_links_stats(struct ph_links *links, uint64_t peer, struct ph_mesh_stats 
     else
         *stats = links->totals;
     pthread_mutex_unlock(&links->lock);
+}
+
+bool ph_links_beacon_stats(struct ph_links *links, struct ph_discovery_stats *stats)
+{
+    pthread_mutex_lock(&links->lock);
+    *stats = links->beacons;
+    pthread_mutex_unlock(&links->lock);
+    return links->discovery != NULL;
 }
 
 void ph_links_each_trouble(struct ph_links *links,

@@ -22,6 +22,7 @@
 #include "engine/prochub.h"
 #include "ipc/mesh.h"
 
+struct ph_discovery_stats;
 struct ph_links;
 struct ph_transport;
 
@@ -59,12 +60,11 @@ PH_MUST_CHECK int ph_links_join(struct ph_links *, const char *endpoint, struct 
 
 /* The live peer of that name; 0: none. */
 uint64_t ph_links_find_peer(struct ph_links *, const char *name);
-/* Each live peer; `fn` gets copies and may call back. */
-void ph_links_each_peer(struct ph_links *, bool (*fn)(void *arg, const struct ph_peer *),
-                        void *arg);
 
 /* As of the last turn of the links' thread: of one peer, or with 0 of all. */
 void ph_links_stats(struct ph_links *, uint64_t peer, struct ph_mesh_stats *);
+/* Likewise of the beacon; false: there is none. */
+bool ph_links_beacon_stats(struct ph_links *, struct ph_discovery_stats *);
 
 /* Why there is no session with what answers at an endpoint: the last text of each, until there is
  * a session. `fn` gets copies. */

@@ -226,6 +226,25 @@ static bool all_found(void *arg)
     return true;
 }
 
+static bool junk_is_counted(void *arg)
+{
+    const struct found *found = arg;
+    struct ph_discovery_stats stats;
+    assert_true(ph_links_beacon_stats(found->links[0], &stats));
+    return stats.malformed > 0;
+}
+
+static void send_junk(unsigned port)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = inet_addr("127.255.255.255")};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof on), 0);
+    assert_int_equal(sendto(fd, "junk", 4, 0, (struct sockaddr *)&address, sizeof address), 4);
+    close(fd);
+}
+
 /* A UDP port that is free. */
 static unsigned free_port(void)
 {
@@ -238,12 +257,13 @@ static unsigned free_port(void)
     return ntohs(address.sin_port);
 }
 
-static void find_each_other(const char *group)
+static void find_each_other(const char *group, bool junk)
 {
+    unsigned port = free_port();
     struct found found;
     struct ph_loop_wire *wire = ph_loop_wire_create();
     char beacon[64];
-    snprintf(beacon, sizeof beacon, "%s:%u", group, free_port());
+    snprintf(beacon, sizeof beacon, "%s:%u", group, port);
     for (int i = 0; i < FOUND; i++) {
         char name[8];
         struct ph_error error = {0};
@@ -257,6 +277,10 @@ static void find_each_other(const char *group)
             fail_msg("%s", error.text);
     }
     assert_true(eventually(all_found, &found, 60000));
+    if (junk) {
+        send_junk(port);
+        assert_true(eventually(junk_is_counted, &found, 60000));
+    }
     for (int i = 0; i < FOUND; i++) {
         ph_links_leave(found.links[i]);
         ph_links_stop(found.links[i]);
@@ -265,12 +289,12 @@ static void find_each_other(const char *group)
     ph_loop_wire_destroy(wire);
 }
 
-/* Nodes with the same beacon find each other without a seed. */
+/* Nodes with the same beacon find each other without a seed; what is no beacon is counted. */
 static void nodes_find_each_other_by_their_beacons(void **state)
 {
     (void)state;
-    find_each_other("239.255.71.17");
-    find_each_other("127.255.255.255");
+    find_each_other("239.255.71.17", false);
+    find_each_other("127.255.255.255", true);
 }
 
 int main(void)
