@@ -16,7 +16,8 @@
 #include "tests/lib/eventually.h"
 #include "tests/lib/realnode.h"
 
-/* Two nodes of one process; what one sends the other receives at once, unless the link is cut. */
+/* Two nodes of one process; what one sends the other receives at once, unless the link is cut. Who
+ * has cut it knows that nothing is on its way any more. */
 struct end {
     struct ph_node *node;
     struct ph_hub *hub;
@@ -25,8 +26,16 @@ struct end {
     struct ph_sink sink;
     struct ph_text out, notes; /* what came to the sink */
     _Atomic uint64_t bytes;    /* of `out` */
-    atomic_bool cut;
+    pthread_rwlock_t link;
+    bool cut; /* with `link` */
 };
+
+static void set_cut(struct end *end, bool cut)
+{
+    pthread_rwlock_wrlock(&end->link);
+    end->cut = cut;
+    pthread_rwlock_unlock(&end->link);
+}
 
 static const char *name_of(const struct end *end)
 {
@@ -42,16 +51,21 @@ static uint64_t number_of(const struct end *end)
 static uint64_t end_find(void *context, const char *node)
 {
     struct end *end = context;
-    bool cut = atomic_load_explicit(&end->cut, memory_order_relaxed);
+    pthread_rwlock_rdlock(&end->link);
+    bool cut = end->cut;
+    pthread_rwlock_unlock(&end->link);
     return cut || strcmp(node, name_of(end->other)) != 0 ? 0 : number_of(end->other);
 }
 
 static void end_send(void *context, uint64_t peer, struct ph_text *frame)
 {
     struct end *end = context;
-    assert_int_equal(peer, number_of(end->other));
-    if (!atomic_load_explicit(&end->cut, memory_order_relaxed))
+    pthread_rwlock_rdlock(&end->link); /* again by an answer from inside */
+    if (!end->cut) {
+        assert_int_equal(peer, number_of(end->other));
         ph_remote_receive(end->other->remote, number_of(end), frame->data, frame->length);
+    }
+    pthread_rwlock_unlock(&end->link);
     ph_text_fini(frame);
 }
 
@@ -77,6 +91,7 @@ static void open_end(struct end *end, const char *name)
     *end = (struct end){
         .node = real_node_with((struct ph_node_config){.name = name, .workers = 1}),
         .sink = {.data = take_data, .note = take_note},
+        .link = PTHREAD_RWLOCK_INITIALIZER,
     };
     end->hub = real_hub(end->node, "h", "");
     assert_int_equal(ph_remote_start(end->node, &port, end, &end->remote), 0);
@@ -97,7 +112,7 @@ static int tear_down(void **state)
 {
     struct end *ends = *state;
     for (int i = 0; i < 2; i++)
-        atomic_store_explicit(&ends[i].cut, true, memory_order_relaxed);
+        set_cut(&ends[i], true);
     for (int i = 0; i < 2; i++) {
         ph_remote_stop(ends[i].remote);
         real_end(ends[i].hub, ends[i].node);
@@ -217,7 +232,7 @@ static void missing_hub_and_missing_node_are_told_apart(void **state)
     struct ph_waiter *waiter = ph_waiter_create();
     assert_int_equal(ask_in(end, "nohub", "events", waiter), PH_ENOTFOUND);
     assert_non_null(strstr(ph_text_str(&end->notes), "node n2 runs no hub nohub"));
-    atomic_store_explicit(&end->cut, true, memory_order_relaxed);
+    set_cut(end, true);
     assert_int_equal(ask_in(end, "h", "events", waiter), PH_ECONNECTION);
     ph_waiter_destroy(waiter);
 }
@@ -274,8 +289,8 @@ static void both_sides_end_when_the_link_is_gone(void **state)
     struct end *end = *state;
     struct asker askers[PH_REMOTE_RUNS_MAX];
     begin_all(askers, end);
-    atomic_store_explicit(&end->cut, true, memory_order_relaxed);
-    atomic_store_explicit(&end->other->cut, true, memory_order_relaxed);
+    set_cut(end, true);
+    set_cut(end->other, true);
     for (int i = 0; i < PH_REMOTE_RUNS_MAX; i++)
         assert_int_equal(join(&askers[i]), PH_ECONNECTION);
     assert_true(eventually(has_no_runs, end->other, REAL_SOON_MS));
