@@ -113,8 +113,9 @@ static int tear_down(void **state)
     struct end *ends = *state;
     for (int i = 0; i < 2; i++)
         set_cut(&ends[i], true);
+    for (int i = 0; i < 2; i++)
+        ph_remote_stop(ends[i].remote); /* it may still ask for the other's name */
     for (int i = 0; i < 2; i++) {
-        ph_remote_stop(ends[i].remote);
         real_end(ends[i].hub, ends[i].node);
         ph_text_fini(&ends[i].out);
         ph_text_fini(&ends[i].notes);
