@@ -20,35 +20,36 @@
 struct ph_hub;
 
 /* name, text, priority: below the gate's level an event waits. */
-#define PH_EVENT_MAP(X)                                        \
-    X(PH_EVENT_START, "start", PH_PRIORITY_LOCKED)             \
-    X(PH_EVENT_STOP, "stop", PH_PRIORITY_LOCKED)               \
-    X(PH_EVENT_RESTART, "restart", PH_PRIORITY_LOCKED)         \
-    X(PH_EVENT_SIGNAL, "signal", PH_PRIORITY_LOCKED)           \
-    X(PH_EVENT_DISPATCH, "dispatch", 0)                        \
-    X(PH_EVENT_LOCK, "lock", PH_PRIORITY_SYSTEM)               \
-    X(PH_EVENT_UNLOCK, "unlock", PH_PRIORITY_SYSTEM)           \
-    X(PH_EVENT_HOOK_ADD, "hook_add", PH_PRIORITY_SYSTEM)       \
-    X(PH_EVENT_HOOK_REMOVE, "hook_remove", PH_PRIORITY_SYSTEM) \
-    X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)     \
-    X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)       \
-    X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)   \
-    X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)   \
-    X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)   \
-    X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)     \
-    X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)         \
-    X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)               \
-    X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                 \
-    X(PH_EVENT_PEER_UP, "peer_up", PH_PRIORITY_SYSTEM)         \
-    X(PH_EVENT_PEER_DOWN, "peer_down", PH_PRIORITY_SYSTEM)     \
-    X(PH_EVENT_FRAME, "frame", PH_PRIORITY_SYSTEM)             \
-    X(PH_EVENT_VIEW, "view", 0)                                \
-    X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                 \
-    X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)             \
-    X(PH_EVENT_LEAVE, "leave", PH_PRIORITY_SYSTEM)             \
-    X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)           \
-    X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)               \
-    X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)           \
+#define PH_EVENT_MAP(X)                                              \
+    X(PH_EVENT_START, "start", PH_PRIORITY_LOCKED)                   \
+    X(PH_EVENT_STOP, "stop", PH_PRIORITY_LOCKED)                     \
+    X(PH_EVENT_RESTART, "restart", PH_PRIORITY_LOCKED)               \
+    X(PH_EVENT_SIGNAL, "signal", PH_PRIORITY_LOCKED)                 \
+    X(PH_EVENT_DISPATCH, "dispatch", 0)                              \
+    X(PH_EVENT_LOCK, "lock", PH_PRIORITY_SYSTEM)                     \
+    X(PH_EVENT_UNLOCK, "unlock", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_HOOK_ADD, "hook_add", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_HOOK_REMOVE, "hook_remove", PH_PRIORITY_SYSTEM)       \
+    X(PH_EVENT_HOOK_DONE, "hook_done", PH_PRIORITY_SYSTEM)           \
+    X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_CHILD_PREPARED, "child_prepared", PH_PRIORITY_SYSTEM) \
+    X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)           \
+    X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_TICK, "tick", PH_PRIORITY_SYSTEM)                     \
+    X(PH_EVENT_JOB, "job", PH_PRIORITY_SYSTEM)                       \
+    X(PH_EVENT_PEER_UP, "peer_up", PH_PRIORITY_SYSTEM)               \
+    X(PH_EVENT_PEER_DOWN, "peer_down", PH_PRIORITY_SYSTEM)           \
+    X(PH_EVENT_FRAME, "frame", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_VIEW, "view", 0)                                      \
+    X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                       \
+    X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)                   \
+    X(PH_EVENT_LEAVE, "leave", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)                     \
+    X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
 
 enum ph_event_type {

@@ -130,15 +130,31 @@ static void exec_lease(void *context, uint64_t until_ms)
         ph_monitor_lease_any(host->node->monitor, host->hub.lease_number, until_ms);
 }
 
-static void exec_start(void *context, struct ph_child *child, uint32_t instance)
+static void note_process(struct ph_host *host, const struct ph_child *child)
 {
-    struct ph_host *host = context;
     if (child->kind == &ph_kind_process && !host->has_processes) {
         host->has_processes = true;
         /* Relaxed: its writer is this thread. */
         exec_lease(host, atomic_load_explicit(&host->hub.lease_until_ms, memory_order_relaxed));
     }
+}
+
+static void exec_start(void *context, struct ph_child *child, uint32_t instance)
+{
+    note_process(context, child);
     child->kind->start(child, instance);
+}
+
+static void exec_prepare(void *context, struct ph_child *child, uint32_t instance)
+{
+    note_process(context, child);
+    child->kind->prepare(child, instance);
+}
+
+static void exec_activate(void *context, struct ph_child *child, struct ph_text *state)
+{
+    (void)context;
+    child->kind->activate(child, state);
 }
 
 static void exec_load(void *context, struct ph_child *child, struct ph_text *state)
@@ -180,6 +196,8 @@ static int exec_signal(void *context, struct ph_child *child, int signal_number)
 static const struct ph_exec_port exec_port = {
     .start = exec_start,
     .load = exec_load,
+    .prepare = exec_prepare,
+    .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
     .forward = exec_forward,

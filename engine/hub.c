@@ -190,16 +190,20 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
 
 static void on_child(struct ph_hub *hub, struct ph_event *event)
 {
+    static const enum ph_super_event events[PH_EVENT_TYPES] = {
+        [PH_EVENT_CHILD_UP] = PH_SUPER_UP,
+        [PH_EVENT_CHILD_PREPARED] = PH_SUPER_PREPARED,
+        [PH_EVENT_CHILD_DOWN] = PH_SUPER_DOWN,
+        [PH_EVENT_CHILD_KEPT] = PH_SUPER_KEPT,
+    };
     struct ph_child *child = event->child.child;
     if (atomic_load_explicit(&child->instance, memory_order_relaxed) != event->child.instance)
         return;
     struct ph_super_call call = {
-        .event = event->type == PH_EVENT_CHILD_UP ? PH_SUPER_UP : PH_SUPER_DOWN,
+        .event = events[event->type],
         .exit = event->child.exit,
         .saved = &event->child.saved,
     };
-    if (event->type == PH_EVENT_CHILD_KEPT)
-        call.event = PH_SUPER_KEPT;
     event->child.exit = NULL;
     ph_super_handle(hub, child, &call);
 }
@@ -294,6 +298,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_HOOK_REMOVE] = ph_hooks_on_remove,
     [PH_EVENT_HOOK_DONE] = ph_hooks_on_done,
     [PH_EVENT_CHILD_UP] = on_child,
+    [PH_EVENT_CHILD_PREPARED] = on_child,
     [PH_EVENT_CHILD_DOWN] = on_child,
     [PH_EVENT_CHILD_KEPT] = on_child,
     [PH_EVENT_CHILD_NOTE] = on_note,

@@ -33,6 +33,8 @@ struct ph_hook_request {
 struct ph_exec_port {
     void (*start)(void *context, struct ph_child *, uint32_t instance);
     void (*load)(void *context, struct ph_child *, struct ph_text *state);
+    void (*prepare)(void *context, struct ph_child *, uint32_t instance);
+    void (*activate)(void *context, struct ph_child *, struct ph_text *state);
     void (*stop)(void *context, struct ph_child *);
     void (*save)(void *context, struct ph_child *);
     void (*forward)(void *context, struct ph_child *, struct ph_queue *into);

@@ -13,6 +13,7 @@
 enum ph_super_event {
     PH_SUPER_START,    /* a request wants it to run (again) */
     PH_SUPER_UP,       /* its instance runs */
+    PH_SUPER_PREPARED, /* its instance stands by */
     PH_SUPER_DOWN,     /* its instance ended */
     PH_SUPER_STOP,     /* a request wants it gone */
     PH_SUPER_RESTART,  /* a request wants a new instance */

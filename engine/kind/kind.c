@@ -40,6 +40,11 @@ void ph_kind_up(struct ph_child *child, uint32_t instance)
     post_child(child, ph_event_create(PH_EVENT_CHILD_UP), instance);
 }
 
+void ph_kind_prepared(struct ph_child *child, uint32_t instance)
+{
+    post_child(child, ph_event_create(PH_EVENT_CHILD_PREPARED), instance);
+}
+
 void ph_kind_down(struct ph_child *child, uint32_t instance, const struct ph_exit *exit)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);

@@ -2,10 +2,10 @@
  * A kind of child: how an instance of it is started, stopped and spoken to.
  *
  * The hub decides (super.c), the kind does. A kind never changes hub state: it reports with
- * ph_kind_up / ph_kind_down, which post events. For one child the hub calls `start` only when no
- * instance exists, and every `start` is answered by exactly one `down`, with at most one `up`
- * before it; `down` is the last word about an instance. `stop` and `kill` may come at any time
- * between `start` and `down` and are answered by that `down`; when it crosses them they do nothing.
+ * ph_kind_up / ph_kind_down, which post events. For one child the hub calls `start` or
+ * `prepare` only when no instance exists, and each is answered by exactly one `down`, with at most
+ * one `up` before it; `down` is the last word about an instance. `stop` and `kill` may come at any
+ * time before the `down` and are answered by that `down`; when it crosses them they do nothing.
  */
 #ifndef PH_ENGINE_KIND_KIND_H
 #define PH_ENGINE_KIND_KIND_H
@@ -72,6 +72,15 @@ struct ph_kind {
      * loaded cannot run. A kind without states drops it; so does a module child an empty one when
      * its module cannot load. */
     void (*load)(struct ph_child *, struct ph_text *state);
+    /* Can an instance of this spec stand by, and go to work when it is told to? */
+    bool (*can_prepare)(const struct ph_spec *);
+    /* Like `start`, but the instance stands by: it exists and handles neither messages nor timers.
+     * Answered by ph_kind_prepared, or by `down`. Then one of `activate`, `stop`, `kill` follows.
+     */
+    void (*prepare)(struct ph_child *, uint32_t instance);
+    /* The instance that stands by goes to work, with that state (moved; empty: as it is): answered
+     * by ph_kind_up, or by `down` when it cannot load the state. */
+    void (*activate)(struct ph_child *, struct ph_text *state);
     /* Asks it to end (the spec's stop signal; a module's terminate) / ends it and all its tree. */
     void (*stop)(struct ph_child *);
     /* The same, but saves its state first: the `down` carries it. That of a module without `save`
@@ -107,6 +116,8 @@ void ph_exit_reason(const struct ph_exit *, bool gave_up, struct ph_text *out);
 
 /* Any thread: the instance runs (and is ready) / has ended. Copied. */
 void ph_kind_up(struct ph_child *, uint32_t instance);
+/* The instance stands by. */
+void ph_kind_prepared(struct ph_child *, uint32_t instance);
 void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
 /* The same after a `save`; the state is moved. The event's text has data, also when it is empty: by
  * that it is told from an ordinary down. */

@@ -21,9 +21,16 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START, STOP, SAVE: what the hub asks for. LIVE: there is an instance whose end was not reported
- * yet. */
-enum { CONTROL_START = 1, CONTROL_STOP = 2, CONTROL_LIVE = 4, CONTROL_SAVE = 8 };
+/* START (with STANDBY: prepare), STOP, SAVE, ACTIVATE: what the hub asks for. LIVE: there is an
+ * instance whose end was not reported yet. */
+enum {
+    CONTROL_START = 1,
+    CONTROL_STOP = 2,
+    CONTROL_LIVE = 4,
+    CONTROL_SAVE = 8,
+    CONTROL_STANDBY = 16,
+    CONTROL_ACTIVATE = 32,
+};
 
 enum { FORWARD_TRIES = 1000 }; /* while a sender is half-way into the mailbox */
 
@@ -48,7 +55,9 @@ struct module_child {
     const struct ph_module *module; /* NULL while there is no instance */
     void *state;
     struct timers *timers;
-    /* 3. The hub's actor while there is no instance, the run's when one begins. */
+    bool stands_by;
+    /* 3. The hub's actor while there is no instance or it stands by, the run's when one begins or
+     * goes to work. */
     struct ph_text *load; /* what it begins with, or NULL */
 };
 
@@ -149,13 +158,41 @@ static int make_state(struct module_child *self, const struct ph_module *module,
         drop_timers(self);
         return explain(exit, &context, module, "init", rc);
     }
-    rc = load(self, module, exit);
-    if (rc)
-        free_state(self, module);
-    return rc;
+    return 0;
 }
 
-static void begin(struct module_child *self)
+/* Ends the instance; the hub learns how. */
+static void end(struct module_child *self, const struct ph_exit *exit)
+{
+    drop_load(self); /* of one that stood by */
+    free_state(self, self->module);
+    self->module = NULL;
+    report_down(self, exit);
+}
+
+static void tell_role(struct module_child *self, bool active)
+{
+    struct ph_context context = {.self = self};
+    if (self->module->role)
+        self->module->role(&context, self->state, active);
+}
+
+/* The instance goes to work, unless it cannot load what it comes with. */
+static void activate(struct module_child *self)
+{
+    struct ph_exit exit = {.how = PH_EXIT_EXEC};
+    int rc = load(self, self->module, &exit);
+    drop_load(self);
+    if (rc) {
+        end(self, &exit);
+        return;
+    }
+    self->stands_by = false;
+    tell_role(self, true);
+    ph_kind_up(self->child, instance_of(self));
+}
+
+static void begin(struct module_child *self, bool stands_by)
 {
     atomic_fetch_or_explicit(&self->control, CONTROL_LIVE, memory_order_relaxed);
     struct ph_exit exit = {.how = PH_EXIT_EXEC};
@@ -171,21 +208,19 @@ static void begin(struct module_child *self)
     else
         snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
     ph_spec_put(spec);
-    drop_load(self);
     if (rc) {
+        drop_load(self);
         report_down(self, &exit);
         return;
     }
     self->module = module;
-    ph_kind_up(self->child, instance_of(self));
-}
-
-/* Ends the instance; the hub learns how. */
-static void end(struct module_child *self, const struct ph_exit *exit)
-{
-    free_state(self, self->module);
-    self->module = NULL;
-    report_down(self, exit);
+    self->stands_by = stands_by;
+    if (!stands_by) {
+        activate(self);
+        return;
+    }
+    tell_role(self, false);
+    ph_kind_prepared(self->child, instance_of(self));
 }
 
 /* Ends the instance and hands out its state; if that cannot be had, it goes on. */
@@ -307,7 +342,7 @@ static void obey(struct module_child *self)
         atomic_fetch_and_explicit(&self->control, (unsigned)CONTROL_LIVE, memory_order_acq_rel);
     switch (control & (CONTROL_START | CONTROL_STOP)) {
     case CONTROL_START:
-        begin(self);
+        begin(self, control & CONTROL_STANDBY);
         break;
     case CONTROL_STOP:
         if (self->module)
@@ -320,7 +355,9 @@ static void obey(struct module_child *self)
     default:
         break;
     }
-    if (control & CONTROL_SAVE && self->module) /* a stop has won already */
+    if (control & CONTROL_ACTIVATE && self->module) /* a stop has won already */
+        activate(self);
+    if (control & CONTROL_SAVE && self->module)
         save(self);
 }
 
@@ -329,8 +366,8 @@ static bool run(struct ph_actor *actor)
     struct module_child *self = ph_container_of(actor, struct module_child, actor);
     struct ph_queue_node *node;
     obey(self);
-    if (!self->module)
-        return false; /* unread mail waits for the next instance */
+    if (!self->module || self->stands_by)
+        return false; /* unread mail waits for the next instance, or for its time */
     /* Most hubs need no lease: then no clock is read. One that is granted for the first time counts
      * from the next batch on. */
     bool leased =
@@ -408,14 +445,31 @@ static void kind_fini(struct ph_child *child)
     ph_sched_kill(node_of(self)->sched, &self->actor);
 }
 
-static void kind_start(struct ph_child *child, uint32_t instance)
+static void start(struct ph_child *child, unsigned how)
 {
     struct module_child *self = ph_child_tail(child);
-    (void)instance;
     /* A stop that crossed the end of the instance before is forgotten. Release: the run that takes
      * the bit sees the instance that the hub set before. */
-    atomic_store_explicit(&self->control, CONTROL_START, memory_order_release);
+    atomic_store_explicit(&self->control, CONTROL_START | how, memory_order_release);
     wake(self);
+}
+
+static void kind_start(struct ph_child *child, uint32_t instance)
+{
+    (void)instance;
+    start(child, 0);
+}
+
+static bool kind_can_prepare(const struct ph_spec *spec)
+{
+    (void)spec;
+    return true;
+}
+
+static void kind_prepare(struct ph_child *child, uint32_t instance)
+{
+    (void)instance;
+    start(child, CONTROL_STANDBY);
 }
 
 static void kind_load(struct ph_child *child, struct ph_text *state)
@@ -433,6 +487,13 @@ static void demand(struct ph_child *child, unsigned what)
     /* Pairs with the acquire in obey. */
     atomic_fetch_or_explicit(&self->control, what, memory_order_acq_rel);
     wake(self);
+}
+
+static void kind_activate(struct ph_child *child, struct ph_text *state)
+{
+    if (state->length)
+        kind_load(child, state);
+    demand(child, CONTROL_ACTIVATE);
 }
 
 static void kind_stop(struct ph_child *child)
@@ -502,6 +563,9 @@ const struct ph_kind ph_kind_module = {
     .fini = kind_fini,
     .start = kind_start,
     .load = kind_load,
+    .can_prepare = kind_can_prepare,
+    .prepare = kind_prepare,
+    .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
     .forward = kind_forward,

@@ -65,6 +65,12 @@ static void kind_start(struct ph_child *child, uint32_t instance)
                          atomic_load_explicit(&child->epoch, memory_order_relaxed));
 }
 
+static bool kind_can_prepare(const struct ph_spec *spec)
+{
+    (void)spec;
+    return false;
+}
+
 /* A process has no state that could be carried over, and no mail. */
 static void kind_load(struct ph_child *child, struct ph_text *state)
 {
@@ -119,6 +125,7 @@ const struct ph_kind ph_kind_process = {
     .fini = kind_fini,
     .start = kind_start,
     .load = kind_load,
+    .can_prepare = kind_can_prepare,
     .stop = kind_stop,
     .save = kind_stop,
     .forward = kind_forward,

@@ -32,6 +32,8 @@ static void take_note(struct contract_stage *stage, struct ph_event *event)
         ph_text_fini(&stage->saved);
         stage->saved = event->child.saved;
         event->child.saved = PH_TEXT_INIT;
+    } else if (event->type == PH_EVENT_CHILD_PREPARED) {
+        reports->prepares++;
     } else if (event->type == PH_EVENT_CHILD_KEPT) {
         reports->kepts++;
         memcpy(reports->why_kept, event->child.exit->text, sizeof reports->why_kept);

@@ -39,6 +39,7 @@ struct contract_kind {
 struct contract_reports {
     unsigned ups, downs, notes, late_ups; /* late: after the down of the same instance */
     unsigned saves, kepts;                /* downs with a state; saves that failed */
+    unsigned prepares;
     uint32_t up_instance, down_instance;
     struct ph_exit exit;
     char why_kept[200];

@@ -271,6 +271,81 @@ static void unread_mail_is_forwarded_in_order(void **state)
     assert_string_equal(diary->text, "later");
 }
 
+/* ---- Standing by ----------------------------------------------------------------------------- */
+
+static int note_load(struct probe *probe, struct ph_context *context, const void *data,
+                     size_t length)
+{
+    (void)context;
+    (void)length;
+    diary_write((struct diary *)probe, data);
+    return 0;
+}
+
+static void note_role(struct probe *probe, struct ph_context *context, bool active)
+{
+    (void)context;
+    diary_write((struct diary *)probe, active ? "active" : "passive");
+}
+
+static void prepare(struct diary *diary)
+{
+    uint32_t instance =
+        1 + atomic_fetch_add_explicit(&diary->stage->child->instance, 1, memory_order_relaxed);
+    ph_kind_module.prepare(diary->stage->child, instance);
+    contract_settle(diary->stage);
+}
+
+/* An instance that stands by has a state and no part in anything: mail and timers wait until it
+ * goes to work with what another one has saved. */
+static void prepared_instance_waits_until_it_is_activated(void **state)
+{
+    struct diary *diary = *state;
+    struct ph_text text = PH_TEXT_INIT;
+    diary->probe.init = diary_init_two_timers;
+    diary->probe.load = note_load;
+    diary->probe.role = note_role;
+    prepare(diary);
+    diary_cast(diary, "mail");
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).prepares, 1);
+    assert_int_equal(contract_reports(diary->stage).ups, 0);
+    assert_int_equal(diary->inits, 1);
+    assert_string_equal(diary->text, "passive");
+    ph_text_put(&text, "state");
+    ph_kind_module.activate(diary->stage->child, &text);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).ups, 1);
+    assert_int_equal(diary->inits, 1);
+    assert_string_equal(diary->text, "passive state active timer-0 timer-1 mail");
+}
+
+/* One that cannot load what it is given never runs; one that is stopped first does not look at it,
+ * and the next instance does not get it. */
+static void prepared_instance_may_fail_or_be_stopped(void **state)
+{
+    struct diary *diary = *state;
+    struct ph_text text = PH_TEXT_INIT;
+    diary->probe.load = cannot_load;
+    prepare(diary);
+    ph_text_put(&text, "bad");
+    ph_kind_module.activate(diary->stage->child, &text);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).downs, 1);
+    assert_int_equal(contract_reports(diary->stage).exit.how, PH_EXIT_EXEC);
+    prepare(diary);
+    ph_text_put(&text, "late");
+    ph_kind_module.activate(diary->stage->child, &text);
+    ph_kind_module.stop(diary->stage->child);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).downs, 2);
+    contract_start(diary->stage);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).prepares, 2);
+    assert_int_equal(contract_reports(diary->stage).ups, 1);
+    assert_string_equal(diary->text, "bad");
+}
+
 /* ---- Leases -------------------------------------------------------------------------------- */
 
 static void grant(struct diary *diary, uint64_t until_ms)
@@ -384,6 +459,8 @@ int main(void)
         MODULE(instance_that_cannot_be_saved_goes_on),
         MODULE(save_comes_after_a_stop_and_before_mail),
         MODULE(unread_mail_is_forwarded_in_order),
+        MODULE(prepared_instance_waits_until_it_is_activated),
+        MODULE(prepared_instance_may_fail_or_be_stopped),
         MODULE(mail_waits_while_the_lease_is_over),
         MODULE(end_of_the_lease_is_seen_between_messages),
         MODULE(timers_wait_while_the_lease_is_over),

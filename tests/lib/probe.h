@@ -15,6 +15,7 @@ struct probe {
     void (*terminate)(struct probe *, struct ph_context *);
     int (*save)(struct probe *, struct ph_context *);
     int (*load)(struct probe *, struct ph_context *, const void *data, size_t length);
+    void (*role)(struct probe *, struct ph_context *, bool active);
 };
 
 #endif

@@ -37,6 +37,13 @@ static int load(struct ph_context *context, void *state, const void *data, size_
     return probe && probe->load ? probe->load(probe, context, data, length) : 0;
 }
 
+static void role(struct ph_context *context, void *state, bool active)
+{
+    struct probe *probe = state;
+    if (probe && probe->role)
+        probe->role(probe, context, active);
+}
+
 extern const struct ph_module prochub_module;
 
 const struct ph_module prochub_module = {
@@ -49,4 +56,5 @@ const struct ph_module prochub_module = {
     .terminate = terminate,
     .save = save,
     .load = load,
+    .role = role,
 };
