@@ -209,6 +209,6 @@ int ph_peers_migrate(struct ph_peers *peers, uint64_t children, const char *node
     struct ph_op *op;
     int rc = ph_stage_ids(&ids, children, error);
     if (rc == 0)
-        rc = ph_migrate(peers->stage.hub, &ids, node, &op, error);
+        rc = ph_migrate(peers->stage.hub, &ids, node, PH_MOVE_ANY, &op, error);
     return rc ? rc : ph_stage_wait(op, error);
 }

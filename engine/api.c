@@ -113,14 +113,17 @@ static int refusal(const struct ph_child *child)
     return 0;
 }
 
-static int deliver(struct ph_hub *hub, const char *id, struct ph_message_box *box)
+/* PH_ENOTFOUND: it is not here, or (`detour`) the hub has to keep the order. */
+static int deliver(struct ph_hub *hub, const char *id, struct ph_message_box *box, uint32_t *detour)
 {
     int rc = PH_ENOTFOUND;
     ph_rcu_enter();
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, strlen(id));
     if (child)
         rc = refusal(child);
-    if (child && rc == 0)
+    if (child && rc == 0 && (*detour = ph_detour_enter(&child->detour)))
+        rc = PH_ENOTFOUND;
+    else if (child && rc == 0)
         rc = child->kind->deliver(child, box);
     ph_rcu_exit();
     return rc;
@@ -135,8 +138,8 @@ static int make_box(enum ph_message_type type, const void *data, size_t length,
     return *box ? 0 : -ENOMEM;
 }
 
-/* A child that is not here: the hub knows the way. Takes the box on success only. */
-static int send_on(struct ph_hub *hub, const char *id, struct ph_message_box *box)
+/* The hub knows the way. Takes the box on success only. */
+static int send_on(struct ph_hub *hub, const char *id, struct ph_message_box *box, uint32_t detour)
 {
     ph_rcu_enter();
     const struct ph_entry *entry =
@@ -148,35 +151,51 @@ static int send_on(struct ph_hub *hub, const char *id, struct ph_message_box *bo
     struct ph_event *event = ph_event_create(PH_EVENT_SEND);
     event->send.id = ph_copy_text(id, strlen(id));
     event->send.box = box;
+    event->send.detour = detour;
     return ph_host_post_sparing(ph_host_of(hub), event);
+}
+
+/* It does not go through the hub after all. */
+static void leave_detour(struct ph_hub *hub, const char *id, uint32_t detour)
+{
+    ph_rcu_enter();
+    struct ph_child *child = ph_registry_find_rcu(hub->registry, id, strlen(id));
+    if (child && detour)
+        ph_detour_leave(&child->detour, detour);
+    ph_rcu_exit();
 }
 
 int ph_send(struct ph_hub *hub, const char *id, const void *data, size_t length)
 {
     struct ph_message_box *box;
+    uint32_t detour = 0;
     int rc = make_box(PH_MESSAGE_CAST, data, length, &box);
     if (rc)
         return rc;
-    rc = deliver(hub, id, box);
+    rc = deliver(hub, id, box, &detour);
     if (rc == PH_ENOTFOUND)
-        rc = send_on(hub, id, box);
-    if (rc)
+        rc = send_on(hub, id, box, detour);
+    if (rc) {
+        leave_detour(hub, id, detour);
         ph_message_box_destroy(box, rc, "");
+    }
     return rc;
 }
 
 int ph_call(struct ph_hub *hub, const char *id, const void *data, size_t length, struct ph_op **op)
 {
     struct ph_message_box *box;
+    uint32_t detour = 0;
     int rc = make_box(PH_MESSAGE_CALL, data, length, &box);
     if (rc)
         return rc;
     struct ph_op *made = ph_op_create();
     box->op = made;
-    rc = deliver(hub, id, box);
+    rc = deliver(hub, id, box, &detour);
     if (rc == PH_ENOTFOUND)
-        rc = send_on(hub, id, box);
+        rc = send_on(hub, id, box, detour);
     if (rc) {
+        leave_detour(hub, id, detour);
         ph_message_box_destroy(box, rc, "");
         ph_op_put(made);
         return rc;
@@ -211,27 +230,29 @@ static int refuse_node(const char *node, struct ph_error *error)
                         node);
 }
 
-static int pin(struct ph_hub *hub, struct ph_ids *ids, const char *node, struct ph_op **op)
+static int pin(struct ph_hub *hub, struct ph_ids *ids, const char *node, enum ph_move_mode mode,
+               struct ph_op **op)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_PIN);
     event->place.ids = *ids;
     *ids = (struct ph_ids){0};
     copy_name(event->place.node, node);
+    event->place.mode = mode;
     return post(hub, event, op);
 }
 
-int ph_migrate(struct ph_hub *hub, struct ph_ids *ids, const char *node, struct ph_op **op,
-               struct ph_error *error)
+int ph_migrate(struct ph_hub *hub, struct ph_ids *ids, const char *node, enum ph_move_mode mode,
+               struct ph_op **op, struct ph_error *error)
 {
     if (!ph_name_is_valid(node) || !is_member(hub, node))
         return refuse_node(node, error);
-    int rc = pin(hub, ids, node, op);
+    int rc = pin(hub, ids, node, mode, op);
     return rc ? ph_error_set(error, rc, "too many requests wait in the hub's queue") : 0;
 }
 
 int ph_unpin(struct ph_hub *hub, struct ph_ids *ids, struct ph_op **op)
 {
-    return pin(hub, ids, NULL, op);
+    return pin(hub, ids, NULL, PH_MOVE_ANY, op);
 }
 
 int ph_drain(struct ph_hub *hub, const char *node, bool on, struct ph_op **op,

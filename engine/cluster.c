@@ -10,7 +10,10 @@
 #include "engine/cluster_inside.h"
 #include "engine/error.h"
 
-enum { DIGEST_GAP_MS = 100 /* between beats that only tell that this node has come to rest */ };
+enum {
+    DIGEST_GAP_MS = 100,       /* between beats that only tell that this node has come to rest */
+    BATCH_BYTES = 1024 * 1024, /* then a batch goes out, however few records it has */
+};
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
@@ -52,6 +55,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     cluster->dirty_last = &cluster->dirty_first;
     cluster->waiting_last = &cluster->waiting_first;
     cluster->done_last = &cluster->done_first;
+    cluster->ready_last = &cluster->ready_first;
     cluster->timer.fire = timer_fired;
     struct ph_member *self = ph_member_add(cluster, setup->node, setup->endpoint);
     self->info.self = true;
@@ -332,13 +336,15 @@ void ph_cluster_read_dispatch(struct ph_hub *hub, struct ph_member *member, stru
 bool ph_cluster_has_work(const struct ph_hub *hub)
 {
     return hub->cluster && (ph_cluster_reconcile_has_work(hub) || ph_moves_waiting(hub) ||
-                            ph_cluster_sync_has_work(hub));
+                            hub->cluster->mail.fetching || ph_cluster_sync_has_work(hub));
 }
 
 void ph_cluster_work(struct ph_hub *hub)
 {
     ph_cluster_reconcile_work(hub);
     ph_moves_work(hub);
+    if (hub->cluster->mail.fetching)
+        ph_mail_fetch_last(hub);
     ph_cluster_sync_work(hub);
 }
 
@@ -399,13 +405,19 @@ static void arm_timer(struct ph_hub *hub)
     cluster->armed_ms = deadline;
 }
 
+bool ph_cluster_is_quiet(const struct ph_hub *hub)
+{
+    return ph_mail_is_quiet(hub);
+}
+
 /* The last child has been handed over: goodbye, and everything that the others want is forgotten,
  * in slices. */
 static void finish_leave(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     if (!cluster->leave_asked || cluster->forgetting || hub->picture.children ||
-        cluster->scanning || cluster->dirty_first || cluster->moves_out)
+        cluster->scanning || cluster->dirty_first || cluster->moves_out ||
+        !ph_cluster_is_quiet(hub))
         return;
     ph_cluster_goodbye(hub);
     cluster->away = true;
@@ -435,9 +447,11 @@ void ph_cluster_flush(struct ph_hub *hub)
 /* What one frame brings is one step of its reader. */
 static bool has_full_batch(const struct ph_member *member)
 {
-    return member->moves.count >= PH_JOB_SLICE || member->moved.count >= PH_JOB_SLICE ||
-           member->requests.count >= PH_JOB_SLICE || member->outcomes.count >= PH_JOB_SLICE ||
-           member->mail.count >= PH_JOB_SLICE || member->answers.count >= PH_JOB_SLICE;
+    return member->moves.records.length >= BATCH_BYTES ||
+           member->mail.records.length >= BATCH_BYTES || member->moves.count >= PH_JOB_SLICE ||
+           member->moved.count >= PH_JOB_SLICE || member->requests.count >= PH_JOB_SLICE ||
+           member->outcomes.count >= PH_JOB_SLICE || member->mail.count >= PH_JOB_SLICE ||
+           member->answers.count >= PH_JOB_SLICE;
 }
 
 void ph_cluster_end_step(struct ph_hub *hub)
@@ -449,6 +463,7 @@ void ph_cluster_end_step(struct ph_hub *hub)
         if (has_full_batch(cluster->members[slot]))
             flush_member(hub, cluster->members[slot]);
     ph_hub_grow_tables(hub);
+    ph_mail_begin_grace(hub);
     finish_leave(hub);
     abandon(hub);
     ph_cluster_check_drains(hub);
@@ -532,7 +547,9 @@ void ph_cluster_inspect(const struct ph_hub *hub, struct ph_text *out)
         {"takeovers", cluster->takeovers},
         {"duplicates", cluster->duplicates},
         {"resyncs", cluster->resyncs},
-        {"mail_dropped", cluster->mail_dropped},
+        {"mail_dropped", cluster->mail.dropped},
+        {"mail_gaps", cluster->mail.gaps},
+        {"mail_doubled", cluster->mail.doubled},
         {"refused_epoch", cluster->refused_epoch},
         {"refused_frames", cluster->refused_frames},
         {"generation", cluster->generation},

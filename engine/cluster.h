@@ -70,6 +70,8 @@ bool ph_cluster_is_named(const struct ph_hub *, const char *nodes);
 /* This hub ends: hand everything over. True: it does that, and says when it is over by ending the
  * last child; false: there is nobody to hand over to. */
 bool ph_cluster_hand_over(struct ph_hub *);
+/* Nothing is left that has to reach the others. */
+bool ph_cluster_is_quiet(const struct ph_hub *);
 void ph_cluster_goodbye(struct ph_hub *); /* it has ended */
 
 /* One child of a request (hub_children.c). Settles it now or later. */
@@ -78,8 +80,8 @@ void ph_cluster_start_one(struct ph_hub *, struct ph_job *, const struct ph_star
 void ph_cluster_stop_one(struct ph_hub *, struct ph_job *, const char *id, size_t length);
 void ph_cluster_forward_one(struct ph_hub *, struct ph_job *, enum ph_event_type verb, int signal,
                             const char *id, size_t length);
-void ph_cluster_pin_one(struct ph_hub *, struct ph_job *, const char *node, const char *id,
-                        size_t length);
+void ph_cluster_pin_one(struct ph_hub *, struct ph_job *, const char *node, enum ph_move_mode,
+                        const char *id, size_t length);
 /* The hub ends: what waits for others is told so. */
 void ph_cluster_requests_end(struct ph_hub *);
 /* Intents that this node has written so far; does another member hold all of them up to that
@@ -94,11 +96,16 @@ void ph_cluster_child_up(struct ph_hub *, struct ph_child *);
 bool ph_cluster_may_run(const struct ph_hub *);
 /* Did it run on another node before? Then a failure to start it here is one like all others. */
 bool ph_cluster_child_ran_elsewhere(const struct ph_child *);
+/* Is it on its way from another node, which has its state yet? Is it to be moved hot? */
+bool ph_cluster_child_arrives(const struct ph_child *);
+bool ph_cluster_moves_hot(const struct ph_child *);
+void ph_cluster_child_prepared(struct ph_hub *, struct ph_child *); /* it stands by */
 /* Its first instance never ran; it is about to be retired. */
 void ph_cluster_child_failed_start(struct ph_hub *, struct ph_child *, const char *why);
 /* It ended by itself and is not to be restarted; it is about to be retired. */
 void ph_cluster_child_ended(struct ph_hub *, struct ph_child *);
-void ph_cluster_child_gone(struct ph_hub *, struct ph_child *); /* it is being retired */
+/* It is being retired, and nobody finds it any more. True: it is released later. */
+bool ph_cluster_child_gone(struct ph_hub *, struct ph_child *);
 void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state);
 void ph_cluster_child_kept(struct ph_hub *, struct ph_child *, const char *why);
 /* Somebody elsewhere waited for it. */

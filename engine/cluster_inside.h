@@ -3,6 +3,7 @@
 #define PH_ENGINE_CLUSTER_INSIDE_H
 
 #include "engine/cluster.h"
+#include "engine/cluster_mail.h"
 #include "engine/directory_log.h"
 
 /* ---- cluster.c ------------------------------------------------------------------------------- */
@@ -100,9 +101,16 @@ void ph_cluster_reconcile_work(struct ph_hub *);
 void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
 /* Writes down in our log what our child is now. */
 void ph_cluster_note_own(struct ph_hub *, struct ph_entry *);
-/* Starts the child here, in this step; `job` or (`member`, `token`) wait for it. */
-struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, struct ph_job *,
-                                   struct ph_text *state);
+/* How a child begins here. */
+struct ph_launch {
+    struct ph_job *job;        /* who waits for it, or NULL */
+    struct ph_text *state;     /* what it begins with, or NULL; moved */
+    struct ph_letters *unread; /* of a moved one, what it had not read; moved */
+    bool moved;                /* from another node; else it begins anew */
+    bool stands_by;            /* it does not run yet, and nobody is to know of it */
+};
+/* Starts the child here, in this step. */
+struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, const struct ph_launch *);
 void ph_cluster_stop_here(struct ph_hub *); /* fenced: kills everything */
 
 /* Does another spec run here than the one that is wanted? */
@@ -145,11 +153,13 @@ void ph_cluster_requests_fini(struct ph_hub *);
 
 /* ---- cluster_moves.c ------------------------------------------------------------------------- */
 
-#define PH_MOVE_PHASE_MAP(X)                                       \
-    X(PH_MOVE_SAVING, "saving")     /* the source stops it */      \
-    X(PH_MOVE_SENT, "sent")         /* the target has to answer */ \
-    X(PH_MOVE_STARTING, "starting") /* the target starts it */     \
-    X(PH_MOVE_DONE, "done")                                        \
+#define PH_MOVE_PHASE_MAP(X)                                             \
+    X(PH_MOVE_PREPARING, "preparing") /* the target makes an instance */ \
+    X(PH_MOVE_STANDBY, "standby")     /* … which stands by */          \
+    X(PH_MOVE_SAVING, "saving")       /* the source stops it */          \
+    X(PH_MOVE_SENT, "sent")           /* the target has to answer */     \
+    X(PH_MOVE_STARTING, "starting")   /* the target starts it */         \
+    X(PH_MOVE_DONE, "done")                                              \
     X(PH_MOVE_FAILED, "failed")
 
 enum ph_move_phase {
@@ -163,28 +173,20 @@ void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
 void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
 /* What becomes of it is the target's to say. */
 bool ph_move_is_sent(const struct ph_entry *);
+/* Does the child here take messages: not while it holds still for a move, or has not arrived. Does
+ * it stand by: then another node has it. */
+bool ph_move_takes_mail(const struct ph_entry *);
+bool ph_move_stands_by(const struct ph_entry *);
 void ph_move_look(struct ph_hub *, struct ph_entry *); /* its placements changed */
 /* The child of a move is being retired. */
 void ph_move_child_gone(struct ph_hub *, struct ph_entry *);
 bool ph_moves_waiting(const struct ph_hub *); /* some may begin now */
 void ph_moves_work(struct ph_hub *);
 void ph_moves_fini(struct ph_hub *);
+/* A state that was moved away not long ago, for a child that has to begin here again: false when
+ * there is none. */
+bool ph_move_take_kept(struct ph_hub *, struct ph_entry *, struct ph_text *state);
 /* The move of a child that started here, or did not. */
 void ph_move_arrived(struct ph_hub *, struct ph_entry *, int code, const char *why);
-
-/* ---- cluster_mail.c -------------------------------------------------------------------------- */
-
-/* What is unread here goes after the child. */
-void ph_mail_follow(struct ph_hub *, struct ph_entry *, struct ph_member *);
-/* Delivers or sends on one message; takes it. */
-void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_message_box *,
-                   unsigned hops);
-void ph_mail_child_here(struct ph_hub *, struct ph_entry *); /* it exists: what waited is for it */
-void ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
-void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
-void ph_mail_retry_held(struct ph_hub *, struct ph_entry *);
-void ph_mail_drop_held(struct ph_hub *, struct ph_entry *, int code, const char *why);
-void ph_mail_lost(struct ph_hub *, uint16_t member);
-void ph_mail_fini(struct ph_hub *);
 
 #endif

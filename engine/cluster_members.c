@@ -449,7 +449,7 @@ uint16_t ph_members_owner(const struct ph_members *members, uint64_t id_hash,
                          : 0;
     const struct ph_owners *owners = &members->owners;
     for (uint32_t i = 0; pin && i < owners->count; i++)
-        if (owners->nodes[i] == pin)
+        if (ph_pin_is_to(pin, owners->nodes[i]))
             return members->owner_slot[i];
     uint32_t owner = ph_owner_of(owners, id_hash);
     return owner < owners->count ? members->owner_slot[owner] : PH_NO_MEMBER;

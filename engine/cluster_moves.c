@@ -1,53 +1,18 @@
-/*
- * Moves: the acknowledged transfer of a child from the node that runs it to the one where it
- * belongs.
- *
- *   source                                      target
- *   saving   it is stopped, its state saved
- *   sent     MOVES: number, id, epoch, state ─▶ starting   it begins with that state
- *   done     ◀───────────────── MOVED: 0 ────── done       it runs, under a higher epoch
- *   failed   ◀───────────────── MOVED: why ──── failed     it does not; the source starts it again
- *
- * The source keeps the truth until the target has answered: nothing else ends `sent` but an answer,
- * or the target's leaving the view. When it takes too long the source asks the target to cancel,
- * and is answered in either case.
- */
+/* Moves: the list of them, their budget, and what crosses them. See cluster_move.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
 #include "engine/base.h"
-#include "engine/cluster_inside.h"
-#include "engine/spec.h"
+#include "engine/cluster_move.h"
 
 enum {
     SLICE = PH_JOB_SLICE,
     DONE_KEPT = 1000,
     LISTED = 1000,
-    RETRY_MS = 2000,
-    ROOM_WANTED = 1024 * 1024,
-    HOLD_MS = 5,
-    TEXT_MAX = 200,
-    RECORDS_MAX = 65536,
-    STATE_MAX = 256 * 1024 * 1024,
-};
-
-struct ph_transfer {
-    struct ph_hub_timer deadline; /* first */
-    struct ph_transfer *next, *before;
-    struct ph_entry *entry; /* NULL: it is over */
-    char *id;
-    uint64_t number; /* of the source's */
-    uint64_t epoch;  /* of the instance that the source has ended */
-    uint64_t began_ms, ended_ms, bytes;
-    uint16_t member; /* the other side */
-    bool incoming, lost;
-    bool refused; /* by the target */
-    bool arrived; /* the target has it; the move ends when that is in the directory, too */
-    uint64_t arrived_ms;
-    enum ph_move_phase phase;
-    struct ph_text state; /* kept until the target has it */
-    char error[TEXT_MAX + 1];
+    SAVES_FIRST = 64, /* may hold still at a time, until it is known how large states are */
+    BYTES_MAX = 64 * 1024 * 1024,      /* of states that have been sent and are not answered */
+    KEPT_BYTES_MAX = 64 * 1024 * 1024, /* of states that are kept for a while after their move */
 };
 
 /* ---- The list of moves ----------------------------------------------------------------------- */
@@ -66,10 +31,8 @@ static void free_move(struct ph_transfer *move)
     ph_free(move);
 }
 
-static void cancel_late(struct ph_hub *, struct ph_hub_timer *);
-
-static struct ph_transfer *add_move(struct ph_hub *hub, struct ph_entry *entry, uint16_t member,
-                                    bool incoming)
+struct ph_transfer *ph_move_add(struct ph_hub *hub, struct ph_entry *entry, uint16_t member,
+                                bool incoming, enum ph_move_phase phase)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = ph_alloc(sizeof *move);
@@ -77,8 +40,9 @@ static struct ph_transfer *add_move(struct ph_hub *hub, struct ph_entry *entry, 
     move->id = ph_copy_text(entry->id, entry->id_length);
     move->member = member;
     move->incoming = incoming;
+    move->phase = phase;
     move->began_ms = hub->now_ms;
-    move->deadline.fire = cancel_late;
+    ph_letters_init(&move->unread);
     move->next = cluster->moves_first;
     if (move->next)
         move->next->before = move;
@@ -88,40 +52,111 @@ static struct ph_transfer *add_move(struct ph_hub *hub, struct ph_entry *entry, 
     return move;
 }
 
-/* A finished move stays in a list for people. */
-static void finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_phase phase,
-                   const char *error)
+/* ---- States that are kept for a while -------------------------------------------------------- */
+
+static void drop_kept(struct ph_hub *hub, struct ph_transfer *move)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    *(move->incoming ? &cluster->moves_in : &cluster->moves_out) -= 1;
-    unlink_move(cluster, move);
+    struct ph_entry *entry = ph_directory_find_rcu(hub->directory, move->id, strlen(move->id));
+    if (entry && entry->kept == move)
+        entry->kept = NULL;
+    hub->cluster->kept_bytes -= move->state.length;
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     ph_text_fini(&move->state);
+}
+
+static void retention_over(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    drop_kept(hub, ph_container_of(timer, struct ph_transfer, deadline));
+}
+
+/* The target may die with what it was given: for that time the source can start it once more. */
+static bool keep_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!move->hot || move->incoming || move->phase != PH_MOVE_DONE || !move->state.length ||
+        !hub->options.hot_retention_ms || cluster->kept_bytes + move->state.length > KEPT_BYTES_MAX)
+        return false;
+    if (entry->kept)
+        drop_kept(hub, entry->kept);
+    entry->kept = move;
+    cluster->kept_bytes += move->state.length;
+    move->deadline.fire = retention_over;
+    ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + hub->options.hot_retention_ms);
+    return true;
+}
+
+bool ph_move_take_kept(struct ph_hub *hub, struct ph_entry *entry, struct ph_text *state)
+{
+    struct ph_transfer *move = entry->kept;
+    if (!move)
+        return false;
+    ph_text_append(state, move->state.data, move->state.length);
+    drop_kept(hub, move);
+    return true;
+}
+
+/* ---- The end of a move ----------------------------------------------------------------------- */
+
+static void evict_oldest(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_transfer *oldest = cluster->done_first;
+    cluster->done_first = oldest->next;
+    cluster->done_count--;
+    if (oldest->state.length)
+        drop_kept(hub, oldest);
+    free_move(oldest);
+}
+
+static void leave_ready(struct ph_cluster *cluster, struct ph_transfer *move)
+{
+    struct ph_transfer **link = &cluster->ready_first;
+    while (*link != move)
+        link = &(*link)->next_ready;
+    *link = move->next_ready;
+    if (!*link)
+        cluster->ready_last = link;
+    move->ready = false;
+}
+
+void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_phase phase,
+                    const char *error)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry = move->entry;
+    *(move->incoming ? &cluster->moves_in : &cluster->moves_out) -= 1;
+    cluster->moves_saving -= !move->incoming && move->phase == PH_MOVE_SAVING;
+    if (!move->incoming && move->phase == PH_MOVE_SENT)
+        cluster->moves_bytes -= move->bytes;
+    if (move->ready)
+        leave_ready(cluster, move);
+    unlink_move(cluster, move);
+    ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = phase;
     move->ended_ms = hub->now_ms;
-    snprintf(move->error, sizeof move->error, "%s", error);
-    if (move->entry->move == move)
-        move->entry->move = NULL;
-    ph_cluster_touch(hub, move->entry);
+    if (error != move->error)
+        snprintf(move->error, sizeof move->error, "%s", error);
+    if (entry->move == move)
+        entry->move = NULL;
+    if (!keep_state(hub, move, entry))
+        ph_text_fini(&move->state);
+    ph_cluster_touch(hub, entry);
     move->entry = NULL;
     move->next = NULL;
     *cluster->done_last = move;
     cluster->done_last = &move->next;
-    if (++cluster->done_count <= DONE_KEPT)
-        return;
-    struct ph_transfer *oldest = cluster->done_first;
-    cluster->done_first = oldest->next;
-    cluster->done_count--;
-    free_move(oldest);
+    if (++cluster->done_count > DONE_KEPT)
+        evict_oldest(hub);
 }
 
 void ph_moves_fini(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
+    /* Deadlines are not taken out: the wheel ends, too, and its neighbours may be gone. */
     while (cluster->moves_first) {
         struct ph_transfer *move = cluster->moves_first;
         cluster->moves_first = move->next;
-        /* Its deadline is not taken out: the wheel ends, too, and its neighbours may be gone. */
+        ph_mail_forget_unread(hub, &move->unread);
         free_move(move);
     }
     while (cluster->done_first) {
@@ -131,382 +166,66 @@ void ph_moves_fini(struct ph_hub *hub)
     }
 }
 
+/* ---- What a child's move means for others ---------------------------------------------------- */
+
 bool ph_move_is_sent(const struct ph_entry *entry)
 {
     return entry->move && !entry->move->incoming && entry->move->phase == PH_MOVE_SENT;
 }
 
+bool ph_cluster_child_arrives(const struct ph_child *child)
+{
+    return child->entry && child->entry->move && child->entry->move->incoming;
+}
+
+bool ph_cluster_moves_hot(const struct ph_child *child)
+{
+    return child->entry->move->hot;
+}
+
+bool ph_move_takes_mail(const struct ph_entry *entry)
+{
+    return !entry->move || (!entry->move->incoming && entry->move->phase == PH_MOVE_PREPARING);
+}
+
+bool ph_move_stands_by(const struct ph_entry *entry)
+{
+    const struct ph_transfer *move = entry->move;
+    return move && move->incoming &&
+           (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_STANDBY);
+}
+
 /* ---- The budget ------------------------------------------------------------------------------ */
 
-static bool has_budget(struct ph_hub *hub)
+bool ph_moves_may_save(const struct ph_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    uint64_t allowed = SAVES_FIRST + cluster->moves_saved;
+    uint64_t expected = cluster->moves_bytes + cluster->moves_saving * cluster->state_bytes;
+    if (!cluster->moves_saving && !cluster->moves_bytes)
+        return true;
+    return cluster->moves_saving < allowed && expected + cluster->state_bytes <= BYTES_MAX;
+}
+
+void ph_move_note_saved(struct ph_hub *hub, uint64_t bytes)
 {
     struct ph_cluster *cluster = hub->cluster;
-    uint64_t rate = hub->options.move_rate;
-    if (cluster->moves_out >= hub->options.move_in_flight)
-        return false;
-    if (!rate)
-        return true;
-    uint64_t now_us = hub->now_ms * 1000;
-    if (cluster->move_slot_us > now_us) {
-        cluster->moves_hold_ms = (cluster->move_slot_us + 999) / 1000;
-        return false;
-    }
-    uint64_t from_us = cluster->move_slot_us + 10000 > now_us ? cluster->move_slot_us : now_us;
-    cluster->move_slot_us = from_us + 1000000 / rate;
-    return true;
-}
-
-static bool has_room(struct ph_hub *hub, const struct ph_member *target)
-{
-    if (hub->ports.link->room(hub->ports.context, target->info.peer) >= ROOM_WANTED)
-        return true;
-    hub->cluster->moves_hold_ms = hub->now_ms + HOLD_MS;
-    return false;
-}
-
-static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
-{
-    if (entry->waiting)
-        return;
-    entry->waiting = true;
-    entry->next_waiting = NULL;
-    *cluster->waiting_last = entry;
-    cluster->waiting_last = &entry->next_waiting;
+    cluster->moves_saved++;
+    cluster->moves_saving--;
+    cluster->state_bytes =
+        bytes > cluster->state_bytes ? bytes : (cluster->state_bytes * 7 + bytes) / 8;
 }
 
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
     return (cluster->moves_lost && cluster->released && !cluster->fenced) ||
+           (cluster->ready_first && ph_moves_may_save(hub)) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
-            cluster->moves_out < hub->options.move_in_flight);
-}
-
-/* All entries are looked at again then: also those that were too early this time. */
-static void retry_at(struct ph_cluster *cluster, uint64_t when_ms)
-{
-    if (when_ms < cluster->retry_ms)
-        cluster->retry_ms = when_ms;
-}
-
-/* ---- The source ------------------------------------------------------------------------------ */
-
-void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    struct ph_member *member = cluster->members[target];
-    if (!ph_member_is_linked(member) && entry->retry_ms <= hub->now_ms)
-        entry->retry_ms = hub->now_ms + RETRY_MS;
-    if (hub->now_ms < entry->retry_ms) {
-        retry_at(cluster, entry->retry_ms);
-        return;
-    }
-    if (member->view != cluster->view) {
-        /* It would not know that the child belongs there. */
-        cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
-        wait_for_budget(cluster, entry);
-        return;
-    }
-    if (!has_room(hub, member) || !has_budget(hub)) {
-        wait_for_budget(cluster, entry);
-        return;
-    }
-    struct ph_transfer *move = add_move(hub, entry, target, false);
-    move->number = ++cluster->next_token;
-    move->phase = PH_MOVE_SAVING;
-    move->epoch = atomic_load_explicit(&entry->child->epoch, memory_order_relaxed);
-    struct ph_super_call call = {.event = PH_SUPER_MOVE};
-    ph_super_handle(hub, entry->child, &call);
-}
-
-/* Per record: cancels, number, id, version, epoch, state. */
-static void put_move(struct ph_hub *hub, const struct ph_transfer *move, bool cancels)
-{
-    struct ph_member *member = hub->cluster->members[move->member];
-    struct ph_text *records = &member->moves.records;
-    ph_pack_bool(records, cancels);
-    ph_pack_uint(records, move->number);
-    ph_pack_str(records, move->id, strlen(move->id));
-    ph_pack_uint(records, move->entry->version.clock);
-    ph_pack_uint(records, move->entry->version.author);
-    ph_pack_uint(records, move->epoch);
-    ph_pack_bin(records, cancels ? "" : ph_text_str(&move->state),
-                cancels ? 0 : move->state.length);
-    member->moves.count++;
-}
-
-/* The other side does not take it: it goes on here, with the state that it had. */
-static void bring_back(struct ph_hub *hub, struct ph_transfer *move, const char *why)
-{
-    struct ph_entry *entry = move->entry;
-    struct ph_child *child = entry->child;
-    struct ph_super_call call = {.event = PH_SUPER_RETURN};
-    hub->cluster->move_aborts++;
-    ph_hub_record(hub, "move_aborted", entry->id, 0, "to %s: %s",
-                  hub->cluster->members[move->member]->info.name, why);
-    entry->retry_ms = hub->now_ms + RETRY_MS;
-    retry_at(hub->cluster, entry->retry_ms);
-    if (move->state.length)
-        hub->ports.exec->load(hub->ports.context, child, &move->state);
-    finish(hub, move, PH_MOVE_FAILED, why);
-    ph_super_handle(hub, child, &call);
-}
-
-/* The other side has it, or nobody wants it: nothing is left to do here. */
-static void let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_phase phase,
-                   const char *why)
-{
-    struct ph_child *child = move->entry->child;
-    struct ph_super_call call = {.event = PH_SUPER_MOVED};
-    finish(hub, move, phase, why);
-    ph_super_handle(hub, child, &call);
-}
-
-void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state)
-{
-    struct ph_transfer *move = child->entry->move;
-    if (!move)
-        return;
-    move->state = *state;
-    *state = PH_TEXT_INIT;
-    move->bytes = move->state.length;
-    if (!ph_entry_spec_rcu(child->entry)) {
-        let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
-    } else if (move->lost || !ph_member_is_linked(hub->cluster->members[move->member])) {
-        bring_back(hub, move, "the node is gone");
-    } else {
-        move->phase = PH_MOVE_SENT;
-        put_move(hub, move, false);
-        ph_wheel_add(&hub->wheel, &move->deadline.timer,
-                     hub->now_ms + hub->options.migrate_timeout_ms);
-    }
-}
-
-void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const char *why)
-{
-    struct ph_entry *entry = child->entry;
-    hub->cluster->move_aborts++;
-    ph_hub_record(hub, "move_aborted", entry->id, 0, "it cannot be saved: %s", why);
-    entry->retry_ms = hub->now_ms + RETRY_MS;
-    retry_at(hub->cluster, entry->retry_ms);
-    finish(hub, entry->move, PH_MOVE_FAILED, why);
-}
-
-/* Between the target's answer and its row nobody would seem to have the child, and it would be
- * started once more; unless it was stopped meanwhile: then its row may never come. */
-void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    struct ph_transfer *move = entry->move;
-    const struct ph_member *member = cluster->members[move->member];
-    bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
-                         member->log_hi >= member->beat_hi;
-    bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
-    if (!move->arrived ||
-        (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
-        return;
-    const struct ph_member_info *to = &hub->cluster->members[move->member]->info;
-    hub->cluster->moved_out++;
-    if (!move->lost)
-        ph_directory_log_moved(entry, to->name_hash, to->generation);
-    ph_mail_follow(hub, entry, hub->cluster->members[move->member]);
-    let_go(hub, move, PH_MOVE_DONE, "");
-}
-
-/* It takes too long: the target is asked to give up, and says how it ended in any case. */
-static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
-{
-    struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
-    put_move(hub, move, true);
-    ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + hub->options.migrate_timeout_ms);
-}
-
-void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
-{
-    uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        size_t length, why_length;
-        char why[TEXT_MAX + 1];
-        uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
-        const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
-        int code = -(int)ph_unpack_uint(frame, 1 << 16);
-        const char *text = ph_unpack_str(frame, TEXT_MAX, &why_length);
-        if (frame->broken)
-            return;
-        memcpy(why, text, why_length);
-        why[why_length] = '\0';
-        struct ph_entry *entry = ph_directory_find_rcu(hub->directory, id, length);
-        struct ph_transfer *move = entry ? entry->move : NULL;
-        if (!move || move->incoming || move->number != number || move->member != member->slot ||
-            move->phase != PH_MOVE_SENT)
-            continue;
-        if (code == 0 || move->arrived) {
-            if (!move->arrived)
-                move->arrived_ms = hub->now_ms;
-            move->arrived = true;
-            ph_move_look(hub, entry);
-        } else if (code == PH_EEXISTS || !ph_entry_spec_rcu(entry)) {
-            let_go(hub, move, PH_MOVE_FAILED, why);
-        } else {
-            /* Not in this step: others may have it, and we be told of that later. */
-            snprintf(move->error, sizeof move->error, "%s", why);
-            move->lost = move->refused = true;
-            hub->cluster->moves_lost = true;
-        }
-    }
-}
-
-/* ---- The target ------------------------------------------------------------------------------ */
-
-static void answer(struct ph_member *member, uint64_t number, const char *id, size_t length,
-                   int code, const char *why)
-{
-    struct ph_text *records = &member->moved.records;
-    ph_pack_uint(records, number);
-    ph_pack_str(records, id, length);
-    ph_pack_uint(records, (uint64_t)-code);
-    size_t why_length = strlen(why);
-    ph_pack_str(records, why, why_length < TEXT_MAX ? why_length : TEXT_MAX);
-    member->moved.count++;
-}
-
-struct offer {
-    bool cancels;
-    uint64_t number, epoch;
-    struct ph_version version;
-    const char *id;
-    size_t length;
-    const void *state;
-    size_t state_length;
-};
-
-/* Why this node does not take the child, or 0. */
-static int refusal(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
-                   const struct ph_entry *entry, const char **why)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    const struct ph_placement *other =
-        entry ? ph_cluster_live_placement(cluster, entry, member->slot) : NULL;
-    struct ph_placed placed;
-    *why = "not wanted";
-    if (!entry || !ph_entry_spec_rcu(entry))
-        return PH_ENOTFOUND;
-    *why = "it has been moved away from there, and that is not over yet";
-    if (ph_move_is_sent(entry) && entry->move->epoch < offer->epoch)
-        return PH_EREFUSED;
-    *why = "runs there already";
-    if (entry->child)
-        return PH_EEXISTS;
-    *why = "the target knows an older version of it";
-    if (ph_version_compare(entry->version, offer->version) < 0)
-        return PH_EREFUSED;
-    *why = "a younger instance of it is known";
-    if (other) {
-        ph_placement_read_rcu(other, &placed);
-        if (placed.epoch >= offer->epoch && placed.state != PH_STATE_MOVING) {
-            cluster->refused_epoch++;
-            return PH_EREFUSED;
-        }
-    }
-    *why = "it does not belong there";
-    if (!cluster->fenced && !hub->stopping && ph_cluster_owner(cluster, entry) == 0 &&
-        member->info.in_view)
-        return 0;
-    return PH_EREFUSED;
-}
-
-static void accept(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
-                   struct ph_entry *entry)
-{
-    struct ph_text state = PH_TEXT_INIT;
-    struct ph_transfer *move = add_move(hub, entry, member->slot, true);
-    move->number = offer->number;
-    move->epoch = offer->epoch;
-    move->phase = PH_MOVE_STARTING;
-    move->bytes = offer->state_length;
-    if (offer->epoch > hub->last_epoch)
-        hub->last_epoch = offer->epoch;
-    ph_text_append(&state, offer->state, offer->state_length);
-    ph_cluster_launch(hub, entry, NULL, &state);
-    ph_text_fini(&state);
-}
-
-/* Whatever was lost on the way, the source is answered: it runs here, it is being stopped, or it
- * never came. */
-static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
-                   struct ph_entry *entry)
-{
-    struct ph_transfer *move = entry ? entry->move : NULL;
-    struct ph_child *child = entry ? entry->child : NULL;
-    struct ph_super_call call = {.event = PH_SUPER_STOP};
-    bool ours =
-        move && move->incoming && move->number == offer->number && move->member == member->slot;
-    bool younger =
-        child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
-    if (!ours) {
-        answer(member, offer->number, offer->id, offer->length, younger ? 0 : PH_ECANCELED,
-               younger ? "" : "it never came there");
-        return;
-    }
-    if (child && !ph_super_ends(child))
-        ph_super_handle(hub, child, &call);
-}
-
-void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
-{
-    uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        struct offer offer = {.cancels = ph_unpack_bool(frame)};
-        offer.number = ph_unpack_uint(frame, UINT64_MAX);
-        offer.id = ph_unpack_str(frame, PH_ID_MAX, &offer.length);
-        offer.version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
-        offer.version.author = ph_unpack_uint(frame, UINT64_MAX);
-        offer.epoch = ph_unpack_uint(frame, UINT64_MAX / 2);
-        offer.state = ph_unpack_bin(frame, STATE_MAX, &offer.state_length);
-        if (frame->broken)
-            return;
-        struct ph_entry *entry = ph_directory_find_rcu(hub->directory, offer.id, offer.length);
-        const char *why;
-        if (offer.cancels) {
-            cancel(hub, member, &offer, entry);
-            continue;
-        }
-        int code = refusal(hub, member, &offer, entry, &why);
-        if (code)
-            answer(member, offer.number, offer.id, offer.length, code, why);
-        else
-            accept(hub, member, &offer, entry);
-    }
-}
-
-void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const char *why)
-{
-    struct ph_transfer *move = entry->move;
-    if (!move->incoming || move->phase != PH_MOVE_STARTING)
-        return;
-    struct ph_member *member = hub->cluster->members[move->member];
-    if (!move->lost)
-        answer(member, move->number, entry->id, entry->id_length, code, why);
-    if (code == 0) {
-        hub->cluster->moved_in++;
-        ph_hub_record(hub, "child_moved", entry->id, 0, "from %s, %llu bytes", member->info.name,
-                      (unsigned long long)move->bytes);
-    }
-    finish(hub, move, code ? PH_MOVE_FAILED : PH_MOVE_DONE, why);
+            cluster->moves_out < hub->options.move_in_flight && ph_moves_may_save(hub));
 }
 
 /* ---- What crosses a move --------------------------------------------------------------------- */
-
-void ph_move_child_gone(struct ph_hub *hub, struct ph_entry *entry)
-{
-    struct ph_transfer *move = entry->move;
-    if (!move)
-        return;
-    if (move->incoming)
-        ph_move_arrived(hub, entry, PH_ECANCELED, "stopped before it ran");
-    else
-        finish(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
-}
 
 /* Only marks: what follows is done in slices. */
 void ph_moves_lost(struct ph_hub *hub, uint16_t member)
@@ -516,7 +235,8 @@ void ph_moves_lost(struct ph_hub *hub, uint16_t member)
         if (move->member != member)
             continue;
         move->lost = true;
-        cluster->moves_lost |= !move->incoming && move->phase == PH_MOVE_SENT;
+        cluster->moves_lost |=
+            move->incoming ? move->phase != PH_MOVE_STARTING : move->phase != PH_MOVE_SAVING;
     }
 }
 
@@ -537,6 +257,36 @@ static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_trans
     return false;
 }
 
+static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    char why[PH_MOVE_TEXT_MAX + 1];
+    snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
+    if (!move->refused && ph_cluster_in_view(cluster, move->member))
+        move->lost = false; /* it is back, and is asked */
+    else if (is_elsewhere(cluster, move))
+        ph_move_let_go(hub, move, PH_MOVE_FAILED, "others took it over");
+    else if (ph_entry_spec_rcu(move->entry))
+        ph_move_bring_back(hub, move, why);
+    else
+        ph_move_let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
+}
+
+static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
+{
+    if (!move->lost)
+        return false;
+    if (move->incoming && (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_STANDBY))
+        ph_move_stand_down(hub, move);
+    else if (!move->incoming && move->phase == PH_MOVE_PREPARING)
+        ph_move_call_off(hub, move, "the node was lost");
+    else if (!move->incoming && move->phase == PH_MOVE_SENT)
+        settle_sent(hub, move);
+    else
+        return false;
+    return true;
+}
+
 static void work_lost(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -544,30 +294,14 @@ static void work_lost(struct ph_hub *hub)
     unsigned done = 0;
     for (; move && done < SLICE; move = next) {
         next = move->next;
-        if (!move->lost || move->incoming || move->phase != PH_MOVE_SENT)
-            continue;
-        done++;
-        char why[TEXT_MAX + 1];
-        snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
-        if (!move->refused && ph_cluster_in_view(cluster, move->member))
-            move->lost = false; /* it is back, and is asked */
-        else if (is_elsewhere(cluster, move))
-            let_go(hub, move, PH_MOVE_FAILED, "others took it over");
-        else if (ph_entry_spec_rcu(move->entry))
-            bring_back(hub, move, why);
-        else
-            let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
+        done += settle_lost(hub, move);
     }
     cluster->moves_lost = done == SLICE;
 }
 
-void ph_moves_work(struct ph_hub *hub)
+static void work_waiting(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->moves_lost && cluster->released && !cluster->fenced)
-        work_lost(hub);
-    if (!ph_moves_waiting(hub))
-        return;
     for (unsigned i = 0; i < SLICE && cluster->waiting_first; i++) {
         struct ph_entry *entry = cluster->waiting_first;
         cluster->waiting_first = entry->next_waiting;
@@ -576,6 +310,17 @@ void ph_moves_work(struct ph_hub *hub)
         entry->waiting = false;
         ph_cluster_touch(hub, entry);
     }
+}
+
+void ph_moves_work(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster->moves_lost && cluster->released && !cluster->fenced)
+        work_lost(hub);
+    if (cluster->ready_first)
+        ph_moves_freeze_ready(hub);
+    if (ph_moves_waiting(hub))
+        work_waiting(hub);
 }
 
 /* ---- For people ------------------------------------------------------------------------------ */

@@ -128,7 +128,7 @@ void ph_cluster_note_own(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_child *child = entry->child;
     struct ph_child_info info;
-    if (!child) {
+    if (!child || ph_move_stands_by(entry)) {
         ph_directory_place(hub->directory, entry, 0, NULL, NULL);
         return;
     }
@@ -161,24 +161,39 @@ static void drop_void(struct ph_hub *hub, struct ph_entry *entry)
 
 /* ---- Commands ------------------------------------------------------------------------------ */
 
-struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry, struct ph_job *job,
-                                   struct ph_text *state)
+/* A child of the entry that nobody is to send to directly yet. */
+static struct ph_child *create_child(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_spec *spec = ph_entry_spec_rcu(entry);
     struct ph_child *child =
         ph_child_create(hub, hub->kind_of(spec), entry->id, entry->id_length, spec);
-    int rc = ph_registry_publish(hub->registry, child);
-    ph_assert(rc == 0); /* the entry would know of another one */
+    if (++cluster->mail.detour_keys == 0)
+        cluster->mail.detour_keys = 1;
+    atomic_init(&child->detour, (uint64_t)cluster->mail.detour_keys << 32 | PH_DETOUR_CLOSED);
     child->entry = entry;
     entry->child = child;
-    const struct ph_member *author = ph_member_by_hash(cluster, entry->version.author);
-    if (!job && !entry->ran && author && !author->info.self)
+    int rc = ph_registry_publish(hub->registry, child);
+    ph_assert(rc == 0); /* the entry would know of another one */
+    return child;
+}
+
+struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry,
+                                   const struct ph_launch *launch)
+{
+    struct ph_child *child = create_child(hub, entry);
+    const struct ph_member *author = ph_member_by_hash(hub->cluster, entry->version.author);
+    if (!launch->job && !entry->ran && author && !author->info.self)
         ph_super_await_remote(child, author->slot, entry->version.clock);
-    ph_mail_child_here(hub, entry);
-    if (state && state->length)
-        hub->ports.exec->load(hub->ports.context, child, state);
-    ph_super_begin(hub, child, job, 0);
+    if (launch->unread)
+        ph_mail_put_unread(hub, child, launch->unread);
+    if (launch->stands_by)
+        ph_super_stand_by(child);
+    else
+        ph_mail_child_here(hub, entry, launch->moved);
+    if (launch->state && launch->state->length)
+        hub->ports.exec->load(hub->ports.context, child, launch->state);
+    ph_super_begin(hub, child, launch->job, 0);
     ph_cluster_note_own(hub,
                         entry); /* before any beat that says that this node has all in its log */
     return child;
@@ -252,7 +267,12 @@ static void take_over(struct ph_hub *hub, struct ph_entry *entry)
         hub->cluster->takeovers++;
     if (hub->stopping || hub->picture.children >= PH_CHILDREN_MAX)
         return;
-    ph_cluster_launch(hub, entry, NULL, NULL);
+    struct ph_text state = PH_TEXT_INIT;
+    if (ph_move_take_kept(hub, entry, &state))
+        ph_hub_record(hub, "child_restored", entry->id, 0,
+                      "with what it had when it left this node, %zu bytes", state.length);
+    ph_cluster_launch(hub, entry, &(struct ph_launch){.state = &state});
+    ph_text_fini(&state);
 }
 
 static void stop_unwanted(struct ph_hub *hub, struct ph_entry *entry)
@@ -384,7 +404,7 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
             ph_move_look(hub, entry);
         else if (entry->child)
             stop_unwanted(hub, entry);
-        ph_mail_drop_held(hub, entry, PH_ENOTFOUND, "no such child");
+        ph_mail_drop(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {
         uint16_t owner = ph_cluster_owner(cluster, entry);
         const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
@@ -395,8 +415,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     } else {
         ph_move_look(hub, entry);
     }
-    if (entry->held && !entry->child)
-        ph_mail_retry_held(hub, entry);
+    if (entry->mail)
+        ph_mail_look(hub, entry);
 }
 
 void ph_cluster_stop_here(struct ph_hub *hub)
@@ -516,16 +536,17 @@ void ph_cluster_child_ended(struct ph_hub *hub, struct ph_child *child)
         ph_cluster_want(hub, entry, NULL, 0);
 }
 
-void ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)
+bool ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;
     if (!entry)
-        return;
+        return false;
     ph_move_child_gone(hub, entry);
-    ph_mail_child_gone(hub, entry, child);
+    bool kept = ph_mail_child_gone(hub, entry, child);
     child->entry = NULL;
     entry->child = NULL;
     ph_cluster_touch(hub, entry);
+    return kept;
 }
 
 /* ---- The picture --------------------------------------------------------------------------- */

@@ -258,7 +258,7 @@ static void start_new(struct ph_hub *hub, struct ph_job *job, struct ph_entry *e
     if (!entry->child && !hub->stopping && !entry->moved_to && cluster->agreed &&
         ph_cluster_may_run(hub) && ph_cluster_owner(cluster, entry) == 0 &&
         !ph_cluster_live_placement(cluster, entry, 0))
-        ph_cluster_launch(hub, entry, job, NULL);
+        ph_cluster_launch(hub, entry, &(struct ph_launch){.job = job});
     else
         wait_for(hub, entry, job, PH_EVENT_START, PH_NO_MEMBER)->spec = ph_spec_get(spec);
 }
@@ -388,14 +388,14 @@ void ph_cluster_forward_one(struct ph_hub *hub, struct ph_job *job, enum ph_even
             wait_for(hub, entry, job, verb, placement->member));
 }
 
-void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node, const char *id,
-                        size_t length)
+void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node,
+                        enum ph_move_mode mode, const char *id, size_t length)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, id, length);
     struct ph_spec *spec = entry ? ph_entry_spec_rcu(entry) : NULL;
     struct ph_member *member = *node ? ph_member_by_name(cluster, node) : NULL;
-    uint64_t pin = member ? member->info.name_hash : 0;
+    uint64_t pin = member ? ph_pin(member->info.name_hash, mode) : 0;
     if (!spec) {
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
         return;

@@ -10,37 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/cluster_frame.h"
+#include "engine/cluster_mail.h"
 #include "engine/directory.h"
 #include "engine/hub.h"
 #include "engine/members.h"
 #include "engine/pack.h"
 #include "engine/super.h"
 #include "engine/view.h"
-
-/* What one hub says to another. Every frame begins with its type, the generation of its sender, the
- * generation that it is for (0: any) and the sender's hub clock; docs/wire.md lists the rest. */
-#define PH_FRAME_MAP(X)            \
-    X(PH_FRAME_HELLO, hello)       \
-    X(PH_FRAME_BEAT, beat)         \
-    X(PH_FRAME_BYE, bye)           \
-    X(PH_FRAME_INTENTS, intents)   \
-    X(PH_FRAME_TAKEN, taken)       \
-    X(PH_FRAME_REPAIRED, repaired) \
-    X(PH_FRAME_ROWS, rows)         \
-    X(PH_FRAME_OUTCOMES, outcomes) \
-    X(PH_FRAME_REQUEST, request)   \
-    X(PH_FRAME_MOVES, moves)       \
-    X(PH_FRAME_MOVED, moved)       \
-    X(PH_FRAME_MAIL, mail)         \
-    X(PH_FRAME_ANSWER, answer)     \
-    X(PH_FRAME_DISPATCH, dispatch)
-
-enum ph_hub_frame {
-#define PH_FRAME_ENUM(name, function) name,
-    PH_FRAME_MAP(PH_FRAME_ENUM)
-#undef PH_FRAME_ENUM
-        PH_FRAMES
-};
 
 /* Records that are gathered for one member and go out as one frame. */
 struct ph_batch {
@@ -100,9 +77,14 @@ struct ph_member {
 
 struct ph_pending;
 struct ph_transfer;
-struct ph_call_waiting;
 
-enum { PH_CALL_BUCKETS = 256, PH_HELD_MAX = 1000, PH_SPECS_KNOWN = 32 };
+enum { PH_SPECS_KNOWN = 32 };
+
+struct ph_known_spec {
+    uint64_t hash;
+    struct ph_text bytes;
+    struct ph_spec *spec;
+};
 
 struct ph_cluster {
     struct ph_directory *directory;
@@ -162,11 +144,7 @@ struct ph_cluster {
     uint64_t held_clock;  /* our intents up to then are held */
     uint64_t repush_from; /* how many there were when a scan began to put in all that is not held */
     bool repushing;
-    struct ph_known_spec {
-        uint64_t hash;
-        struct ph_text bytes;
-        struct ph_spec *spec;
-    } specs[PH_SPECS_KNOWN]; /* that came from others lately */
+    struct ph_known_spec specs[PH_SPECS_KNOWN]; /* that came from others lately */
     unsigned specs_next;
 
     /* Reconciling. */
@@ -178,14 +156,17 @@ struct ph_cluster {
 
     /* Requests and messages under way. */
     struct ph_pending *pendings;
-    struct ph_held *held; /* messages that wait, of any child */
-    struct ph_call_waiting *calls[PH_CALL_BUCKETS];
     uint64_t next_token;
+    struct ph_mail_desk mail;
 
     /* Moves, newest first; finished ones stay for people, the last PH_MOVES_KEPT of them. */
     struct ph_transfer *moves_first;
     struct ph_transfer *done_first, **done_last;
-    uint64_t moves_out, moves_in; /* under way */
+    uint64_t moves_out, moves_in;       /* under way */
+    uint64_t moves_saving, moves_bytes; /* how many are being saved; bytes that are sent */
+    uint64_t moves_saved, state_bytes;  /* how many were, ever; how large the last ones were */
+    uint64_t kept_bytes;                /* of moves that are done */
+    struct ph_transfer *ready_first, **ready_last; /* prepared; they wait for their turn */
     uint32_t done_count;
     bool moves_lost;                                /* some wait to be brought back */
     uint64_t move_slot_us;                          /* move.rate: when the next one may begin */
@@ -193,8 +174,8 @@ struct ph_cluster {
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
 
     /* Figures. */
-    uint64_t refused_epoch, refused_frames, mail_dropped, moved_out, moved_in, move_aborts,
-        takeovers, duplicates, resyncs;
+    uint64_t refused_epoch, refused_frames, moved_out, moved_in, move_aborts, takeovers, duplicates,
+        resyncs;
 };
 
 #endif

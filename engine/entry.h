@@ -44,6 +44,22 @@ struct ph_placed {
     uint32_t instance, restarts;
 };
 
+/* A pin is the hash of a node's name (ph_name_hash) with the mode in its last two bits. */
+static inline uint64_t ph_pin(uint64_t name_hash, enum ph_move_mode mode)
+{
+    return (name_hash & ~UINT64_C(3)) | (uint64_t)mode;
+}
+
+static inline bool ph_pin_is_to(uint64_t pin, uint64_t name_hash)
+{
+    return pin && (pin | 3) == (name_hash | 3);
+}
+
+static inline enum ph_move_mode ph_pin_mode(uint64_t pin)
+{
+    return (enum ph_move_mode)(pin & 3);
+}
+
 struct ph_placement {
     /* Constant. */
     struct ph_entry *entry;
@@ -66,7 +82,7 @@ struct ph_entry {
     /* The hub writes, any thread reads. */
     _Atomic(struct ph_spec *) spec;            /* what is wanted; NULL: stopped */
     _Atomic(struct ph_placement *) placements; /* list */
-    _Atomic uint64_t pin;                      /* ph_name_hash of the node, 0: none */
+    _Atomic uint64_t pin;                      /* see ph_pin; 0: none */
     _Atomic uint64_t mark;                     /* of hub-wide intents, see ph_directory_mark */
 
     /* The hub's actor only. */
@@ -75,7 +91,8 @@ struct ph_entry {
     struct ph_child *child;        /* the one here, or NULL */
     struct ph_pending *pending;    /* requests of this node that wait for it */
     struct ph_transfer *move;      /* a move from or to this node, or NULL */
-    struct ph_held *held;          /* messages that wait for it to start here */
+    struct ph_transfer *kept;      /* one that is done and whose state is kept for a while */
+    struct ph_mail *mail;          /* what its messages need here, or NULL */
     uint64_t seen_epoch;           /* of the youngest instance that was ever seen */
     uint64_t moved_epoch;          /* one of that epoch went from here or elsewhere … */
     uint64_t moved_ms;             /* when we heard so */
@@ -89,6 +106,7 @@ struct ph_entry {
     bool queued;                 /* for the reconciler */
     bool pushing;                /* in the list of intents to push */
     bool misplaced;              /* counted: it is not where it should be */
+    bool moved_here;             /* its child here came with the order of its messages */
     bool ran;                    /* some instance of this intent has run somewhere */
     bool in_stones;
     uint8_t shown;      /* state it is counted under; PH_STATES: none */

@@ -128,12 +128,14 @@ struct ph_event {
         struct {
             struct ph_ids ids;          /* pin */
             char node[PH_NAME_MAX + 1]; /* "": unpin */
+            enum ph_move_mode mode;     /* pin */
             bool on;                    /* drain; leave: join again */
             uint64_t size;              /* quorum */
         } place;
         struct {
             char *id;
             struct ph_message_box *box; /* owned; its op is that of a call */
+            uint32_t detour;            /* see ph_detour_enter; 0: it does not count */
         } send;
         struct {
             uint64_t peer, token; /* whose call it was */

@@ -220,6 +220,8 @@ static bool run_bulk(struct ph_actor *actor)
     struct bulk *bulk = ph_container_of(actor, struct bulk, actor);
     if (bulk->kind == PH_WORK_GROW)
         ph_registry_grow(bulk->host->hub.registry, bulk->amount);
+    else if (bulk->kind == PH_WORK_GRACE)
+        ph_rcu_synchronize();
     else
         ph_directory_grow(bulk->host->hub.directory, bulk->amount);
     ph_sched_kill(bulk->host->node->sched, actor);

@@ -217,8 +217,10 @@ static void on_work_done(struct ph_hub *hub, struct ph_event *event)
 {
     if (event->work.kind == PH_WORK_GROW)
         hub->growing = false;
-    else
+    else if (event->work.kind == PH_WORK_GROW_DIRECTORY)
         hub->directory_growing = false;
+    else if (hub->cluster)
+        hub->cluster->mail.fetching = true;
 }
 
 static void on_inspect(struct ph_hub *hub, struct ph_event *event)
@@ -324,7 +326,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
 static void check_stopped(struct ph_hub *hub)
 {
     if (!hub->stopping || hub->stopped || hub->picture.children || hub->hooks.busy ||
-        ph_hub_jobs_active(hub))
+        ph_hub_jobs_active(hub) || (hub->cluster && !ph_cluster_is_quiet(hub)))
         return;
     hub->stopped = true;
     if (hub->cluster)

@@ -24,6 +24,7 @@
 #include "engine/gate.h"
 #include "engine/history.h"
 #include "engine/hooks.h"
+#include "engine/hub_options.h"
 #include "engine/limits.h"
 #include "engine/op.h"
 #include "engine/ports.h"
@@ -33,24 +34,6 @@
 #include "engine/wheel.h"
 
 struct ph_node;
-
-/* What a side of a split hub may do: each goes on, or only one that holds more than half. */
-enum ph_partition { PH_PARTITION_DIVERGE, PH_PARTITION_MAJORITY };
-
-/* The hub options; hub_options.c holds their table. */
-struct ph_hub_options {
-    uint64_t lock_timeout_ms;
-    uint64_t shutdown_timeout_ms;
-    uint64_t restart_rate; /* restarts per second of this hub on this node; 0: no limit */
-    enum ph_partition partition;
-    uint64_t majority_initial_size; /* the size that a quorum counts from at first */
-    uint64_t majority_track_max;    /* 1: a larger hub raises it */
-    uint64_t migrate_timeout_ms;    /* of one child's move */
-    uint64_t move_rate;             /* children a second; 0: no limit */
-    uint64_t move_in_flight;        /* moves under way at a time */
-    uint64_t sync_interval_ms;      /* between comparisons of the whole directory */
-    uint64_t discover_interval_ms;  /* between looks for nodes that are not linked */
-};
 
 struct ph_job;
 struct ph_cluster;
@@ -93,14 +76,6 @@ struct ph_hub {
     struct ph_op *shutdown; /* of the request that ends the hub */
     bool stopping, stopped;
 };
-
-/* Reads KEY=VALUE hub options over the defaults. PH_EUSAGE names the key and what it takes;
- * PH_EREFUSED for strategies that this build does not have. */
-PH_MUST_CHECK int ph_hub_options_parse(struct ph_hub_options *, const char *const *texts,
-                                       size_t count, struct ph_error *error);
-/* Appends the effective options for `config`: key, value, default and unit, each row ended by \x1e,
- * its fields separated by \x1f. */
-void ph_hub_options_print(const struct ph_hub_options *, struct ph_text *out);
 
 /* What a hub is made of. `registry`, `history` and `directory` are borrowed, the rest is copied. */
 struct ph_hub_setup {

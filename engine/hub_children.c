@@ -33,6 +33,7 @@ struct ph_job {
     bool failed, rolling_back;
     int signal;
     char node[PH_NAME_MAX + 1]; /* of a pin; "": unpin */
+    enum ph_move_mode mode;     /* of a pin */
     uint64_t promised;          /* intents that another member has to hold before this is done */
     bool held_back;             /* done but for that; in the hub's list `unheld` */
 };
@@ -314,7 +315,7 @@ static bool target_in_cluster(struct ph_hub *hub, struct ph_job *job, const char
     if (!hub->cluster || job->verb == PH_EVENT_SHUTDOWN)
         return false;
     if (job->verb == PH_EVENT_PIN)
-        ph_cluster_pin_one(hub, job, job->node, id, length);
+        ph_cluster_pin_one(hub, job, job->node, job->mode, id, length);
     else if (job->verb == PH_EVENT_STOP)
         ph_cluster_stop_one(hub, job, id, length);
     else if (!here)
@@ -460,9 +461,10 @@ void ph_hub_on_target(struct ph_hub *hub, struct ph_event *event)
     struct ph_job *job = create_job(hub, event->type, ids);
     job->op = event->op;
     event->op = NULL;
-    if (pin)
+    if (pin) {
         memcpy(job->node, event->place.node, sizeof job->node);
-    else
+        job->mode = event->place.mode;
+    } else
         job->signal = event->target.signal;
     size_t cursor = 0, length;
     const char *first = ph_ids_next(&job->ids, &cursor, &length);

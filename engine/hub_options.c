@@ -1,4 +1,4 @@
-#include "engine/hub.h"
+#include "engine/hub_options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "engine/base.h"
 #include "engine/directory.h"
 #include "engine/error.h"
+#include "engine/limits.h"
 
 enum option_type { OPTION_DURATION, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
 
@@ -30,7 +31,13 @@ struct option {
         .max = YEAR_MS                                                                        \
     }
 
+#define SWITCH(name, value, member)                                                       \
+    {                                                                                     \
+        .key = (name), .type = OPTION_BOOL, .initial = (value), .offset = OFFSET(member), \
+    }
+
 _Static_assert(sizeof(enum ph_partition) == sizeof(unsigned), "choices are stored as unsigned");
+_Static_assert(PH_MIGRATION_COLD == 0 && PH_MIGRATION_HOT == 1, "the same");
 _Static_assert(PH_PARTITION_DIVERGE == 0 && PH_PARTITION_MAJORITY == 1,
                "a choice is the place of its word");
 
@@ -56,8 +63,14 @@ static const struct option options[] = {
     {.key = "migration",
      .type = OPTION_CHOICE,
      .initial = "cold",
-     .choices = " cold ",
-     .later = " hot "},
+     .choices = " cold hot ",
+     .stored = true,
+     .offset = OFFSET(migration)},
+    SWITCH("hot.handover", "true", hot_handover),
+    SWITCH("hot.confirm", "true", hot_confirm),
+    DURATION("hot.retention", "5s", hot_retention_ms),
+    DURATION("hot.state_timeout", "3s", hot_state_timeout_ms),
+    DURATION("hot.child_timeout", "10s", hot_child_timeout_ms),
     DURATION("migrate.timeout", "15s", migrate_timeout_ms),
     {.key = "move.rate",
      .type = OPTION_NUMBER,
@@ -92,10 +105,7 @@ static const struct option options[] = {
      .offset = OFFSET(majority_initial_size),
      .min = 1,
      .max = PH_MEMBERS_MAX},
-    {.key = "majority.track_max",
-     .type = OPTION_BOOL,
-     .initial = "true",
-     .offset = OFFSET(majority_track_max)},
+    SWITCH("majority.track_max", "true", majority_track_max),
     DURATION("discover.interval", "10s", discover_interval_ms),
 };
 
@@ -185,12 +195,11 @@ static const struct option *find(const char *text, size_t length)
 static bool is_of_later_strategy(const char *text, size_t length)
 {
     static const char *const keys[] = {
-        "balancer.history",  "balancer.decay",    "balancer.push_interval",
-        "replica.factor",    "replica.model",     "replica.signal",
-        "replica.stream",    "hot.handover",      "hot.confirm",
-        "hot.retention",     "hot.state_timeout", "hot.child_timeout",
-        "gossip.recipients", "static.size",       "gossip.restricted_init",
-        "dynamic.percent",   "dynamic.window",    "static.startup_confirm",
+        "balancer.history",       "balancer.decay",    "balancer.push_interval",
+        "replica.factor",         "replica.model",     "replica.signal",
+        "replica.stream",         "gossip.recipients", "static.size",
+        "gossip.restricted_init", "dynamic.percent",   "dynamic.window",
+        "static.startup_confirm",
     };
     for (size_t i = 0; i < PH_COUNT_OF(keys); i++)
         if (strlen(keys[i]) == length && memcmp(keys[i], text, length) == 0)

@@ -49,6 +49,7 @@ struct ph_exec_port {
 enum ph_work {
     PH_WORK_GROW, /* grow the registry's table to `amount` buckets */
     PH_WORK_GROW_DIRECTORY,
+    PH_WORK_GRACE, /* wait until no thread reads what it may have found before */
 };
 
 /* Bulk computation on the pool, answered by one WORK_DONE of that kind. */

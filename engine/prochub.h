@@ -261,10 +261,14 @@ PH_MUST_CHECK int ph_call(struct ph_hub *, const char *id, const void *data, siz
 
 /* ---- Nodes ---------------------------------------------------------------------------------- */
 
+/* How children move: as the hub's option `migration` says, hot (the target's instance is made
+ * before this one holds still; children of a kind that cannot stand by move cold), or cold. */
+enum ph_move_mode { PH_MOVE_ANY, PH_MOVE_HOT, PH_MOVE_COLD, PH_MOVE_MODES };
+
 /* Moves children to a node and pins them there, until ph_unpin. Done when they run there. `ids` is
  * moved. PH_ENOTFOUND when no member has that name. */
 PH_MUST_CHECK int ph_migrate(struct ph_hub *, struct ph_ids *ids, const char *node,
-                             struct ph_op **op, struct ph_error *error);
+                             enum ph_move_mode mode, struct ph_op **op, struct ph_error *error);
 /* Takes the pins away; the children go where they belong. `ids` is moved. */
 PH_MUST_CHECK int ph_unpin(struct ph_hub *, struct ph_ids *ids, struct ph_op **op);
 

@@ -167,15 +167,25 @@ int ph_registry_publish(struct ph_registry *registry, struct ph_child *child)
     return there == &child->node ? 0 : PH_EEXISTS;
 }
 
-void ph_registry_retract(struct ph_registry *registry, struct ph_child *child)
+void ph_registry_remove(struct ph_registry *registry, struct ph_child *child)
 {
     note_write(registry);
     ph_rcu_enter();
     int rc = cds_lfht_del(registry->table, &child->node);
     ph_rcu_exit();
     ph_assert(rc == 0);
+}
+
+void ph_registry_release(struct ph_registry *registry, struct ph_child *child)
+{
     child->next_retracted = registry->retracted;
     registry->retracted = child;
+}
+
+void ph_registry_retract(struct ph_registry *registry, struct ph_child *child)
+{
+    ph_registry_remove(registry, child);
+    ph_registry_release(registry, child);
 }
 
 static void reclaim(struct rcu_head *head)

@@ -41,6 +41,8 @@ struct ph_child {
     _Atomic(struct ph_exit *) last_exit; /* NULL: it never ended */
     _Atomic uint64_t since_ms;           /* when it entered its state */
     _Atomic uint64_t epoch;
+    _Atomic uint64_t detour; /* not 0 below: its node's messages go through the hub, see
+                              * ph_detour_enter */
     _Atomic uint32_t restarts;
     _Atomic uint32_t instance; /* number of its starts */
     _Atomic uint8_t state;     /* enum ph_state */
@@ -64,6 +66,34 @@ struct ph_child {
 
     char id[]; /* id_length bytes and a NUL; the kind's tail follows, aligned */
 };
+
+/* The lower half of a detour counts messages that go through the hub and have not arrived; a bit of
+ * it says that new ones have to. The upper half is a key of the child, never used again, by which
+ * such a message is known to be of that child and not of a later one with its id. */
+#define PH_DETOUR_CLOSED UINT64_C(0x80000000)
+
+static inline uint32_t ph_detour_key(_Atomic uint64_t *detour)
+{
+    return (uint32_t)(atomic_load_explicit(detour, memory_order_relaxed) >> 32);
+}
+
+/* Any thread: 0 when a message may go straight into the mailbox. Else it is counted, and its event
+ * has to carry the key that is returned. */
+static inline uint32_t ph_detour_enter(_Atomic uint64_t *detour)
+{
+    /* Acquire: what was on its way before is in the mailbox. */
+    if (!(uint32_t)atomic_load_explicit(detour, memory_order_acquire))
+        return 0;
+    return (uint32_t)(atomic_fetch_add_explicit(detour, 1, memory_order_relaxed) >> 32);
+}
+
+/* Such a message has arrived. */
+static inline void ph_detour_leave(_Atomic uint64_t *detour, uint32_t key)
+{
+    /* Release: whoever finds the detour open finds the message in the mailbox. */
+    if (key == ph_detour_key(detour))
+        atomic_fetch_sub_explicit(detour, 1, memory_order_release);
+}
 
 struct ph_registry;
 
@@ -97,6 +127,9 @@ PH_MUST_CHECK int ph_registry_publish(struct ph_registry *, struct ph_child *);
 /* Hub's actor, in a step: takes it out. It stays readable until ph_registry_reclaim's grace period
  * is over; then its kind's fini is called. */
 void ph_registry_retract(struct ph_registry *, struct ph_child *);
+/* The same in two parts: from the first on nobody finds it, from the second on it may be freed. */
+void ph_registry_remove(struct ph_registry *, struct ph_child *);
+void ph_registry_release(struct ph_registry *, struct ph_child *);
 
 /* Hub's actor: hands everything retracted since the last call to RCU. Cheap when there is
  * nothing. */

@@ -167,8 +167,9 @@ void ph_super_retire(struct ph_hub *hub, struct ph_child *child)
     hub->picture.children--;
     if (child->care)
         drop_care(child);
-    ph_cluster_child_gone(hub, child);
-    ph_registry_retract(hub->registry, child);
+    ph_registry_remove(hub->registry, child);
+    if (!ph_cluster_child_gone(hub, child))
+        ph_registry_release(hub->registry, child);
 }
 
 /* ---- Launching ----------------------------------------------------------------------------- */
@@ -193,7 +194,10 @@ static void start_instance(struct ph_hub *hub, struct ph_child *child)
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
     atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
-    hub->ports.exec->start(hub->ports.context, child, instance);
+    if (child->care && child->care->stands_by)
+        hub->ports.exec->prepare(hub->ports.context, child, instance);
+    else
+        hub->ports.exec->start(hub->ports.context, child, instance);
 }
 
 void ph_super_launch(struct ph_hub *hub, struct ph_child *child)
@@ -423,12 +427,14 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
     maybe_drop_care(child);
 }
 
-/* A first instance that never ran leaves nothing behind; any other is a failure like all others. */
+/* A first instance that never ran leaves nothing behind, nor does one whose move fails by that: it
+ * goes on where it was. Any other is a failure like all others. */
 static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_exit *exit = exit_of(call);
     bool first = atomic_load_explicit(&child->instance, memory_order_relaxed) == 1;
-    if (!first || exit->how != PH_EXIT_EXEC || ph_cluster_child_ran_elsewhere(child)) {
+    bool never_ran = first && exit->how == PH_EXIT_EXEC && !ph_cluster_child_ran_elsewhere(child);
+    if (!never_ran && !ph_cluster_child_arrives(child)) {
         recover(hub, child, exit, 0);
         return;
     }
@@ -487,7 +493,10 @@ static void active_stop(struct ph_hub *hub, struct ph_child *child, struct ph_su
 
 static void active_restart(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    ph_super_begin_stop(hub, child, call, true);
+    if (ph_cluster_child_arrives(child)) /* its state is with the other node */
+        ph_super_moving_refuse(hub, child, call);
+    else
+        ph_super_begin_stop(hub, child, call, true);
 }
 
 /* START of a child that is there: with another spec (if_exists=replace), else it has given up. */
@@ -500,7 +509,8 @@ static void active_start(struct ph_hub *hub, struct ph_child *child, struct ph_s
 
 static void removed(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
-    ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", how);
+    if (!child->care || !child->care->stands_by) /* it was never here, for people */
+        ph_hub_record(hub, "child_stopped", child->id, child->cause, "%s", how);
     ph_super_settle(hub, child, PH_OUTCOME_CHANGED, 0, NULL);
     ph_super_retire(hub, child);
 }
@@ -654,6 +664,8 @@ static const ph_super_transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = active_stop,
             [PH_SUPER_RESTART] = active_restart,
             [PH_SUPER_ALTERED] = starting_altered,
+            [PH_SUPER_PREPARED] = ph_super_starting_prepared,
+            [PH_SUPER_ACTIVATE] = ph_super_starting_activate,
             [PH_SUPER_FENCE] = ph_super_active_fence,
         },
     [PH_STATE_RUNNING] =

@@ -19,6 +19,7 @@ enum ph_super_event {
     PH_SUPER_RESTART,  /* a request wants a new instance */
     PH_SUPER_DEADLINE, /* its timer fired */
     PH_SUPER_ALTERED,  /* the alter hooks are through with its spec */
+    PH_SUPER_ACTIVATE, /* it stands by and is to go to work, with `saved` */
     PH_SUPER_MOVE,     /* it belongs to another node: save it and stop it there */
     PH_SUPER_KEPT,     /* it could not be saved and goes on */
     PH_SUPER_MOVED,    /* the other node has it: nothing is left to do here */
@@ -34,12 +35,15 @@ struct ph_super_call {
     uint64_t token;        /* … its number for the request */
     struct ph_spec *spec;  /* START with a new spec: replace; ALTERED: the spec; moved */
     struct ph_exit *exit;  /* DOWN, KEPT; moved */
-    struct ph_text *saved; /* DOWN of a move: the state; emptied by who takes it */
+    struct ph_text *saved; /* DOWN of a move, ACTIVATE: the state; emptied by who takes it */
     uint64_t cause;        /* seq of the event behind it */
 };
 
 /* A new child, just published: counts it and launches it. */
 void ph_super_begin(struct ph_hub *, struct ph_child *, struct ph_job *, uint64_t cause);
+
+/* Before ph_super_begin: its instance is to stand by until PH_SUPER_ACTIVATE. */
+void ph_super_stand_by(struct ph_child *);
 
 /* Something happened; may retract the child. */
 void ph_super_handle(struct ph_hub *, struct ph_child *, struct ph_super_call *);

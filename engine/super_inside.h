@@ -28,6 +28,7 @@ struct ph_care {
     bool killed;       /* stopping: the kill was sent */
     bool restarting;   /* this launch is a restart by the supervisor */
     bool saving;       /* moving: its instance has not ended yet */
+    bool stands_by;    /* starting: its instance is made, and waits */
 };
 
 typedef void (*ph_super_transition)(struct ph_hub *, struct ph_child *, struct ph_super_call *);
@@ -51,6 +52,8 @@ void ph_super_lose_place(struct ph_hub *, struct ph_child *);
 
 /* Rows of the table that moves and fencing add (super_move.c). */
 #define PH_SUPER_MOVE_ROWS(X) \
+    X(starting_prepared)      \
+    X(starting_activate)      \
     X(running_move)           \
     X(backoff_move)           \
     X(moving_down)            \

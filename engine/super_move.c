@@ -4,6 +4,26 @@
 #include "engine/spec.h"
 #include "engine/super_inside.h"
 
+void ph_super_stand_by(struct ph_child *child)
+{
+    ph_super_care(child)->stands_by = true;
+}
+
+void ph_super_starting_prepared(struct ph_hub *hub, struct ph_child *child,
+                                struct ph_super_call *call)
+{
+    (void)call;
+    ph_cluster_child_prepared(hub, child);
+}
+
+void ph_super_starting_activate(struct ph_hub *hub, struct ph_child *child,
+                                struct ph_super_call *call)
+{
+    child->care->stands_by = false;
+    atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
+    hub->ports.exec->activate(hub->ports.context, child, call->saved);
+}
+
 void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_care *care = ph_super_care(child);
@@ -12,7 +32,8 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
     care->killed = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
     hub->ports.exec->save(hub->ports.context, child);
-    ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
+    if (!ph_cluster_moves_hot(child)) /* then it is not killed for being slow */
+        ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
 
 /* It waits for its next start anyway: there is nothing to save. */
@@ -68,7 +89,7 @@ void ph_super_moving_stop(struct ph_hub *hub, struct ph_child *child, struct ph_
 
 void ph_super_moving_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    ph_super_refuse(hub, child, call, "is being moved to another node: try again");
+    ph_super_refuse(hub, child, call, "is being moved: try again");
 }
 
 void ph_super_moving_moved(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

@@ -84,13 +84,13 @@ static void put_why(struct ph_hub *hub, const struct ph_child_row *row, struct p
     uint64_t pin = atomic_load_explicit(&entry->pin, memory_order_relaxed);
     if (!owner)
         ph_text_put(out, "no node may have it");
-    else if (pin == owner->name_hash)
+    else if (ph_pin_is_to(pin, owner->name_hash))
         ph_text_printf(out, "it is pinned to %s", owner->name);
     else
         ph_text_printf(out, "the distribution gives it to %s", owner->name);
     if (owner && strcmp(owner->name, row->node) != 0)
         ph_text_put(out, ", where it is not yet");
-    else if (owner && pin && pin != owner->name_hash)
+    else if (owner && pin && !ph_pin_is_to(pin, owner->name_hash))
         ph_text_put(out, ", for the node that it is pinned to may have none");
     ph_rcu_exit();
 }

@@ -47,14 +47,18 @@ static int check_migrate(struct ph_session *session, const struct ph_args *args,
                          const struct ph_word **node)
 {
     const struct ph_word *to = args->words[args->word_count - 2];
-    const char *mode = ph_args_text(args, "mode");
     *node = args->words[args->word_count - 1];
     if (!ph_word_is(to, "to"))
         return ph_session_error(session, to, PH_EUSAGE, "write: %s", args->command->usage);
-    if (mode && strcmp(mode, "hot") == 0)
-        return ph_session_error(session, ph_args_value(args, "mode"), PH_EREFUSED,
-                                "mode=hot: this build does not have it yet; use cold");
     return 0;
+}
+
+static enum ph_move_mode mode_of(const struct ph_args *args)
+{
+    const char *mode = ph_args_text(args, "mode");
+    if (!mode)
+        return PH_MOVE_ANY;
+    return strcmp(mode, "hot") == 0 ? PH_MOVE_HOT : PH_MOVE_COLD;
 }
 
 int ph_command_migrate(struct ph_session *session, const struct ph_args *args)
@@ -70,7 +74,8 @@ int ph_command_migrate(struct ph_session *session, const struct ph_args *args)
     if (rc < 0)
         return rc;
     if (hub->directory)
-        rc = ph_migrate(hub, &ids, node->text, ph_args_waits(args) ? &op : NULL, &error);
+        rc = ph_migrate(hub, &ids, node->text, mode_of(args), ph_args_waits(args) ? &op : NULL,
+                        &error);
     else if (strcmp(node->text, session->node->name) == 0)
         op = unchanged(hub, &ids);
     else

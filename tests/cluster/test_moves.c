@@ -56,7 +56,7 @@ static uint64_t under_way(const struct ph_cluster *cluster)
 
 static uint64_t dropped(const struct ph_cluster *cluster)
 {
-    return cluster->mail_dropped;
+    return cluster->mail.dropped;
 }
 
 /* ---- Pins ---------------------------------------------------------------------------------- */

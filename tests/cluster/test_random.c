@@ -228,7 +228,10 @@ static void end(struct run *run)
         check_child(run, child);
     for (unsigned node = 0; node < FC_NODES; node++) {
         const struct ph_cluster *cluster = fc_hub(run->c, node)->hub.cluster;
-        if (cluster->moves_in || cluster->moves_out || cluster->pendings || cluster->held)
+        bool waits = false;
+        for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
+            waits |= mail->waiting.first || mail->early || mail->parting;
+        if (cluster->moves_in || cluster->moves_out || cluster->pendings || waits)
             fail_msg("seed %llu: something is pending on n%u", (unsigned long long)run->seed,
                      node + 1);
     }

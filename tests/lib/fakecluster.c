@@ -81,20 +81,20 @@ static bool is_elsewhere(const struct fc_node *node, const struct ph_child *chil
     return where == FC_DOUBLED || (where >= 0 && where != (int)node->index);
 }
 
-static void port_start(void *context, struct ph_child *child, uint32_t instance)
+static bool fails(const struct fc_node *node, struct ph_child *child)
 {
-    struct fc_node *node = context;
+    if (!node->fails || strcmp(node->fails, child->id) != 0)
+        return false;
+    struct ph_exit *exit = ph_alloc(sizeof *exit);
+    exit->how = PH_EXIT_EXEC;
+    snprintf(exit->text, sizeof exit->text, "no such program");
+    report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
+    return true;
+}
+
+static void run(struct fc_node *node, struct ph_child *child)
+{
     struct fc_kid *kid = ph_child_tail(child);
-    (void)instance;
-    assert_false(kid->runs);
-    node->starts++;
-    if (node->fails && strcmp(node->fails, child->id) == 0) {
-        struct ph_exit *exit = ph_alloc(sizeof *exit);
-        exit->how = PH_EXIT_EXEC;
-        snprintf(exit->text, sizeof exit->text, "no such program");
-        report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
-        return;
-    }
     node->cluster->doubled += is_elsewhere(node, child);
     kid->runs = true;
     if (!*kid->state)
@@ -105,6 +105,29 @@ static void port_start(void *context, struct ph_child *child, uint32_t instance)
         report(child, PH_EVENT_CHILD_UP);
 }
 
+static void port_start(void *context, struct ph_child *child, uint32_t instance)
+{
+    struct fc_node *node = context;
+    (void)instance;
+    assert_false(((struct fc_kid *)ph_child_tail(child))->runs);
+    node->starts++;
+    if (!fails(node, child))
+        run(node, child);
+}
+
+static void port_prepare(void *context, struct ph_child *child, uint32_t instance)
+{
+    struct fc_node *node = context;
+    (void)instance;
+    node->starts++;
+    node->prepares++;
+    if (fails(node, child))
+        return;
+    ((struct fc_kid *)ph_child_tail(child))->stands_by = true;
+    if (!node->slow)
+        report(child, PH_EVENT_CHILD_PREPARED);
+}
+
 static void port_load(void *context, struct ph_child *child, struct ph_text *state)
 {
     struct fc_kid *kid = ph_child_tail(child);
@@ -113,13 +136,22 @@ static void port_load(void *context, struct ph_child *child, struct ph_text *sta
     ph_text_fini(state);
 }
 
+static void port_activate(void *context, struct ph_child *child, struct ph_text *state)
+{
+    struct fc_kid *kid = ph_child_tail(child);
+    kid->stands_by = false;
+    if (state->length)
+        port_load(context, child, state);
+    run(context, child);
+}
+
 static void port_stop(void *context, struct ph_child *child)
 {
     struct fc_kid *kid = ph_child_tail(child);
     (void)context;
-    if (!kid->runs)
+    if (!kid->runs && !kid->stands_by)
         return;
-    kid->runs = false;
+    kid->runs = kid->stands_by = false;
     *kid->state = '\0';
     report(child, PH_EVENT_CHILD_DOWN);
 }
@@ -166,6 +198,8 @@ static void port_hook(void *context, const struct ph_hook_request *request)
 static const struct ph_exec_port exec_port = {
     .start = port_start,
     .load = port_load,
+    .prepare = port_prepare,
+    .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
     .forward = port_forward,
@@ -209,11 +243,18 @@ static void kid_inspect(const struct ph_child *child, struct ph_child_info *info
     (void)info;
 }
 
+static bool kid_can_prepare(const struct ph_spec *spec)
+{
+    (void)spec;
+    return true;
+}
+
 static const struct ph_kind kid_kind = {
     .name = "kid",
     .child_bytes = sizeof(struct fc_kid),
     .init = kid_init,
     .fini = kid_fini,
+    .can_prepare = kid_can_prepare,
     .resume = kid_nothing,
     .deliver = kid_deliver,
     .inspect = kid_inspect,
@@ -234,7 +275,7 @@ static void port_submit(void *context, enum ph_work work, uint64_t amount)
     event->work.kind = work;
     if (work == PH_WORK_GROW)
         ph_registry_grow(node->fake.hub.registry, amount);
-    else
+    else if (work == PH_WORK_GROW_DIRECTORY)
         ph_directory_grow(node->directory, amount);
     fc_post_event(&node->fake.hub, event);
 }

@@ -40,7 +40,7 @@ struct fc_node {
     const char *fails;                   /* id that cannot be started here; NULL: none */
     bool mute;                           /* children read no messages */
     bool slow;                           /* starts are not answered */
-    size_t starts;                       /* of instances, ever */
+    size_t starts, prepares;             /* of instances, ever; how many of them stood by first */
     struct fc_message *heard;
     size_t heard_count;
 };
@@ -146,6 +146,7 @@ void fc_assert_listed_everywhere(const struct fake_cluster *, const char *ids);
 /* The tail of a child. */
 struct fc_kid {
     bool runs; /* an instance is there, up or not */
+    bool stands_by;
     char state[128];
     struct ph_queue unread;
 };

@@ -67,6 +67,17 @@ static void port_load(void *context, struct ph_child *child, struct ph_text *sta
     ph_text_fini(state);
 }
 
+static void port_prepare(void *context, struct ph_child *child, uint32_t instance)
+{
+    add_call(context, FAKE_PREPARE, child->id, instance);
+}
+
+static void port_activate(void *context, struct ph_child *child, struct ph_text *state)
+{
+    add_call(context, FAKE_ACTIVATE, child->id, state->length);
+    ph_text_fini(state);
+}
+
 static void port_save(void *context, struct ph_child *child)
 {
     add_call(context, FAKE_SAVE, child->id, 0);
@@ -106,6 +117,8 @@ static void port_hook(void *context, const struct ph_hook_request *request)
 static const struct ph_exec_port exec_port = {
     .start = port_start,
     .load = port_load,
+    .prepare = port_prepare,
+    .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
     .forward = port_forward,

@@ -18,6 +18,8 @@
 enum fake_verb {
     FAKE_START,
     FAKE_LOAD,
+    FAKE_PREPARE,
+    FAKE_ACTIVATE,
     FAKE_STOP,
     FAKE_SAVE,
     FAKE_KILL,

@@ -121,8 +121,9 @@ static void note_upheaval(const struct sim_hub *hub)
 void sim_check_saved(const struct sim_instance *instance)
 {
     struct sim_oracle *oracle = instance->node->sim->oracle;
+    const struct ph_entry *entry = entry_of(instance->hub, instance->id);
     oracle->saved[instance->id] = (struct sim_saved){
-        .waits = true,
+        .waits = entry && ph_entry_spec_rcu(entry), /* else nobody is to have it */
         .upheavals = oracle->upheavals,
         .written = sim_version_of(instance->hub, instance->id),
     };
@@ -140,8 +141,9 @@ static void check_state(const struct sim_instance *instance)
     struct sim_oracle *oracle = sim->oracle;
     const struct sim_saved *saved = &oracle->saved[instance->id];
     note_upheaval(instance->hub);
-    if (sim->config.strict && saved->waits && !instance->loaded && instance->instance == 1 &&
-        saved->upheavals == oracle->upheavals &&
+    bool unconfirmed = sim->config.hot && !sim->config.hot_confirm; /* that may lose it */
+    if (sim->config.strict && !unconfirmed && saved->waits && !instance->loaded &&
+        instance->instance == 1 && saved->upheavals == oracle->upheavals &&
         ph_version_compare(saved->written, oracle->newest[instance->id]) == 0)
         sim_fail(sim, "%s starts c%u without the state that was saved", instance->node->name,
                  instance->id);

@@ -21,7 +21,7 @@ struct tail {
     uint64_t state;
 };
 
-enum what { COMES_UP, FAILS, CRASHES, ENDS, SAVES, HANDLES };
+enum what { COMES_UP, STANDS_BY, FAILS, CRASHES, ENDS, SAVES, HANDLES };
 
 /* Something that an instance does later. */
 struct deed {
@@ -45,7 +45,7 @@ unsigned sim_id_of(const char *id)
 bool sim_acts(const struct sim_instance *instance)
 {
     const struct sim_node *node = instance->node;
-    if (instance->ended || instance->killed)
+    if (instance->ended || instance->killed || instance->stands_by)
         return false;
     uint64_t lease_ms =
         atomic_load_explicit(&instance->hub->hub.lease_until_ms, memory_order_relaxed);
@@ -92,7 +92,7 @@ static void end(struct sim_instance *instance, struct ph_exit *exit, const char 
     bool fails = instance->stopping || (exit && exit->how == PH_EXIT_EXEC);
     if (saved)
         sim_check_saved(instance);
-    else if (instance->instance > 1 || !fails)
+    else if (!instance->stands_by && (instance->instance > 1 || !fails))
         sim_check_spent(instance); /* else its node gives it back */
     instance->ended = true;
     tail->now = NULL;
@@ -199,6 +199,9 @@ static void do_deed(struct sim_instance *instance, enum what what)
     case COMES_UP:
         come_up(instance);
         break;
+    case STANDS_BY:
+        tell(instance, PH_EVENT_CHILD_PREPARED, NULL, NULL);
+        break;
     case FAILS:
         sim->fault_count++;
         end(instance, make_exit(PH_EXIT_EXEC, -ENOENT, "no such program"), NULL);
@@ -252,9 +255,9 @@ void sim_children_end(struct sim_hub *hub)
 
 /* ---- The exec port -------------------------------------------------------------------------- */
 
-static void exec_start(void *context, struct ph_child *child, uint32_t number)
+static struct sim_instance *make_instance(struct sim_hub *hub, struct ph_child *child,
+                                          uint32_t number)
 {
-    struct sim_hub *hub = context;
     struct sim *sim = hub->node->sim;
     struct tail *tail = ph_child_tail(child);
     struct sim_instance *instance = ph_alloc(sizeof *instance);
@@ -267,10 +270,7 @@ static void exec_start(void *context, struct ph_child *child, uint32_t number)
     instance->id = sim_id_of(child->id);
     instance->epoch = atomic_load_explicit(&child->epoch, memory_order_relaxed);
     instance->started_us = sim->now_us;
-    instance->counter = tail->loaded ? tail->state : 0;
     instance->like_process = sim_chance(&sim->children, sim->config.like_processes);
-    instance->loaded = tail->loaded;
-    tail->loaded = false;
     tail->now = instance;
     instance->next = sim->instances;
     sim->instances = instance;
@@ -278,10 +278,40 @@ static void exec_start(void *context, struct ph_child *child, uint32_t number)
     sim_hash(sim, &instance->epoch, sizeof instance->epoch);
     sim_note(sim, hub->node, "start", "%s instance %u epoch %llu", child->id, number,
              (unsigned long long)instance->epoch);
-    sim_check_start(instance);
+    return instance;
+}
+
+static void begin_later(struct sim_instance *instance, enum what what)
+{
+    struct sim *sim = instance->node->sim;
     bool fails = !sim->healing && sim_chance(&sim->children, sim->config.start_fails);
-    later(instance, fails ? FAILS : COMES_UP,
+    later(instance, fails ? FAILS : what,
           100 + sim_exponential(&sim->children, sim->config.start_us));
+}
+
+/* From now on it acts. */
+static void begin(struct sim_instance *instance)
+{
+    struct tail *tail = ph_child_tail(instance->child);
+    instance->stands_by = false;
+    instance->epoch = atomic_load_explicit(&instance->child->epoch, memory_order_relaxed);
+    instance->counter = tail->loaded ? tail->state : 0;
+    instance->loaded = tail->loaded;
+    tail->loaded = false;
+    sim_check_start(instance);
+    begin_later(instance, COMES_UP);
+}
+
+static void exec_start(void *context, struct ph_child *child, uint32_t number)
+{
+    begin(make_instance(context, child, number));
+}
+
+static void exec_prepare(void *context, struct ph_child *child, uint32_t number)
+{
+    struct sim_instance *instance = make_instance(context, child, number);
+    instance->stands_by = true;
+    begin_later(instance, STANDS_BY);
 }
 
 static void exec_load(void *context, struct ph_child *child, struct ph_text *state)
@@ -291,6 +321,15 @@ static void exec_load(void *context, struct ph_child *child, struct ph_text *sta
     tail->loaded = true;
     tail->state = strtoull(ph_text_str(state), NULL, 10);
     ph_text_fini(state);
+}
+
+static void exec_activate(void *context, struct ph_child *child, struct ph_text *state)
+{
+    struct tail *tail = ph_child_tail(child);
+    if (state->length)
+        exec_load(context, child, state);
+    if (tail->now) /* else it has just ended by itself */
+        begin(tail->now);
 }
 
 /* How long an end takes that was asked for: for ever, sometimes. */
@@ -405,6 +444,8 @@ static void exec_lease(void *context, uint64_t until_ms)
 const struct ph_exec_port sim_exec_port = {
     .start = exec_start,
     .load = exec_load,
+    .prepare = exec_prepare,
+    .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
     .forward = exec_forward,
@@ -454,11 +495,18 @@ static void kind_inspect(const struct ph_child *child, struct ph_child_info *inf
     (void)info;
 }
 
+static bool kind_can_prepare(const struct ph_spec *spec)
+{
+    (void)spec;
+    return true;
+}
+
 const struct ph_kind sim_kind = {
     .name = "simulated",
     .child_bytes = sizeof(struct tail),
     .init = kind_init,
     .fini = kind_fini,
+    .can_prepare = kind_can_prepare,
     .resume = kind_resume,
     .deliver = kind_deliver,
     .inspect = kind_inspect,

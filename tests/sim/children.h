@@ -22,6 +22,7 @@ struct sim_instance {
     uint64_t epoch, started_us;
     uint64_t counter;
     bool up, stopping, saving, killed, ended, like_process;
+    bool stands_by;
     bool loaded; /* it began with what another one had saved */
 };
 

@@ -48,6 +48,15 @@ static void draw_hub(struct sim_config *config, struct ph_prng *prng)
     config->in_flight = sim_chance(prng, 700) ? 16384 : sim_between(prng, 1, 4);
 }
 
+static void draw_hot(struct sim_config *config, struct ph_prng *prng)
+{
+    config->hot = sim_chance(prng, 650);
+    config->hot_confirm = sim_chance(prng, 900);
+    config->hot_child_ms = sim_chance(prng, 500) ? 10000 : sim_between(prng, 50, 2000);
+    config->hot_state_ms = sim_chance(prng, 500) ? 3000 : sim_between(prng, 1, 100);
+    config->hot_retention_ms = sim_chance(prng, 700) ? 5000 : 0;
+}
+
 void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t steps)
 {
     struct ph_prng prng;
@@ -66,6 +75,7 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
     config->lost_disks = sim_chance(&prng, 300);
     config->pauses_long = sim_chance(&prng, 200);
     config->core_only = sim_chance(&prng, 250);
+    draw_hot(config, &prng);
     config->steps = sim_between(&prng, 5000, 30000);
     if (nodes)
         config->nodes = nodes;
@@ -95,11 +105,12 @@ void sim_note_config(struct sim *sim)
              config->loss, config->twice, config->late, config->corrupt,
              config->silent ? "; silent" : "", (unsigned long long)config->window_bytes,
              (unsigned long long)config->chunk_bytes, (unsigned long long)config->queue_bytes);
-    sim_note(sim, NULL, "config",
-             "children: start %llu us; fail %u, crash %u, kept %u, stuck %u, processes %u; moves: "
-             "%llu ms, rate %llu, in flight %llu",
-             (unsigned long long)config->start_us, config->start_fails, config->crashes,
-             config->save_fails, config->stuck, config->like_processes,
-             (unsigned long long)config->migrate_timeout_ms, (unsigned long long)config->move_rate,
-             (unsigned long long)config->in_flight);
+    sim_note(
+        sim, NULL, "config",
+        "children: start %llu us; fail %u, crash %u, kept %u, stuck %u, processes %u; %s moves: "
+        "%llu ms, rate %llu, in flight %llu",
+        (unsigned long long)config->start_us, config->start_fails, config->crashes,
+        config->save_fails, config->stuck, config->like_processes, config->hot ? "hot" : "cold",
+        (unsigned long long)config->migrate_timeout_ms, (unsigned long long)config->move_rate,
+        (unsigned long long)config->in_flight);
 }

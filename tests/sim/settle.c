@@ -196,7 +196,8 @@ static void describe_id(const struct sim_hub *hub, unsigned id)
              (unsigned long long)entry->version.clock,
              entry->child ? ph_state_name(ph_child_state(entry->child)) : "none",
              entry->pending ? ", pending" : "", entry->move ? ", moving" : "",
-             entry->held ? ", mail held" : "", entry->moved_to ? ", on its way" : "");
+             entry->mail && entry->mail->waiting.first ? ", mail waits" : "",
+             entry->moved_to ? ", on its way" : "");
     sim_note(hub->node->sim, hub->node, "entry", "%s starts on %u, belongs to %u", name,
              ph_cluster_starter(hub->hub.cluster, entry),
              ph_cluster_owner(hub->hub.cluster, entry));

@@ -98,7 +98,7 @@ static void submit_work(void *context, enum ph_work kind, uint64_t amount)
     struct ph_event *event = ph_event_create(PH_EVENT_WORK_DONE);
     if (kind == PH_WORK_GROW)
         ph_registry_grow(hub->hub.registry, amount);
-    else
+    else if (kind == PH_WORK_GROW_DIRECTORY)
         ph_directory_grow(hub->hub.directory, amount);
     event->work.kind = kind;
     sim_post(hub, event);
@@ -154,6 +154,11 @@ static struct ph_hub_options options_of(const struct sim_config *config)
     options.majority_initial_size = config->strict ? config->nodes : 1;
     options.majority_track_max = 1;
     options.migrate_timeout_ms = config->migrate_timeout_ms;
+    options.migration = config->hot ? PH_MIGRATION_HOT : PH_MIGRATION_COLD;
+    options.hot_confirm = config->hot_confirm;
+    options.hot_child_timeout_ms = config->hot_child_ms;
+    options.hot_state_timeout_ms = config->hot_state_ms;
+    options.hot_retention_ms = config->hot_retention_ms;
     options.move_rate = config->move_rate;
     options.move_in_flight = config->in_flight;
     options.shutdown_timeout_ms = 20000;

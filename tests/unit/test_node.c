@@ -143,7 +143,6 @@ static void errors_of_hub_options_name_the_key(void **state)
         {"distribution=best", "distribution=best: use hash", PH_EUSAGE},
         {"distribution=", "distribution=: use hash", PH_EUSAGE},
         {"redundancy=replica", "redundancy=replica: this build does not have", PH_EREFUSED},
-        {"migration=hot", "migration=hot: this build does not have", PH_EREFUSED},
         {"sync=gossip", "sync=gossip: this build does not have", PH_EREFUSED},
         {"partition=static", "partition=static: this build does not have", PH_EREFUSED},
         {"partition=dyn", "partition=dyn: use diverge majority", PH_EUSAGE},
@@ -151,7 +150,7 @@ static void errors_of_hub_options_name_the_key(void **state)
         {"majority.track_max=yes", "majority.track_max=yes: use true or false", PH_EUSAGE},
         {"move.in_flight=0", "move.in_flight=0: use a number from 1", PH_EUSAGE},
         {"sync.interval=0", "sync.interval=0: use a duration", PH_EUSAGE},
-        {"hot.retention=5s", "hot.retention belongs to a strategy that this build", PH_EREFUSED},
+        {"balancer.decay=0.5", "balancer.decay belongs to a strategy that this build", PH_EREFUSED},
         {"=5", "unknown hub option ''", PH_EUSAGE},
     };
     struct ph_node *node = real_node(1);

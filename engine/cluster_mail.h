@@ -1,0 +1,157 @@
+/*
+ * Messages between nodes: how they find their child and keep their order.
+ *
+ * Part of a hub's cluster half (cluster.h): the hub's actor only. Two files:
+ *
+ *   cluster_mail.c   the way: here, to another node, or waiting until there is one
+ *   cluster_order.c  the order: what one node sends to one child is handled in that order, once
+ *
+ * A message to a child that runs on the sender's node goes straight into its mailbox and never
+ * comes here. Any other one is a letter. A node numbers its letters to a child (a *stream*, from
+ * 1); each node that a letter passes sends it on by what it knows of where the child is; the node
+ * that has the child knows of every stream which number is next (a *lane*) and keeps early ones
+ * until their turn. So it does not matter which ways letters take while a child moves. The lanes go
+ * with the child when it moves, as do the messages that it has not read. What is lost with a node
+ * or a session is waited for no longer than `dead_after`; after that, and when a child was started
+ * anew on another node, nothing is promised but that no message is handled twice.
+ *
+ * While letters to a child are on their way, also those of its own node, its *detour* is closed:
+ * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
+ *
+ * Bounded: PH_MAILBOX_MAX letters that wait for one child, as many that are early; a stream or lane
+ * that was not used for a minute is forgotten.
+ */
+#ifndef PH_ENGINE_CLUSTER_MAIL_H
+#define PH_ENGINE_CLUSTER_MAIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/hooks.h"
+#include "engine/kind/kind.h"
+#include "engine/pack.h"
+
+struct ph_call_waiting;
+struct ph_child;
+struct ph_entry;
+struct ph_hub;
+struct ph_member;
+
+struct ph_letter {
+    struct ph_letter *next;
+    struct ph_message_box *box;      /* owned; NULL: nothing is left of it but its number */
+    uint64_t origin, stream, number; /* origin 0: it has no number yet */
+    uint64_t token;                  /* of its call, while another node has a copy; 0: none */
+    unsigned hops;                   /* nodes that it has passed */
+};
+
+/* Letters in a row, owned by the list. */
+struct ph_letters {
+    struct ph_letter *first, **last;
+    unsigned count;
+};
+
+/* One stream, at the node that has the child. */
+struct ph_mail_lane {
+    struct ph_mail_lane *next;
+    uint64_t origin, stream;
+    uint64_t expected;       /* the next number */
+    uint64_t skipped;        /* from there to `expected` numbers were given up; 0: none were */
+    uint64_t used_ms;        /* when its last letter came */
+    uint64_t since_ms;       /* since when numbers are missing; 0: none are */
+    struct ph_letter *early; /* by number */
+};
+
+/* What the messages to one child need on this node. */
+struct ph_mail {
+    struct ph_entry *entry;
+    struct ph_mail *next, **link; /* of all */
+    /* This node's own stream. */
+    uint64_t stream;             /* 0: it has none */
+    uint64_t sent;               /* its last number */
+    uint64_t sent_ms, sent_peer; /* when, and in which session … */
+    uint16_t sent_to;            /* … with whom */
+    bool anew;                   /* the child was started here without what others knew of it */
+    unsigned parting; /* instances that have just gone: their last messages are to come */
+    struct ph_mail_lane *lanes;
+    unsigned early;            /* letters in them */
+    struct ph_letters waiting; /* for a way */
+};
+
+enum { PH_CALL_BUCKETS = 256 };
+
+/* What a hub keeps of all of that. */
+struct ph_mail_desk {
+    struct ph_mail *mails;     /* of all children that have some */
+    struct ph_hub_timer timer; /* looks at those that wait for messages or for a way */
+    struct ph_child *parting;  /* instances that have gone since the grace period … */
+    struct ph_child *parted;   /* … of these began */
+    bool fetching;             /* … and is over */
+    uint32_t detour_keys;      /* the last one */
+    struct ph_call_waiting *calls[PH_CALL_BUCKETS]; /* calls that other nodes answer */
+    uint64_t dropped, gaps, doubled;                /* figures */
+};
+
+/* ---- cluster_mail.c -------------------------------------------------------------------------- */
+
+/* Delivers, sends on or keeps a letter; takes what is in it. */
+void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_letter *);
+/* Reads the lanes that come with a child. */
+void ph_mail_take_lanes(struct ph_hub *, struct ph_entry *, struct ph_unpack *);
+/* The child was created here; `moved`: its lanes have been taken. */
+void ph_mail_child_here(struct ph_hub *, struct ph_entry *, bool moved);
+/* Where its messages go may have changed: moves call it when a child holds still or goes on. */
+void ph_mail_look(struct ph_hub *, struct ph_entry *);
+/* Its child here is being retired. True: it is kept, and released (ph_registry_release) when a
+ * grace period is over and its last messages have been fetched. */
+bool ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
+void ph_mail_begin_grace(struct ph_hub *);    /* at the end of a step: for all that have gone */
+void ph_mail_fetch_last(struct ph_hub *);     /* it is over: a slice of them */
+bool ph_mail_is_quiet(const struct ph_hub *); /* none has gone and is kept */
+
+/* What a child that holds still has not read goes with it; its calls are kept track of. */
+void ph_mail_take_unread(struct ph_hub *, struct ph_child *, uint16_t member, struct ph_letters *);
+void ph_mail_pack_unread(struct ph_text *, const struct ph_letters *);
+/* The move has failed: back into the mailbox of `child`, or, if that is NULL, on their way. Leaves
+ * the list empty. */
+void ph_mail_give_back(struct ph_hub *, struct ph_entry *, struct ph_child *, struct ph_letters *);
+/* The move is done: its target has them. Leaves the list empty. */
+void ph_mail_forget_unread(struct ph_hub *, struct ph_letters *);
+
+/* The same at the target: they are read, go into the mailbox of a child that does not run yet, and
+ * are dropped without a word when it never will: they are still the source's. */
+bool ph_mail_unpack_unread(struct ph_hub *, struct ph_member *, struct ph_unpack *,
+                           struct ph_letters *);
+void ph_mail_put_unread(struct ph_hub *, struct ph_child *, struct ph_letters *);
+void ph_mail_disown(struct ph_letters *);
+void ph_mail_disown_unread(struct ph_hub *, struct ph_child *);
+
+void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
+void ph_mail_drop(struct ph_hub *, struct ph_entry *, int code, const char *why); /* all of it */
+void ph_mail_lost(struct ph_hub *, uint16_t member);
+void ph_mail_fini(struct ph_hub *);
+
+/* ---- cluster_order.c ------------------------------------------------------------------------- */
+
+void ph_letters_init(struct ph_letters *);
+void ph_letters_add(struct ph_letters *, const struct ph_letter *); /* copied */
+/* Takes out the first; false: there is none. */
+bool ph_letters_take(struct ph_letters *, struct ph_letter *);
+
+/* Gives a letter of this node the next number; `to`: who it goes to, NULL: it stays here. */
+void ph_order_stamp(struct ph_hub *, struct ph_mail *, struct ph_letter *,
+                    const struct ph_member *to);
+/* A letter has reached its child's node: appends those to `due` whose turn it is, in order. */
+void ph_order_receive(struct ph_hub *, struct ph_mail *, const struct ph_letter *,
+                      struct ph_letters *due);
+/* Has everything come that this node has sent to the child, which is here? Then its stream ends. */
+bool ph_order_own_came(struct ph_hub *, struct ph_mail *);
+/* Numbers that were waited for in vain are given up. Returns when to call it again; PH_NEVER. */
+uint64_t ph_order_give_up(struct ph_hub *, struct ph_mail *, struct ph_letters *due);
+/* All early letters, in order: their child is not here any more. Their lanes are forgotten. */
+void ph_order_take_early(struct ph_mail *, struct ph_letters *);
+/* The lanes, for the child's move: array of origin, stream, expected. Unused ones are left out. */
+void ph_order_pack(const struct ph_hub *, const struct ph_mail *, struct ph_text *);
+bool ph_order_unpack(struct ph_hub *, struct ph_mail *, struct ph_unpack *);
+
+#endif

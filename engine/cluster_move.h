@@ -1,0 +1,90 @@
+/*
+ * A move: the acknowledged transfer of a child from the node that runs it to the one where it
+ * belongs. Part of a hub's cluster half (cluster.h): the hub's actor only.
+ *
+ *   source                                        target
+ *                                                              ── a hot move begins here ──
+ *   preparing  it runs                     PREPARE ─▶ preparing  an instance is made, …
+ *              (it waits for its turn) ◀─ prepared    standby    … and stands by
+ *                                                              ── a cold one here ──
+ *   saving     it holds still, is saved
+ *   sent       it is gone here                TAKE ─▶ starting   it begins with that state, or goes
+ *                                                                to work with it
+ *   done       ◀────────────────────────────── taken  done       it runs, under a higher epoch
+ *   failed     ◀───────────────────────── why it not  failed     the source goes on
+ *
+ * The source keeps the truth until the target has answered: nothing else ends `sent` but an answer,
+ * or the target's leaving the view. When it takes too long the source asks the target to cancel,
+ * and is answered in either case. What the child has not read and the order of its messages go with
+ * its state (cluster_mail.h).
+ *
+ *   cluster_moves.c     the list, the budget, what crosses a move, what people see
+ *   cluster_move_out.c  the source
+ *   cluster_move_in.c   the target
+ */
+#ifndef PH_ENGINE_CLUSTER_MOVE_H
+#define PH_ENGINE_CLUSTER_MOVE_H
+
+#include "engine/cluster_inside.h"
+
+enum {
+    PH_MOVE_TEXT_MAX = 200,
+    PH_MOVE_RECORDS_MAX = 65536,
+    PH_MOVE_RETRY_MS = 2000, /* after one that failed */
+};
+
+/* What the source asks, and what the target's answer is about. */
+enum ph_move_verb { PH_MOVE_PREPARE, PH_MOVE_TAKE, PH_MOVE_CANCEL, PH_MOVE_VERBS };
+
+struct ph_transfer {
+    struct ph_hub_timer deadline; /* first */
+    struct ph_transfer *next, *before;
+    struct ph_transfer *next_ready; /* of those that are prepared and wait for their turn */
+    struct ph_entry *entry;         /* NULL: it is over */
+    char *id;
+    uint64_t number; /* of the source's */
+    uint64_t epoch;  /* of the instance that the source has, or had */
+    uint64_t began_ms, ended_ms, bytes;
+    uint16_t member; /* the other side */
+    bool incoming, hot, lost;
+    bool refused; /* by the target */
+    bool late;    /* it was called off while it was saved: it goes on here when it has been */
+    bool ready;   /* in that list */
+    bool arrived; /* the target has it; the move ends when that is in the directory, too */
+    uint64_t arrived_ms;
+    enum ph_move_phase phase;
+    struct ph_text state;     /* kept until the target has it, and for `hot.retention` */
+    struct ph_letters unread; /* the same */
+    char error[PH_MOVE_TEXT_MAX + 1];
+};
+
+/* ---- cluster_moves.c ------------------------------------------------------------------------- */
+
+struct ph_transfer *ph_move_add(struct ph_hub *, struct ph_entry *, uint16_t member, bool incoming,
+                                enum ph_move_phase);
+/* It is over; it stays in a list for people. Its unread messages must have been dealt with. */
+void ph_move_finish(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, const char *error);
+/* May another child hold still now: the bytes that are under way are bounded. */
+bool ph_moves_may_save(const struct ph_hub *);
+void ph_move_note_saved(struct ph_hub *, uint64_t bytes); /* one of `saving` has been */
+
+/* ---- cluster_move_out.c ---------------------------------------------------------------------- */
+
+/* The target does not take it: it goes on here, as it was. */
+void ph_move_bring_back(struct ph_hub *, struct ph_transfer *, const char *why);
+/* The target has it, or nobody wants it: nothing is left to do here. */
+void ph_move_let_go(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, const char *why);
+/* Before its state was sent: the child runs on, the target is told; it is tried again later. */
+void ph_move_call_off(struct ph_hub *, struct ph_transfer *, const char *why);
+void ph_move_withdraw(struct ph_hub *, struct ph_transfer *, const char *why); /* … it ends, too */
+/* After that: it is not wanted any more. */
+void ph_move_abandon(struct ph_hub *, struct ph_transfer *);
+/* The prepared ones whose turn has come hold still now; a slice. */
+void ph_moves_freeze_ready(struct ph_hub *);
+
+/* ---- cluster_move_in.c ----------------------------------------------------------------------- */
+
+/* The source is lost before it sent the state: the instance that stands by goes. */
+void ph_move_stand_down(struct ph_hub *, struct ph_transfer *);
+
+#endif

@@ -1,0 +1,407 @@
+/* The source of a move. See cluster_move.h. */
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "engine/alloc.h"
+#include "engine/base.h"
+#include "engine/cluster_move.h"
+#include "engine/spec.h"
+
+enum {
+    ROOM_WANTED = 1024 * 1024,
+    HOLD_MS = 5,
+};
+
+/* All entries are looked at again then: also those that were too early this time. */
+static void retry_later(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    entry->retry_ms = hub->now_ms + PH_MOVE_RETRY_MS;
+    if (entry->retry_ms < cluster->retry_ms)
+        cluster->retry_ms = entry->retry_ms;
+}
+
+static uint64_t epoch_of(const struct ph_child *child)
+{
+    return atomic_load_explicit(&((struct ph_child *)(uintptr_t)child)->epoch,
+                                memory_order_relaxed);
+}
+
+/* ---- The budget ------------------------------------------------------------------------------ */
+
+static bool has_slot(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t rate = hub->options.move_rate;
+    if (cluster->moves_out >= hub->options.move_in_flight || !ph_moves_may_save(hub))
+        return false;
+    if (!rate)
+        return true;
+    uint64_t now_us = hub->now_ms * 1000;
+    if (cluster->move_slot_us > now_us) {
+        cluster->moves_hold_ms = (cluster->move_slot_us + 999) / 1000;
+        return false;
+    }
+    uint64_t from_us = cluster->move_slot_us + 10000 > now_us ? cluster->move_slot_us : now_us;
+    cluster->move_slot_us = from_us + 1000000 / rate;
+    return true;
+}
+
+static bool has_room(struct ph_hub *hub, const struct ph_member *target)
+{
+    if (hub->ports.link->room(hub->ports.context, target->info.peer) >= ROOM_WANTED)
+        return true;
+    hub->cluster->moves_hold_ms = hub->now_ms + HOLD_MS;
+    return false;
+}
+
+static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
+{
+    if (entry->waiting)
+        return;
+    entry->waiting = true;
+    entry->next_waiting = NULL;
+    *cluster->waiting_last = entry;
+    cluster->waiting_last = &entry->next_waiting;
+}
+
+/* May it begin now? If not it is looked at again. */
+static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct ph_member *target)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!ph_member_is_linked(target) && entry->retry_ms <= hub->now_ms)
+        entry->retry_ms = hub->now_ms + PH_MOVE_RETRY_MS;
+    if (hub->now_ms < entry->retry_ms) {
+        if (entry->retry_ms < cluster->retry_ms)
+            cluster->retry_ms = entry->retry_ms;
+        return false;
+    }
+    if (target->view != cluster->view) /* it would not know that the child belongs there */
+        cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
+    else if (has_room(hub, target) && has_slot(hub))
+        return true;
+    wait_for_budget(cluster, entry);
+    return false;
+}
+
+/* ---- To the target --------------------------------------------------------------------------- */
+
+/* Per record: verb, number, id, version, epoch; of a TAKE: state, its checksum, unread messages,
+ * lanes. */
+static void put_move(struct ph_hub *hub, const struct ph_transfer *move, enum ph_move_verb verb)
+{
+    const struct ph_entry *entry = move->entry;
+    struct ph_batch *batch = &hub->cluster->members[move->member]->moves;
+    struct ph_text *records = &batch->records;
+    batch->count++;
+    ph_pack_uint(records, verb);
+    ph_pack_uint(records, move->number);
+    ph_pack_str(records, move->id, strlen(move->id));
+    ph_pack_uint(records, entry->version.clock);
+    ph_pack_uint(records, entry->version.author);
+    ph_pack_uint(records, move->epoch);
+    if (verb != PH_MOVE_TAKE)
+        return;
+    ph_pack_bin(records, ph_text_str(&move->state), move->state.length);
+    ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), move->state.length));
+    ph_mail_pack_unread(records, &move->unread);
+    ph_order_pack(hub, entry->mail, records);
+}
+
+/* What the target has prepared is not needed. */
+static void cancel_standby(struct ph_hub *hub, const struct ph_transfer *move)
+{
+    if (move->hot && ph_member_is_linked(hub->cluster->members[move->member]))
+        put_move(hub, move, PH_MOVE_CANCEL);
+}
+
+/* It takes too long: the target is asked to give up, and says how it ended in any case. */
+static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
+    put_move(hub, move, PH_MOVE_CANCEL);
+    ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + hub->options.migrate_timeout_ms);
+}
+
+static void prepare_late(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    ph_move_call_off(hub, ph_container_of(timer, struct ph_transfer, deadline),
+                     "the target did not prepare it within hot.child_timeout");
+}
+
+/* It is not killed for that: when it has been saved after all it goes on here. */
+static void save_late(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
+    move->late = true;
+    put_move(hub, move, PH_MOVE_CANCEL);
+    ph_hub_record(hub, "move_late", move->id, 0, "it was not saved within hot.state_timeout");
+}
+
+static void arm(struct ph_hub *hub, struct ph_transfer *move, uint64_t after_ms,
+                void (*fire)(struct ph_hub *, struct ph_hub_timer *))
+{
+    move->deadline.fire = fire;
+    ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + after_ms);
+}
+
+/* ---- From the beginning … -------------------------------------------------------------------- */
+
+static void hold_still(struct ph_hub *hub, struct ph_transfer *move)
+{
+    struct ph_entry *entry = move->entry;
+    struct ph_super_call call = {.event = PH_SUPER_MOVE};
+    ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+    move->phase = PH_MOVE_SAVING;
+    hub->cluster->moves_saving++;
+    ph_mail_look(hub, entry); /* from now on its messages wait */
+    if (move->hot)
+        arm(hub, move, hub->options.hot_state_timeout_ms, save_late);
+    ph_super_handle(hub, entry->child, &call);
+}
+
+/* How it is to move: as its pin says, else as the hub does; hot only if its kind can. */
+static bool is_hot(const struct ph_hub *hub, const struct ph_entry *entry)
+{
+    uint64_t pin =
+        atomic_load_explicit(&((struct ph_entry *)(uintptr_t)entry)->pin, memory_order_relaxed);
+    enum ph_move_mode mode = ph_pin_mode(pin);
+    bool hot =
+        mode == PH_MOVE_HOT || (mode == PH_MOVE_ANY && hub->options.migration == PH_MIGRATION_HOT);
+    return hot && ph_child_state(entry->child) == PH_STATE_RUNNING &&
+           entry->child->kind->can_prepare(ph_child_spec_rcu(entry->child));
+}
+
+void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (!may_begin(hub, entry, cluster->members[target]))
+        return;
+    struct ph_transfer *move = ph_move_add(hub, entry, target, false, PH_MOVE_PREPARING);
+    move->number = ++cluster->next_token;
+    move->epoch = epoch_of(entry->child);
+    move->hot = is_hot(hub, entry);
+    if (!move->hot) {
+        hold_still(hub, move);
+        return;
+    }
+    put_move(hub, move, PH_MOVE_PREPARE);
+    arm(hub, move, hub->options.hot_child_timeout_ms, prepare_late);
+}
+
+/* The target stands by. It holds still as soon as there is room for its state. */
+static void prepared(struct ph_hub *hub, struct ph_transfer *move)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_child *child = move->entry->child;
+    ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+    if (ph_child_state(child) != PH_STATE_RUNNING || epoch_of(child) != move->epoch) {
+        ph_move_call_off(hub, move, "it was restarted meanwhile");
+        return;
+    }
+    move->ready = true;
+    move->next_ready = NULL;
+    *cluster->ready_last = move;
+    cluster->ready_last = &move->next_ready;
+}
+
+void ph_moves_freeze_ready(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (unsigned i = 0; i < PH_JOB_SLICE && cluster->ready_first && ph_moves_may_save(hub); i++) {
+        struct ph_transfer *move = cluster->ready_first;
+        struct ph_child *child = move->entry->child;
+        cluster->ready_first = move->next_ready;
+        if (!cluster->ready_first)
+            cluster->ready_last = &cluster->ready_first;
+        move->ready = false;
+        if (ph_child_state(child) == PH_STATE_RUNNING && epoch_of(child) == move->epoch)
+            hold_still(hub, move);
+        else
+            ph_move_call_off(hub, move, "it was restarted meanwhile");
+    }
+}
+
+/* Between the target's answer and its row nobody would seem to have the child, and it would be
+ * started once more; unless it was stopped meanwhile: then its row may never come. */
+void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_transfer *move = entry->move;
+    const struct ph_member *member = cluster->members[move->member];
+    bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
+                         member->log_hi >= member->beat_hi;
+    bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
+    if (!move->arrived ||
+        (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
+        return;
+    cluster->moved_out++;
+    if (!move->lost)
+        ph_directory_log_moved(entry, member->info.name_hash, member->info.generation);
+    ph_move_let_go(hub, move, PH_MOVE_DONE, "");
+}
+
+static void taken(struct ph_hub *hub, struct ph_transfer *move)
+{
+    if (!move->arrived)
+        move->arrived_ms = hub->now_ms;
+    move->arrived = true;
+    ph_move_look(hub, move->entry);
+}
+
+/* ---- … to the state's way -------------------------------------------------------------------- */
+
+void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_transfer *move = child->entry->move;
+    if (!move)
+        return;
+    move->state = *state;
+    *state = PH_TEXT_INIT;
+    move->bytes = move->state.length;
+    ph_move_note_saved(hub, move->bytes);
+    ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+    cluster->moves_bytes += move->bytes;
+    move->phase = PH_MOVE_SENT;
+    ph_mail_take_unread(hub, child, move->member, &move->unread);
+    if (!ph_entry_spec_rcu(child->entry)) {
+        cancel_standby(hub, move);
+        ph_move_let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
+    } else if (move->late) {
+        ph_move_bring_back(hub, move, "it was not saved in time");
+    } else if (move->lost || !ph_member_is_linked(cluster->members[move->member])) {
+        ph_move_bring_back(hub, move, "the node is gone");
+    } else {
+        if (move->hot && !hub->options.hot_handover)
+            ph_text_fini(&move->state);
+        put_move(hub, move, PH_MOVE_TAKE);
+        arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
+        if (move->hot && !hub->options.hot_confirm)
+            taken(hub, move); /* whatever the target says */
+    }
+}
+
+static void failed(struct ph_hub *hub, struct ph_transfer *move, const char *why)
+{
+    hub->cluster->move_aborts++;
+    ph_hub_record(hub, "move_aborted", move->id, 0, "to %s: %s",
+                  hub->cluster->members[move->member]->info.name, why);
+    retry_later(hub, move->entry);
+}
+
+void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const char *why)
+{
+    ph_move_call_off(hub, child->entry->move, why);
+}
+
+void ph_move_call_off(struct ph_hub *hub, struct ph_transfer *move, const char *why)
+{
+    struct ph_entry *entry = move->entry;
+    failed(hub, move, why);
+    ph_move_withdraw(hub, move, why);
+    ph_mail_look(hub, entry);
+}
+
+void ph_move_withdraw(struct ph_hub *hub, struct ph_transfer *move, const char *why)
+{
+    cancel_standby(hub, move);
+    ph_move_finish(hub, move, PH_MOVE_FAILED, why);
+}
+
+void ph_move_bring_back(struct ph_hub *hub, struct ph_transfer *move, const char *why)
+{
+    struct ph_entry *entry = move->entry;
+    struct ph_child *child = entry->child;
+    struct ph_super_call call = {.event = PH_SUPER_RETURN};
+    failed(hub, move, why);
+    if (move->state.length)
+        hub->ports.exec->load(hub->ports.context, child, &move->state);
+    ph_mail_give_back(hub, entry, child, &move->unread);
+    ph_move_finish(hub, move, PH_MOVE_FAILED, why);
+    ph_super_handle(hub, child, &call);
+    if (entry->child)
+        ph_mail_look(hub, entry);
+}
+
+void ph_move_abandon(struct ph_hub *hub, struct ph_transfer *move)
+{
+    ph_mail_give_back(hub, move->entry, NULL, &move->unread);
+    ph_move_finish(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
+}
+
+void ph_move_let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_phase phase,
+                    const char *why)
+{
+    struct ph_entry *entry = move->entry;
+    struct ph_super_call call = {.event = PH_SUPER_MOVED};
+    if (phase == PH_MOVE_DONE)
+        ph_mail_forget_unread(hub, &move->unread);
+    else
+        ph_mail_give_back(hub, entry, NULL, &move->unread);
+    ph_move_finish(hub, move, phase, why);
+    ph_super_handle(hub, entry->child, &call);
+}
+
+/* ---- The answer ------------------------------------------------------------------------------ */
+
+struct answer {
+    enum ph_move_verb about;
+    uint64_t number;
+    const char *id;
+    size_t length;
+    int code;
+    char why[PH_MOVE_TEXT_MAX + 1];
+};
+
+static void read_answer(struct ph_unpack *frame, struct answer *answer)
+{
+    size_t length;
+    answer->about = (enum ph_move_verb)ph_unpack_uint(frame, PH_MOVE_VERBS - 1);
+    answer->number = ph_unpack_uint(frame, UINT64_MAX);
+    answer->id = ph_unpack_str(frame, PH_ID_MAX, &answer->length);
+    answer->code = -(int)ph_unpack_uint(frame, 1 << 16);
+    const char *why = ph_unpack_str(frame, PH_MOVE_TEXT_MAX, &length);
+    if (frame->broken)
+        return;
+    memcpy(answer->why, why, length);
+    answer->why[length] = '\0';
+}
+
+static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const struct answer *answer)
+{
+    bool standing_by = move->phase == PH_MOVE_PREPARING && !move->ready;
+    if (standing_by && answer->about == PH_MOVE_PREPARE && answer->code == 0) {
+        prepared(hub, move);
+    } else if (move->phase == PH_MOVE_PREPARING && answer->code) {
+        ph_move_call_off(hub, move, answer->why);
+    } else if (move->phase != PH_MOVE_SENT || answer->about == PH_MOVE_PREPARE) {
+        return;
+    } else if (answer->code == 0 || move->arrived) {
+        taken(hub, move);
+    } else if (answer->code == PH_EEXISTS || !ph_entry_spec_rcu(move->entry)) {
+        ph_move_let_go(hub, move, PH_MOVE_FAILED, answer->why);
+    } else {
+        /* Not in this step: others may have it, and we be told of that later. */
+        snprintf(move->error, sizeof move->error, "%s", answer->why);
+        move->lost = move->refused = true;
+        hub->cluster->moves_lost = true;
+    }
+}
+
+void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
+{
+    uint32_t count = ph_unpack_array(frame, PH_MOVE_RECORDS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct answer answer;
+        read_answer(frame, &answer);
+        if (frame->broken)
+            return;
+        struct ph_entry *entry = ph_directory_find_rcu(hub->directory, answer.id, answer.length);
+        struct ph_transfer *move = entry ? entry->move : NULL;
+        if (move && !move->incoming && move->number == answer.number &&
+            move->member == member->slot)
+            handle_answer(hub, move, &answer);
+    }
+}
