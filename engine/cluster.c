@@ -405,9 +405,9 @@ static void arm_timer(struct ph_hub *hub)
     cluster->armed_ms = deadline;
 }
 
-bool ph_cluster_is_quiet(const struct ph_hub *hub)
+bool ph_cluster_is_quiet(struct ph_hub *hub)
 {
-    return ph_mail_is_quiet(hub);
+    return !hub->cluster || ph_mail_has_ended(hub);
 }
 
 /* The last child has been handed over: goodbye, and everything that the others want is forgotten,

@@ -70,8 +70,8 @@ bool ph_cluster_is_named(const struct ph_hub *, const char *nodes);
 /* This hub ends: hand everything over. True: it does that, and says when it is over by ending the
  * last child; false: there is nobody to hand over to. */
 bool ph_cluster_hand_over(struct ph_hub *);
-/* Nothing is left that has to reach the others. */
-bool ph_cluster_is_quiet(const struct ph_hub *);
+/* Its last child has gone: has everything come that others have sent to it here? Asks them. */
+bool ph_cluster_is_quiet(struct ph_hub *);
 void ph_cluster_goodbye(struct ph_hub *); /* it has ended */
 
 /* One child of a request (hub_children.c). Settles it now or later. */

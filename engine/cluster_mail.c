@@ -456,10 +456,63 @@ void ph_mail_begin_grace(struct ph_hub *hub)
     hub->ports.work->submit(hub->ports.context, PH_WORK_GRACE, 0);
 }
 
-bool ph_mail_is_quiet(const struct ph_hub *hub)
+/* ---- The last letters ------------------------------------------------------------------------ */
+
+/* Behind all rows that say that nothing is here any more, so what it answers is behind all letters
+ * that it sent before it knew. */
+static bool bids_farewell(struct ph_hub *hub, struct ph_member *member)
 {
-    const struct ph_cluster *cluster = hub->cluster;
-    return !cluster->mail.parting && !cluster->mail.parted;
+    struct ph_text *records = &member->mail.records;
+    if (!ph_member_is_linked(member) || member->bade_farewell)
+        return true;
+    if (member->farewell || member->sent_hi < ph_directory_log_hi(hub->directory))
+        return false;
+    member->farewell = ++hub->cluster->next_token;
+    ph_pack_uint(records, 0);
+    ph_pack_str(records, "", 0);
+    ph_pack_uint(records, 0);
+    ph_pack_uint(records, 0);
+    ph_pack_uint(records, 0);
+    ph_pack_uint(records, member->farewell);
+    ph_pack_nil(records);
+    member->mail.count++;
+    return false;
+}
+
+static void forget_farewell(struct ph_member *member)
+{
+    member->bade_farewell = false;
+    member->farewell = 0;
+}
+
+bool ph_mail_has_ended(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    bool ended = !cluster->mail.parting && !cluster->mail.parted;
+    if (!ended)
+        return false;
+    if (!cluster->mail.farewell_ms)
+        cluster->mail.farewell_ms = hub->now_ms;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        ended &= bids_farewell(hub, cluster->members[slot]);
+    for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
+        ended &= !mail->waiting.first;
+    ended |= hub->now_ms >= cluster->mail.farewell_ms + cluster->dead_after_ms;
+    for (uint16_t slot = 1; ended && slot < cluster->count; slot++)
+        forget_farewell(cluster->members[slot]);
+    if (ended)
+        cluster->mail.farewell_ms = 0;
+    return ended;
+}
+
+static void answer_farewell(struct ph_member *member, uint64_t token)
+{
+    struct ph_text *records = &member->answers.records;
+    ph_pack_uint(records, token);
+    ph_pack_uint(records, 0);
+    ph_pack_str(records, "", 0);
+    ph_pack_bin(records, "", 0);
+    member->answers.count++;
 }
 
 static void release_all(struct ph_hub *hub, struct ph_child *child)
@@ -670,6 +723,10 @@ void ph_cluster_read_mail(struct ph_hub *hub, struct ph_member *member, struct p
         const void *data = empty ? NULL : ph_unpack_bin(frame, PH_MESSAGE_BYTES_MAX, &length);
         if (frame->broken)
             return;
+        if (!id_length) {
+            answer_farewell(member, token);
+            continue;
+        }
         if (!empty)
             letter.box = make_box(hub, member, token, data, length);
         ph_mail_route(hub, id, id_length, &letter);
@@ -694,7 +751,6 @@ void ph_cluster_on_answer(struct ph_hub *hub, struct ph_event *event)
 void ph_cluster_read_answer(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
-    (void)member;
     for (uint32_t i = 0; i < count; i++) {
         size_t text_length, length;
         char text[TEXT_MAX + 1];
@@ -704,6 +760,7 @@ void ph_cluster_read_answer(struct ph_hub *hub, struct ph_member *member, struct
         const void *reply = ph_unpack_bin(frame, PH_MESSAGE_BYTES_MAX, &length);
         if (frame->broken)
             return;
+        member->bade_farewell |= token == member->farewell;
         struct ph_op *op = take_call(hub->cluster, token);
         memcpy(text, why, text_length);
         text[text_length] = '\0';

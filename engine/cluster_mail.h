@@ -87,6 +87,7 @@ struct ph_mail_desk {
     struct ph_child *parting;  /* instances that have gone since the grace period … */
     struct ph_child *parted;   /* … of these began */
     bool fetching;             /* … and is over */
+    uint64_t farewell_ms;      /* when the others were asked for their last letters; 0: not yet */
     uint32_t detour_keys;      /* the last one */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS]; /* calls that other nodes answer */
     uint64_t dropped, gaps, doubled;                /* figures */
@@ -105,9 +106,11 @@ void ph_mail_look(struct ph_hub *, struct ph_entry *);
 /* Its child here is being retired. True: it is kept, and released (ph_registry_release) when a
  * grace period is over and its last messages have been fetched. */
 bool ph_mail_child_gone(struct ph_hub *, struct ph_entry *, struct ph_child *);
-void ph_mail_begin_grace(struct ph_hub *);    /* at the end of a step: for all that have gone */
-void ph_mail_fetch_last(struct ph_hub *);     /* it is over: a slice of them */
-bool ph_mail_is_quiet(const struct ph_hub *); /* none has gone and is kept */
+void ph_mail_begin_grace(struct ph_hub *); /* at the end of a step: for all that have gone */
+void ph_mail_fetch_last(struct ph_hub *);  /* it is over: a slice of them */
+/* This node has no child any more and is to leave: true when all that others have sent to children
+ * here has come and gone on. Asks them for that, once; waits for `dead_after` at most. */
+bool ph_mail_has_ended(struct ph_hub *);
 
 /* What a child that holds still has not read goes with it; its calls are kept track of. */
 void ph_mail_take_unread(struct ph_hub *, struct ph_child *, uint16_t member, struct ph_letters *);

@@ -72,6 +72,8 @@ struct ph_member {
     uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers;
     uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
+    uint64_t farewell;    /* what its last letters are followed by; 0: it has not been asked */
+    bool bade_farewell;   /* they have come */
     struct ph_op *drain;  /* of the request that drains it; NULL: none */
 };
 

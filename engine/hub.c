@@ -326,7 +326,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
 static void check_stopped(struct ph_hub *hub)
 {
     if (!hub->stopping || hub->stopped || hub->picture.children || hub->hooks.busy ||
-        ph_hub_jobs_active(hub) || (hub->cluster && !ph_cluster_is_quiet(hub)))
+        ph_hub_jobs_active(hub) || !ph_cluster_is_quiet(hub))
         return;
     hub->stopped = true;
     if (hub->cluster)

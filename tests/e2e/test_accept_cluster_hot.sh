@@ -5,7 +5,7 @@
 . "$PH_SOURCE_DIR/tests/lib/cluster.sh"
 
 children=$(scaled 40)
-per_child=$(scaled "${PH_MESSAGES:-2000}") # from each node
+per_child=$(scaled "${PH_MESSAGES:-600}") # from each node
 
 sent=0 # so far, by each node to each ledger
 

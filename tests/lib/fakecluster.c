@@ -220,6 +220,7 @@ static int kid_deliver(struct ph_child *child, struct ph_message_box *box)
     }
     node->heard = ph_realloc(node->heard, (node->heard_count + 1) * sizeof *node->heard);
     struct fc_message *message = &node->heard[node->heard_count++];
+    message->order = ++node->cluster->hearings;
     snprintf(message->id, sizeof message->id, "%s", child->id);
     snprintf(message->text, sizeof message->text, "%s", box->data);
     if (box->op) {

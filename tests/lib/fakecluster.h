@@ -29,6 +29,7 @@ struct fc_post {
 /* What a child was told. */
 struct fc_message {
     char id[24], text[64];
+    uint64_t order; /* among those of all nodes, from 1 */
 };
 
 struct fc_node {
@@ -62,7 +63,7 @@ struct fc_pipe {
 };
 
 struct fake_cluster {
-    uint64_t now_ms, numbers;
+    uint64_t now_ms, numbers, hearings;
     const char *options;
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
@@ -110,6 +111,9 @@ void fc_dump(const struct fake_cluster *);
 
 struct fake_hub *fc_hub(struct fake_cluster *, unsigned node);
 struct ph_op *fc_pin(struct fake_cluster *, unsigned node, const char *ids, const char *to);
+/* The same, in that way. */
+struct ph_op *fc_pin_mode(struct fake_cluster *, unsigned node, const char *ids, const char *to,
+                          enum ph_move_mode);
 struct ph_op *fc_drain(struct fake_cluster *, unsigned node, const char *of, bool on);
 struct ph_op *fc_leave(struct fake_cluster *, unsigned node);
 struct ph_op *fc_join(struct fake_cluster *, unsigned node); /* after it has left */

@@ -20,10 +20,17 @@ struct fake_hub *fc_hub(struct fake_cluster *cluster, unsigned node)
 
 struct ph_op *fc_pin(struct fake_cluster *cluster, unsigned node, const char *ids, const char *to)
 {
+    return fc_pin_mode(cluster, node, ids, to, PH_MOVE_ANY);
+}
+
+struct ph_op *fc_pin_mode(struct fake_cluster *cluster, unsigned node, const char *ids,
+                          const char *to, enum ph_move_mode mode)
+{
     struct ph_op *op;
     struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_PIN, &op);
     event->place.ids = fake_ids(ids);
     snprintf(event->place.node, sizeof event->place.node, "%s", to);
+    event->place.mode = mode;
     fc_post_event(&cluster->nodes[node]->fake.hub, event);
     return op;
 }

@@ -1,6 +1,6 @@
 /*
- * A child that knows whether its messages came once and in order: "SENDER NUMBER", where each sender
- * counts from 1. `get` answers "messages=N faults=N".
+ * A child that knows whether its messages came once and in order: "SENDER NUMBER", where each
+ * sender counts from 1. `get` answers "messages=N faults=N".
  */
 #include <stdio.h>
 #include <stdlib.h>

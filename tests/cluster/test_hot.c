@@ -1,0 +1,388 @@
+#include "tests/lib/fakecluster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/error.h"
+#include "engine/op.h"
+
+static int set_up(void **state)
+{
+    *state = fc_create_settled(3, "migration=hot");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fc_destroy(*state);
+    return 0;
+}
+
+/* A child that belongs to the first node and runs there, in a settled cluster. */
+static const char *start_one(struct fake_cluster *c, char id[16])
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(id, 16, "c-%u", i);
+        if (fc_owner(c, 0, id) == 0)
+            break;
+    }
+    fc_start(c, 0, id);
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 0);
+    return id;
+}
+
+static const struct fc_kid *kid_of(const struct fake_cluster *c, unsigned node, const char *id)
+{
+    const struct ph_child *child =
+        ph_registry_find_rcu(c->nodes[node]->fake.hub.registry, id, strlen(id));
+    return child ? ph_child_tail(child) : NULL;
+}
+
+static void assert_at_rest(struct fake_cluster *c)
+{
+    for (unsigned node = 0; node < FC_NODES; node++) {
+        if (!c->nodes[node])
+            continue;
+        const struct ph_cluster *cluster = fc_hub(c, node)->hub.cluster;
+        assert_int_equal(cluster->moves_in + cluster->moves_out, 0);
+        assert_int_equal(cluster->moves_saving + cluster->moves_bytes, 0);
+        for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
+            assert_true(!mail->waiting.first && !mail->early && !mail->parting);
+    }
+}
+
+/* ---- Start before stop ------------------------------------------------------------------------
+ */
+
+/* The child runs where it is, and answers, until its new node has an instance that stands by. */
+static void source_works_until_the_target_stands_by(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    enum ph_state shown;
+    start_one(c, id);
+    c->nodes[2]->slow = true;
+    struct ph_op *move = fc_pin(c, 1, id, "n3");
+    fc_run(c, 500);
+    assert_true(kid_of(c, 2, id)->stands_by);
+    assert_int_equal(fc_where(c, id), 0);
+    assert_int_equal(fc_listed(c, 1, id, &shown), 0);
+    assert_int_equal(shown, PH_STATE_RUNNING);
+    struct ph_op *call = fc_call(c, 2, id, "who"); /* from the node where it stands by */
+    assert_int_equal(fc_wait(c, call, 100), 0);
+    assert_string_equal(ph_op_result(call)->reply, "who of n1");
+    assert_int_equal(fake_code(move), 1);
+    c->nodes[2]->slow = false;
+    fc_settle(c); /* it is called off, and tried again */
+    assert_int_equal(fc_wait(c, move, 30000), 0);
+    assert_string_equal(fc_state(c, id), "born n1 n3");
+    assert_int_equal(c->nodes[2]->prepares, 2);
+    assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+}
+
+/* What the target cannot make leaves it where it is: it was never stopped. */
+static void target_that_cannot_make_it_changes_nothing(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    size_t starts = c->nodes[0]->starts;
+    c->nodes[2]->fails = id;
+    struct ph_op *move = fc_pin(c, 0, id, "n3");
+    fc_run(c, 1000);
+    assert_int_equal(fc_where(c, id), 0);
+    assert_string_equal(fc_state(c, id), "born n1");
+    assert_int_equal(c->nodes[0]->starts, starts);
+    assert_non_null(strstr(fake_last(fc_hub(c, 0), "move_aborted", id)->text, "no such program"));
+    c->nodes[2]->fails = NULL;
+    assert_int_equal(fc_wait(c, move, 5000), 0);
+    assert_string_equal(fc_state(c, id), "born n1 n3");
+    fc_settle(c);
+    assert_at_rest(c);
+}
+
+/* migrate says how, whatever the hub does otherwise. */
+static void mode_of_a_migrate_wins_over_the_hubs(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    assert_int_equal(fc_wait(c, fc_pin_mode(c, 1, id, "n3", PH_MOVE_COLD), 5000), 0);
+    assert_int_equal(c->nodes[2]->prepares, 0);
+    assert_int_equal(fc_wait(c, fc_pin_mode(c, 1, id, "n2", PH_MOVE_ANY), 5000), 0);
+    assert_int_equal(c->nodes[1]->prepares, 1);
+    assert_string_equal(fc_state(c, id), "born n1 n3 n2");
+    struct fake_cluster *cold = fc_create_settled(3, "");
+    start_one(cold, id);
+    assert_int_equal(fc_wait(cold, fc_pin_mode(cold, 1, id, "n3", PH_MOVE_HOT), 5000), 0);
+    assert_int_equal(cold->nodes[2]->prepares, 1);
+    assert_string_equal(fc_state(cold, id), "born n1 n3");
+    fc_destroy(cold);
+}
+
+/* Without handover the new instance begins anew; the old one is stopped all the same. */
+static void without_handover_it_begins_anew_and_once(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "migration=hot hot.handover=false");
+    char id[16];
+    start_one(c, id);
+    assert_int_equal(fc_wait(c, fc_pin(c, 1, id, "n3"), 5000), 0);
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_string_equal(fc_state(c, id), "born n3");
+    assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+    fc_destroy(c);
+}
+
+/* ---- What crosses a move ----------------------------------------------------------------------
+ */
+
+/* A stop that comes while the target makes or has its instance: nothing is left on either side. */
+static void stop_ends_both_sides(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    for (unsigned delay = 1; delay < 12; delay++) {
+        start_one(c, id);
+        fc_pin(c, 1, id, "n3");
+        fc_run(c, delay);
+        assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, delay % 3), id), 10000), 0);
+        fc_settle(c);
+        assert_int_equal(fc_where(c, id), FC_NOWHERE);
+        assert_null(kid_of(c, 2, id));
+        assert_at_rest(c);
+    }
+}
+
+/* An instance that ends by itself while another one stands by for it is restarted where it is; the
+ * move is called off, and succeeds later. */
+static void restart_calls_the_move_off(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    c->nodes[2]->slow = true;
+    fc_pin(c, 1, id, "n3");
+    fc_run(c, 100);
+    assert_true(kid_of(c, 2, id)->stands_by);
+    struct ph_op *restart = fake_restart(fc_hub(c, 0), id);
+    assert_int_equal(fc_wait(c, restart, 1000), 0);
+    assert_int_equal(fc_where(c, id), 0);
+    c->nodes[2]->slow = false;
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+}
+
+/* The source dies while the target stands by: the child is started once, where it belongs. */
+static void standby_of_a_dead_source_does_not_run_beside_the_takeover(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    c->nodes[2]->slow = true;
+    fc_pin(c, 1, id, "n3");
+    fc_run(c, 100);
+    assert_true(kid_of(c, 2, id)->stands_by);
+    c->nodes[2]->slow = false;
+    fc_kill(c, 0, false);
+    fc_settle(c);
+    assert_true(fc_where(c, id) > 0);
+    assert_int_equal(c->doubled, 0);
+    fc_assert_listed_everywhere(c, id);
+    assert_at_rest(c);
+}
+
+/* The target dies soon after it took over: the source starts the child again with what it gave
+ * away; not any more when hot.retention is over. */
+static void state_is_kept_for_hot_retention(void **state)
+{
+    (void)state;
+    for (unsigned late = 0; late < 2; late++) {
+        struct fake_cluster *c = fc_create_settled(2, "migration=hot hot.retention=4s");
+        char id[16];
+        start_one(c, id);
+        assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n2"), 5000), 0);
+        fc_run(c, late ? 5000 : 100);
+        fc_kill(c, 1, false);
+        fc_settle(c);
+        assert_string_equal(fc_state(c, id), late ? "born n1" : "born n1 n1");
+        assert_int_equal(fc_hub(c, 0)->hub.cluster->kept_bytes, 0);
+        fc_destroy(c);
+    }
+}
+
+/* ---- The order of messages --------------------------------------------------------------------
+ */
+
+/* Every message of that sender ("nK NUMBER", from 1) was heard once, and in order, wherever the
+ * child was. */
+static void assert_in_order(const struct fake_cluster *c, unsigned sender, unsigned count)
+{
+    unsigned next = 1;
+    for (uint64_t order = 1; order <= c->hearings; order++)
+        for (unsigned node = 0; node < FC_NODES; node++)
+            for (size_t i = 0; c->nodes[node] && i < c->nodes[node]->heard_count; i++) {
+                unsigned from, number;
+                const struct fc_message *message = &c->nodes[node]->heard[i];
+                if (message->order == order &&
+                    sscanf(message->text, "n%u %u", &from, &number) == 2 && from == sender)
+                    assert_int_equal(number, next++);
+            }
+    assert_int_equal(next, count + 1);
+}
+
+static void send_numbered(struct fake_cluster *c, const char *id, unsigned number)
+{
+    char text[32];
+    for (unsigned node = 0; node < 3; node++) {
+        snprintf(text, sizeof text, "n%u %u", node + 1, number);
+        fc_send(c, node, id, text);
+    }
+}
+
+static void move_under_traffic(struct fake_cluster *c, const char *id, unsigned moves)
+{
+    unsigned number = 0;
+    for (unsigned move = 0; move < moves; move++) {
+        char to[4];
+        snprintf(to, sizeof to, "n%u", (move * 7 + 1) % 3 + 1);
+        fc_pin(c, move % 3, id, to);
+        for (unsigned i = 0; i < 15; i++) {
+            send_numbered(c, id, ++number);
+            fc_run(c, 1);
+        }
+    }
+    fc_settle(c);
+    for (unsigned sender = 1; sender <= 3; sender++)
+        assert_in_order(c, sender, number);
+    assert_at_rest(c);
+}
+
+/* What a node sends to a child is handled in that order and once, while the child moves back and
+ * forth, hot or cold. */
+static void messages_of_each_node_keep_their_order(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    move_under_traffic(c, start_one(c, id), 40);
+    struct fake_cluster *cold = fc_create_settled(3, "");
+    move_under_traffic(cold, start_one(cold, id), 40);
+    fc_destroy(cold);
+}
+
+/* Also where one way is much slower than the other: the fast letters wait for the slow ones. */
+static void slow_links_do_not_change_the_order(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    c->pipes[0][2].late_ms = 40;
+    c->pipes[1][0].late_ms = 25;
+    move_under_traffic(c, start_one(c, id), 30);
+}
+
+static void run_until_at(struct fake_cluster *c, const char *id, int node)
+{
+    for (unsigned i = 0; i < 150 && fc_where(c, id) != node; i++)
+        fc_run(c, 1);
+    assert_int_equal(fc_where(c, id), node);
+}
+
+static bool detour_is_closed(struct fake_cluster *c, unsigned node, const char *id)
+{
+    struct ph_child *child =
+        ph_registry_find_rcu(c->nodes[node]->fake.hub.registry, id, strlen(id));
+    return (uint32_t)atomic_load(&child->detour);
+}
+
+/* A node's own messages do not overtake those that it sent while the child was elsewhere. */
+static void own_messages_wait_for_those_on_their_way(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
+    fc_settle(c);
+    c->pipes[0][2].late_ms = 200;
+    fc_send(c, 0, id, "n1 1"); /* on its way for long */
+    fc_run(c, 1);
+    fc_pin(c, 2, id, "n2");
+    run_until_at(c, id, 1);
+    fc_pin(c, 1, id, "n1");
+    run_until_at(c, id, 0);
+    assert_true(detour_is_closed(c, 0, id));
+    fc_send(c, 0, id, "n1 2");
+    fc_settle(c);
+    fc_run(c, 500);
+    assert_in_order(c, 1, 2);
+    assert_false(detour_is_closed(c, 0, id));
+}
+
+/* What was lost with a node is not waited for for ever: later messages of the same sender come. */
+static void lost_messages_do_not_hold_up_later_ones(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    fc_cut(c, 1, 0);
+    fc_send(c, 1, id, "lost");
+    fc_run(c, 10);
+    fc_break(c, 1, 0); /* with the message on its way */
+    fc_heal(c);
+    fc_run(c, 500);
+    fc_send(c, 1, id, "later");
+    fc_run(c, 100);
+    assert_int_equal(fc_heard(c, id, "lost"), 0);
+    assert_int_equal(fc_heard(c, id, "later"), 1);
+}
+
+/* Unread calls go with the child and are answered there; those of a move that fails are handled
+ * where it stays, once. */
+static void unread_calls_are_answered_once(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    c->nodes[0]->mute = true;
+    struct ph_op *call = fc_call(c, 1, id, "a");
+    struct ph_op *own = fc_call(c, 0, id, "b");
+    fc_run(c, 10);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
+    assert_int_equal(fc_wait(c, call, 100), 0);
+    assert_int_equal(fc_wait(c, own, 100), 0);
+    assert_string_equal(ph_op_result(call)->reply, "a of n3");
+    assert_int_equal(fc_heard(c, id, "a") + fc_heard(c, id, "b"), 2);
+    assert_at_rest(c);
+}
+
+#define HOT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HOT_TEST(source_works_until_the_target_stands_by),
+        HOT_TEST(target_that_cannot_make_it_changes_nothing),
+        HOT_TEST(mode_of_a_migrate_wins_over_the_hubs),
+        cmocka_unit_test(without_handover_it_begins_anew_and_once),
+        HOT_TEST(stop_ends_both_sides),
+        HOT_TEST(restart_calls_the_move_off),
+        HOT_TEST(standby_of_a_dead_source_does_not_run_beside_the_takeover),
+        cmocka_unit_test(state_is_kept_for_hot_retention),
+        HOT_TEST(messages_of_each_node_keep_their_order),
+        HOT_TEST(slow_links_do_not_change_the_order),
+        HOT_TEST(own_messages_wait_for_those_on_their_way),
+        HOT_TEST(lost_messages_do_not_hold_up_later_ones),
+        HOT_TEST(unread_calls_are_answered_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
