@@ -286,7 +286,7 @@ static void set_detour(struct ph_hub *hub, struct ph_entry *entry)
         atomic_fetch_or_explicit(&child->detour, PH_DETOUR_CLOSED, memory_order_relaxed);
     else /* release: who finds it open finds the messages before in the mailbox */
         atomic_fetch_and_explicit(&child->detour, ~PH_DETOUR_CLOSED, memory_order_release);
-    if (!open && mail && mail->lanes)
+    if (!open && mail && mail->tracks)
         look_again(hub, hub->cluster->dead_after_ms);
 }
 
@@ -314,7 +314,7 @@ void ph_mail_look(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_mail *mail = entry->mail;
     struct ph_member *to;
-    if (mail && mail->lanes && !mail->parting && !entry->child)
+    if (mail && mail->tracks && !mail->parting && !entry->child)
         ph_order_take_early(mail, &mail->waiting);
     if (mail && mail->waiting.first && way_of(hub, entry, &to) != WAY_NONE && let_out(hub, entry))
         ph_cluster_touch(hub, entry);
@@ -369,7 +369,7 @@ void ph_mail_child_here(struct ph_hub *hub, struct ph_entry *entry, bool moved)
     ph_mail_look(hub, entry);
 }
 
-void ph_mail_take_lanes(struct ph_hub *hub, struct ph_entry *entry, struct ph_unpack *frame)
+void ph_mail_take_tracks(struct ph_hub *hub, struct ph_entry *entry, struct ph_unpack *frame)
 {
     struct ph_unpack at = *frame;
     if (entry->mail || ph_unpack_array(&at, UINT32_MAX))

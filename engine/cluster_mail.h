@@ -9,17 +9,17 @@
  * A message to a child that runs on the sender's node goes straight into its mailbox and never
  * comes here. Any other one is a letter. A node numbers its letters to a child (a *stream*, from
  * 1); each node that a letter passes sends it on by what it knows of where the child is; the node
- * that has the child knows of every stream which number is next (a *lane*) and keeps early ones
- * until their turn. So it does not matter which ways letters take while a child moves. The lanes go
- * with the child when it moves, as do the messages that it has not read. What is lost with a node
- * or a session is waited for no longer than `dead_after`; after that, and when a child was started
- * anew on another node, nothing is promised but that no message is handled twice.
+ * that has the child knows of every stream which number is next (a *track*) and keeps early ones
+ * until their turn. So it does not matter which ways letters take while a child moves. The tracks
+ * go with the child when it moves, as do the messages that it has not read. What is lost with a
+ * node or a session is waited for no longer than `dead_after`; after that, and when a child was
+ * started anew on another node, nothing is promised but that no message is handled twice.
  *
  * While letters to a child are on their way, also those of its own node, its *detour* is closed:
  * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
  *
- * Bounded: PH_MAILBOX_MAX letters that wait for one child, as many that are early; a stream or lane
- * that was not used for a minute is forgotten.
+ * Bounded: PH_MAILBOX_MAX letters that wait for one child, as many that are early; a stream or
+ * track that was not used for a minute is forgotten.
  */
 #ifndef PH_ENGINE_CLUSTER_MAIL_H
 #define PH_ENGINE_CLUSTER_MAIL_H
@@ -52,8 +52,8 @@ struct ph_letters {
 };
 
 /* One stream, at the node that has the child. */
-struct ph_mail_lane {
-    struct ph_mail_lane *next;
+struct ph_track {
+    struct ph_track *next;
     uint64_t origin, stream;
     uint64_t expected;       /* the next number */
     uint64_t skipped;        /* from there to `expected` numbers were given up; 0: none were */
@@ -73,7 +73,7 @@ struct ph_mail {
     uint16_t sent_to;            /* … with whom */
     bool anew;                   /* the child was started here without what others knew of it */
     unsigned parting; /* instances that have just gone: their last messages are to come */
-    struct ph_mail_lane *lanes;
+    struct ph_track *tracks;
     unsigned early;            /* letters in them */
     struct ph_letters waiting; /* for a way */
 };
@@ -97,9 +97,9 @@ struct ph_mail_desk {
 
 /* Delivers, sends on or keeps a letter; takes what is in it. */
 void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_letter *);
-/* Reads the lanes that come with a child. */
-void ph_mail_take_lanes(struct ph_hub *, struct ph_entry *, struct ph_unpack *);
-/* The child was created here; `moved`: its lanes have been taken. */
+/* Reads the tracks that come with a child. */
+void ph_mail_take_tracks(struct ph_hub *, struct ph_entry *, struct ph_unpack *);
+/* The child was created here; `moved`: its tracks have been taken. */
 void ph_mail_child_here(struct ph_hub *, struct ph_entry *, bool moved);
 /* Where its messages go may have changed: moves call it when a child holds still or goes on. */
 void ph_mail_look(struct ph_hub *, struct ph_entry *);
@@ -151,9 +151,9 @@ void ph_order_receive(struct ph_hub *, struct ph_mail *, const struct ph_letter 
 bool ph_order_own_came(struct ph_hub *, struct ph_mail *);
 /* Numbers that were waited for in vain are given up. Returns when to call it again; PH_NEVER. */
 uint64_t ph_order_give_up(struct ph_hub *, struct ph_mail *, struct ph_letters *due);
-/* All early letters, in order: their child is not here any more. Their lanes are forgotten. */
+/* All early letters, in order: their child is not here any more. Their tracks are forgotten. */
 void ph_order_take_early(struct ph_mail *, struct ph_letters *);
-/* The lanes, for the child's move: array of origin, stream, expected. Unused ones are left out. */
+/* The tracks, for the child's move: array of origin, stream, expected. Unused ones are left out. */
 void ph_order_pack(const struct ph_hub *, const struct ph_mail *, struct ph_text *);
 bool ph_order_unpack(struct ph_hub *, struct ph_mail *, struct ph_unpack *);
 

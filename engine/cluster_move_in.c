@@ -41,7 +41,7 @@ struct offer {
     const void *state;
     size_t state_length;
     struct ph_letters unread;
-    struct ph_unpack lanes; /* at them */
+    struct ph_unpack tracks; /* at them */
 };
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ static void read_load(struct ph_hub *hub, struct ph_member *member, struct ph_un
     if (checksum != XXH3_64bits(offer->state, offer->state_length))
         ph_unpack_fail(frame);
     else if (ph_mail_unpack_unread(hub, member, frame, &offer->unread))
-        offer->lanes = *frame;
+        offer->tracks = *frame;
     if (!frame->broken)
         (void)ph_order_unpack(hub, NULL, frame);
 }
@@ -192,7 +192,7 @@ static void take_mail(struct ph_hub *hub, struct ph_entry *entry, struct offer *
     entry->moved_here = true;
     if (entry->mail)
         entry->mail->anew = false;
-    ph_mail_take_lanes(hub, entry, &offer->lanes);
+    ph_mail_take_tracks(hub, entry, &offer->tracks);
 }
 
 static void take(struct ph_hub *hub, struct ph_member *member, struct offer *offer,

@@ -88,7 +88,7 @@ static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct p
 /* ---- To the target --------------------------------------------------------------------------- */
 
 /* Per record: verb, number, id, version, epoch; of a TAKE: state, its checksum, unread messages,
- * lanes. */
+ * tracks. */
 static void put_move(struct ph_hub *hub, const struct ph_transfer *move, enum ph_move_verb verb)
 {
     const struct ph_entry *entry = move->entry;

@@ -5,9 +5,9 @@
 #include "engine/cluster_inside.h"
 
 enum {
-    LANES_MAX = 4096,      /* of one child, in a frame */
+    TRACKS_MAX = 4096,     /* of one child, in a frame */
     RENEW_MS = 30 * 1000,  /* a stream that was not used for so long is replaced … */
-    FORGET_MS = 60 * 1000, /* … and its lane forgotten */
+    FORGET_MS = 60 * 1000, /* … and its track forgotten */
 };
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
@@ -79,84 +79,83 @@ void ph_order_stamp(struct ph_hub *hub, struct ph_mail *mail, struct ph_letter *
 /* ---- Lanes ------------------------------------------------------------------------------------
  */
 
-static struct ph_mail_lane *find_lane(struct ph_mail *mail, uint64_t origin)
+static struct ph_track *find_track(struct ph_mail *mail, uint64_t origin)
 {
-    for (struct ph_mail_lane *lane = mail->lanes; lane; lane = lane->next)
-        if (lane->origin == origin)
-            return lane;
+    for (struct ph_track *track = mail->tracks; track; track = track->next)
+        if (track->origin == origin)
+            return track;
     return NULL;
 }
 
-static struct ph_mail_lane *add_lane(struct ph_hub *hub, struct ph_mail *mail, uint64_t origin,
-                                     uint64_t stream, uint64_t expected)
+static struct ph_track *add_track(struct ph_hub *hub, struct ph_mail *mail, uint64_t origin,
+                                  uint64_t stream, uint64_t expected)
 {
-    struct ph_mail_lane *lane = ph_alloc(sizeof *lane);
-    *lane = (struct ph_mail_lane){
-        .next = mail->lanes,
+    struct ph_track *track = ph_alloc(sizeof *track);
+    *track = (struct ph_track){
+        .next = mail->tracks,
         .origin = origin,
         .stream = stream,
         .expected = expected,
         .used_ms = hub->now_ms,
     };
-    mail->lanes = lane;
-    return lane;
+    mail->tracks = track;
+    return track;
 }
 
-static void drop_lane(struct ph_mail *mail, struct ph_mail_lane *lane)
+static void drop_track(struct ph_mail *mail, struct ph_track *track)
 {
-    struct ph_mail_lane **link = &mail->lanes;
-    while (*link != lane)
+    struct ph_track **link = &mail->tracks;
+    while (*link != track)
         link = &(*link)->next;
-    *link = lane->next;
-    ph_free(lane);
+    *link = track->next;
+    ph_free(track);
 }
 
-static void take_first_early(struct ph_mail *mail, struct ph_mail_lane *lane,
-                             struct ph_letters *due)
+static void take_first_early(struct ph_mail *mail, struct ph_track *track, struct ph_letters *due)
 {
-    struct ph_letter *first = lane->early;
-    lane->early = first->next;
+    struct ph_letter *first = track->early;
+    track->early = first->next;
     mail->early--;
     ph_letters_add(due, first);
     ph_free(first);
 }
 
 /* Those whose turn it is now. */
-static void advance(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_lane *lane,
+static void advance(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                     struct ph_letters *due)
 {
-    while (lane->early && lane->early->number == lane->expected) {
-        take_first_early(mail, lane, due);
-        lane->expected++;
+    while (track->early && track->early->number == track->expected) {
+        take_first_early(mail, track, due);
+        track->expected++;
     }
-    lane->since_ms = lane->early ? hub->now_ms : 0;
+    track->since_ms = track->early ? hub->now_ms : 0;
 }
 
-static void give_up_gap(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_lane *lane,
+static void give_up_gap(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                         struct ph_letters *due)
 {
-    if (!lane->skipped)
-        lane->skipped = lane->expected;
-    lane->expected = lane->early->number;
+    if (!track->skipped)
+        track->skipped = track->expected;
+    track->expected = track->early->number;
     hub->cluster->mail.gaps++;
-    advance(hub, mail, lane, due);
+    advance(hub, mail, track, due);
 }
 
 /* The sender has begun another stream: what is missing of the one before does not come any more. */
-static void renew_lane(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_lane *lane,
-                       uint64_t stream, struct ph_letters *due)
+static void renew_track(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
+                        uint64_t stream, struct ph_letters *due)
 {
-    while (lane->early)
-        give_up_gap(hub, mail, lane, due);
-    lane->stream = stream;
-    lane->expected = 1;
-    lane->skipped = 0;
+    while (track->early)
+        give_up_gap(hub, mail, track, due);
+    track->stream = stream;
+    track->expected = 1;
+    track->skipped = 0;
 }
 
-static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_lane *lane,
+static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                        const struct ph_letter *letter)
 {
-    struct ph_letter **link = &lane->early;
+    struct ph_letter **link = &track->early;
     while (*link && (*link)->number < letter->number)
         link = &(*link)->next;
     struct ph_letter *copy = ph_alloc(sizeof *copy);
@@ -164,42 +163,43 @@ static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_
     copy->next = *link;
     *link = copy;
     mail->early++;
-    if (!lane->since_ms)
-        lane->since_ms = hub->now_ms;
+    if (!track->since_ms)
+        track->since_ms = hub->now_ms;
 }
 
-static struct ph_mail_lane *lane_for(struct ph_hub *hub, struct ph_mail *mail,
-                                     const struct ph_letter *letter, struct ph_letters *due)
+static struct ph_track *track_for(struct ph_hub *hub, struct ph_mail *mail,
+                                  const struct ph_letter *letter, struct ph_letters *due)
 {
-    struct ph_mail_lane *lane = find_lane(mail, letter->origin);
-    if (!lane)
-        return add_lane(hub, mail, letter->origin, letter->stream, mail->anew ? letter->number : 1);
-    if (lane->stream < letter->stream)
-        renew_lane(hub, mail, lane, letter->stream, due);
-    lane->used_ms = hub->now_ms;
-    return lane;
+    struct ph_track *track = find_track(mail, letter->origin);
+    if (!track)
+        return add_track(hub, mail, letter->origin, letter->stream,
+                         mail->anew ? letter->number : 1);
+    if (track->stream < letter->stream)
+        renew_track(hub, mail, track, letter->stream, due);
+    track->used_ms = hub->now_ms;
+    return track;
 }
 
 void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_letter *letter,
                       struct ph_letters *due)
 {
-    struct ph_mail_lane *lane = lane_for(hub, mail, letter, due);
-    bool late = letter->stream == lane->stream && letter->number < lane->expected;
-    if (letter->stream < lane->stream ||
-        (late && lane->skipped && letter->number >= lane->skipped)) {
+    struct ph_track *track = track_for(hub, mail, letter, due);
+    bool late = letter->stream == track->stream && letter->number < track->expected;
+    if (letter->stream < track->stream ||
+        (late && track->skipped && letter->number >= track->skipped)) {
         ph_letters_add(due, letter); /* it had been given up */
     } else if (late) {
         hub->cluster->mail.doubled++;
         if (letter->box)
             ph_message_box_destroy(letter->box, PH_EGONE, "it came twice");
-    } else if (letter->number > lane->expected) {
-        keep_early(hub, mail, lane, letter);
-        while (mail->early > PH_MAILBOX_MAX && lane->early)
-            give_up_gap(hub, mail, lane, due);
+    } else if (letter->number > track->expected) {
+        keep_early(hub, mail, track, letter);
+        while (mail->early > PH_MAILBOX_MAX && track->early)
+            give_up_gap(hub, mail, track, due);
     } else {
         ph_letters_add(due, letter);
-        lane->expected++;
-        advance(hub, mail, lane, due);
+        track->expected++;
+        advance(hub, mail, track, due);
     }
 }
 
@@ -208,43 +208,43 @@ bool ph_order_own_came(struct ph_hub *hub, struct ph_mail *mail)
     if (!mail->stream)
         return true;
     uint64_t origin = own_origin(hub->cluster);
-    struct ph_mail_lane *lane = find_lane(mail, origin);
-    if (!lane)
-        lane = add_lane(hub, mail, origin, mail->stream, mail->anew ? mail->sent + 1 : 1);
-    if (lane->stream != mail->stream || lane->expected <= mail->sent) {
-        if (!lane->since_ms)
-            lane->since_ms = hub->now_ms;
+    struct ph_track *track = find_track(mail, origin);
+    if (!track)
+        track = add_track(hub, mail, origin, mail->stream, mail->anew ? mail->sent + 1 : 1);
+    if (track->stream != mail->stream || track->expected <= mail->sent) {
+        if (!track->since_ms)
+            track->since_ms = hub->now_ms;
         return false;
     }
-    drop_lane(mail, lane);
+    drop_track(mail, track);
     mail->stream = 0;
     return true;
 }
 
 /* Numbers of this node's own stream that are missing without a later one to show it. */
-static void give_up_own(struct ph_hub *hub, struct ph_mail *mail, struct ph_mail_lane *lane)
+static void give_up_own(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track)
 {
-    lane->since_ms = 0;
-    if (lane->origin != own_origin(hub->cluster))
+    track->since_ms = 0;
+    if (track->origin != own_origin(hub->cluster))
         return;
-    lane->stream = mail->stream;
-    lane->expected = mail->sent + 1;
+    track->stream = mail->stream;
+    track->expected = mail->sent + 1;
     hub->cluster->mail.gaps++;
 }
 
 uint64_t ph_order_give_up(struct ph_hub *hub, struct ph_mail *mail, struct ph_letters *due)
 {
     uint64_t next_ms = PH_NEVER;
-    for (struct ph_mail_lane *lane = mail->lanes; lane; lane = lane->next) {
-        if (!lane->since_ms)
+    for (struct ph_track *track = mail->tracks; track; track = track->next) {
+        if (!track->since_ms)
             continue;
-        uint64_t until_ms = lane->since_ms + hub->cluster->dead_after_ms;
+        uint64_t until_ms = track->since_ms + hub->cluster->dead_after_ms;
         if (until_ms <= hub->now_ms) {
-            if (lane->early)
-                give_up_gap(hub, mail, lane, due);
+            if (track->early)
+                give_up_gap(hub, mail, track, due);
             else
-                give_up_own(hub, mail, lane);
-            until_ms = lane->since_ms ? lane->since_ms + hub->cluster->dead_after_ms : PH_NEVER;
+                give_up_own(hub, mail, track);
+            until_ms = track->since_ms ? track->since_ms + hub->cluster->dead_after_ms : PH_NEVER;
         }
         if (until_ms < next_ms)
             next_ms = until_ms;
@@ -254,50 +254,50 @@ uint64_t ph_order_give_up(struct ph_hub *hub, struct ph_mail *mail, struct ph_le
 
 void ph_order_take_early(struct ph_mail *mail, struct ph_letters *letters)
 {
-    while (mail->lanes) {
-        struct ph_mail_lane *lane = mail->lanes;
-        while (lane->early)
-            take_first_early(mail, lane, letters);
-        drop_lane(mail, lane);
+    while (mail->tracks) {
+        struct ph_track *track = mail->tracks;
+        while (track->early)
+            take_first_early(mail, track, letters);
+        drop_track(mail, track);
     }
 }
 
 /* ---- Moves ------------------------------------------------------------------------------------
  */
 
-static bool is_used(const struct ph_hub *hub, const struct ph_mail_lane *lane)
+static bool is_used(const struct ph_hub *hub, const struct ph_track *track)
 {
-    return lane->early || lane->used_ms + FORGET_MS >= hub->now_ms;
+    return track->early || track->used_ms + FORGET_MS >= hub->now_ms;
 }
 
 void ph_order_pack(const struct ph_hub *hub, const struct ph_mail *mail, struct ph_text *out)
 {
     uint32_t count = 0;
-    for (const struct ph_mail_lane *lane = mail ? mail->lanes : NULL; lane; lane = lane->next)
-        count += is_used(hub, lane) && count < LANES_MAX;
+    for (const struct ph_track *track = mail ? mail->tracks : NULL; track; track = track->next)
+        count += is_used(hub, track) && count < TRACKS_MAX;
     ph_pack_array(out, count);
-    for (const struct ph_mail_lane *lane = mail ? mail->lanes : NULL; lane && count;
-         lane = lane->next) {
-        if (!is_used(hub, lane))
+    for (const struct ph_track *track = mail ? mail->tracks : NULL; track && count;
+         track = track->next) {
+        if (!is_used(hub, track))
             continue;
         count--;
-        ph_pack_uint(out, lane->origin);
-        ph_pack_uint(out, lane->stream);
-        ph_pack_uint(out, lane->expected);
+        ph_pack_uint(out, track->origin);
+        ph_pack_uint(out, track->stream);
+        ph_pack_uint(out, track->expected);
     }
 }
 
 bool ph_order_unpack(struct ph_hub *hub, struct ph_mail *mail, struct ph_unpack *frame)
 {
-    uint32_t count = ph_unpack_array(frame, LANES_MAX);
+    uint32_t count = ph_unpack_array(frame, TRACKS_MAX);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t origin = ph_unpack_uint(frame, UINT64_MAX);
         uint64_t stream = ph_unpack_uint(frame, UINT64_MAX);
         uint64_t expected = ph_unpack_uint(frame, UINT64_MAX);
         if (frame->broken)
             return false;
-        if (mail && !find_lane(mail, origin))
-            add_lane(hub, mail, origin, stream, expected);
+        if (mail && !find_track(mail, origin))
+            add_track(hub, mail, origin, stream, expected);
     }
     return !frame->broken;
 }

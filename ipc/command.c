@@ -255,7 +255,7 @@ const struct ph_command ph_commands[] = {
     },
     {
         .name = "migrate",
-        .usage = "migrate TARGET to NODE [mode=cold] [wait=yes|no] [timeout=D]",
+        .usage = "migrate TARGET to NODE [mode=hot|cold] [wait=yes|no] [timeout=D]",
         .summary = "move children to a node and pin them there",
         .group = "Nodes",
         .flags = PH_COMMAND_TARGET,
