@@ -279,6 +279,13 @@ int ph_join(struct ph_hub *hub, struct ph_op **op)
     return post(hub, event, op);
 }
 
+int ph_moves(struct ph_hub *hub, enum ph_moves_order order, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_MOVES);
+    event->place.order = order;
+    return post(hub, event, op);
+}
+
 int ph_quorum_reset(struct ph_hub *hub, uint64_t size, struct ph_op **op)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_QUORUM);

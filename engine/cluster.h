@@ -42,6 +42,7 @@ void ph_cluster_on_frame(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_view(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_drain(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_leave(struct ph_hub *, struct ph_event *);
+void ph_cluster_on_moves(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_quorum(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_send(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_answer(struct ph_hub *, struct ph_event *);

@@ -180,6 +180,9 @@ bool ph_move_stands_by(const struct ph_entry *);
 void ph_move_look(struct ph_hub *, struct ph_entry *); /* its placements changed */
 /* The child of a move is being retired. */
 void ph_move_child_gone(struct ph_hub *, struct ph_entry *);
+#define PH_MOVES_MARK "moves order" /* the hub-wide intent that holds an enum ph_moves_order */
+void ph_moves_note_order(struct ph_hub *); /* of the whole hub, by its intents */
+void ph_moves_note_join(struct ph_hub *); /* nodes that come soon after each other are one change */
 bool ph_moves_waiting(const struct ph_hub *); /* some may begin now */
 void ph_moves_work(struct ph_hub *);
 void ph_moves_fini(struct ph_hub *);

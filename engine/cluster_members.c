@@ -448,10 +448,7 @@ uint16_t ph_members_owner(const struct ph_members *members, uint64_t id_hash,
                                                 memory_order_relaxed)
                          : 0;
     const struct ph_owners *owners = &members->owners;
-    for (uint32_t i = 0; pin && i < owners->count; i++)
-        if (ph_pin_is_to(pin, owners->nodes[i]))
-            return members->owner_slot[i];
-    uint32_t owner = ph_owner_of(owners, id_hash);
+    uint32_t owner = ph_owner_pinned(owners, id_hash, pin);
     return owner < owners->count ? members->owner_slot[owner] : PH_NO_MEMBER;
 }
 

@@ -66,6 +66,16 @@ static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
     cluster->waiting_last = &entry->next_waiting;
 }
 
+/* Does somebody want just this one away from here, or everything? */
+static bool is_urgent(const struct ph_hub *hub, const struct ph_entry *entry,
+                      const struct ph_member *target)
+{
+    const struct ph_member *self = hub->cluster->members[0];
+    uint64_t pin =
+        atomic_load_explicit(&((struct ph_entry *)(uintptr_t)entry)->pin, memory_order_relaxed);
+    return self->leaving || ph_pin_is_to(pin, target->info.name_hash);
+}
+
 /* May it begin now? If not it is looked at again. */
 static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct ph_member *target)
 {
@@ -77,7 +87,12 @@ static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct p
             cluster->retry_ms = entry->retry_ms;
         return false;
     }
-    if (target->view != cluster->view) /* it would not know that the child belongs there */
+    bool urgent = is_urgent(hub, entry, target);
+    if (cluster->moves_order != PH_MOVES_RESUME && !urgent)
+        return false; /* everything is looked at again when they go on */
+    if (hub->now_ms < cluster->join_hold_ms && !urgent && !cluster->members[0]->info.draining)
+        cluster->moves_hold_ms = cluster->join_hold_ms;
+    else if (target->view != cluster->view) /* it would not know that the child belongs there */
         cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
     else if (has_room(hub, target) && has_slot(hub))
         return true;

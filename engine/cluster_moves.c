@@ -10,7 +10,8 @@ enum {
     SLICE = PH_JOB_SLICE,
     DONE_KEPT = 1000,
     LISTED = 1000,
-    SAVES_FIRST = 64, /* may hold still at a time, until it is known how large states are */
+    JOIN_BEATS_MAX = 4, /* heartbeats for which nodes that come may hold moves up */
+    SAVES_FIRST = 64,   /* may hold still at a time, until it is known how large states are */
     BYTES_MAX = 64 * 1024 * 1024,      /* of states that have been sent and are not answered */
     KEPT_BYTES_MAX = 64 * 1024 * 1024, /* of states that are kept for a while after their move */
 };
@@ -220,9 +221,74 @@ bool ph_moves_waiting(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
     return (cluster->moves_lost && cluster->released && !cluster->fenced) ||
-           (cluster->ready_first && ph_moves_may_save(hub)) ||
+           cluster->moves_cancel || (cluster->ready_first && ph_moves_may_save(hub)) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
             cluster->moves_out < hub->options.move_in_flight && ph_moves_may_save(hub));
+}
+
+/* ---- On hold --------------------------------------------------------------------------------- */
+
+void ph_cluster_on_moves(struct ph_hub *hub, struct ph_event *event)
+{
+    struct ph_op *op = event->op;
+    event->op = NULL;
+    struct ph_entry *entry =
+        hub->cluster ? ph_directory_make(hub->directory, PH_MOVES_MARK, sizeof PH_MOVES_MARK - 1)
+                     : NULL;
+    if (!entry) {
+        ph_hub_finish_op(hub, op, PH_EREFUSED, "this node has no links: nothing moves");
+        return;
+    }
+    if (atomic_load_explicit(&entry->mark, memory_order_relaxed) == event->place.order)
+        ph_op_same(op);
+    else
+        ph_op_changed(op);
+    ph_cluster_want(hub, entry, NULL, event->place.order);
+    ph_cluster_owners_changed(hub);
+    ph_hub_finish_op(hub, op, 0, NULL);
+}
+
+void ph_moves_note_order(struct ph_hub *hub)
+{
+    static const char *const names[] = {"moves_resumed", "moves_paused", "moves_canceled"};
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_entry *entry =
+        ph_directory_find_rcu(hub->directory, PH_MOVES_MARK, sizeof PH_MOVES_MARK - 1);
+    uint64_t mark = entry ? atomic_load_explicit(&entry->mark, memory_order_relaxed) : 0;
+    enum ph_moves_order order = (enum ph_moves_order)(mark > PH_MOVES_CANCEL ? 0 : mark);
+    if (order == cluster->moves_order)
+        return;
+    cluster->moves_order = order;
+    cluster->moves_cancel = order == PH_MOVES_CANCEL;
+    ph_hub_record(hub, names[order], "", 0, "%u moves under way",
+                  (unsigned)(cluster->moves_out + cluster->moves_in));
+}
+
+/* Each source waits a heartbeat after the last one, but not for ever. */
+void ph_moves_note_join(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (hub->now_ms >= cluster->join_hold_ms)
+        cluster->first_join_ms = hub->now_ms;
+    uint64_t last_ms = cluster->first_join_ms + JOIN_BEATS_MAX * cluster->heartbeat_ms;
+    uint64_t hold_ms = hub->now_ms + cluster->heartbeat_ms;
+    cluster->join_hold_ms = hold_ms < last_ms ? hold_ms : last_ms;
+}
+
+/* A slice; called off is what the target has not been given. */
+static void work_cancel(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_transfer *move = cluster->moves_first, *next;
+    unsigned done = 0;
+    for (; move && done < SLICE; move = next) {
+        next = move->next;
+        if (move->incoming || move->phase != PH_MOVE_PREPARING)
+            continue;
+        ph_move_call_off(hub, move, "the redistribution was canceled");
+        done++;
+    }
+    cluster->moves_cancel = done == SLICE;
 }
 
 /* ---- What crosses a move --------------------------------------------------------------------- */
@@ -317,6 +383,8 @@ void ph_moves_work(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     if (cluster->moves_lost && cluster->released && !cluster->fenced)
         work_lost(hub);
+    if (cluster->moves_cancel)
+        work_cancel(hub);
     if (cluster->ready_first)
         ph_moves_freeze_ready(hub);
     if (ph_moves_waiting(hub))

@@ -572,6 +572,7 @@ void ph_cluster_picture(const struct ph_hub *hub, struct ph_status *status)
     memcpy(status->by_state, cluster->by_state, sizeof status->by_state);
     status->migrating = cluster->misplaced + (cluster->scanning || cluster->view_wanted);
     status->partitioned = cluster->fenced;
+    status->paused = cluster->moves_order != PH_MOVES_RESUME;
     status->settled = status->settled && !busy && status->migrating == 0 &&
                       status->by_state[PH_STATE_STARTING] == 0 && !cluster->push_first &&
                       all_agree(hub);

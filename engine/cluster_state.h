@@ -170,9 +170,12 @@ struct ph_cluster {
     uint64_t kept_bytes;                /* of moves that are done */
     struct ph_transfer *ready_first, **ready_last; /* prepared; they wait for their turn */
     uint32_t done_count;
-    bool moves_lost;                                /* some wait to be brought back */
-    uint64_t move_slot_us;                          /* move.rate: when the next one may begin */
-    uint64_t moves_hold_ms;                         /* none begins before */
+    bool moves_lost;                      /* some wait to be brought back */
+    uint64_t move_slot_us;                /* move.rate: when the next one may begin */
+    uint64_t moves_hold_ms;               /* none begins before */
+    uint64_t first_join_ms, join_hold_ms; /* when nodes began to come; until when more may */
+    enum ph_moves_order moves_order;
+    bool moves_cancel;                              /* those under way are to be called off */
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
 
     /* Figures. */

@@ -260,9 +260,11 @@ static struct ph_spec *read_spec(struct ph_cluster *cluster, struct ph_unpack *f
     return spec;
 }
 
+/* Also what concerns the whole hub: a mark's id has a blank, which no child's has. */
 static bool is_id(const char *id, size_t length)
 {
-    return ph_id_is_valid(id, length) || (length > 6 && memcmp(id, "drain ", 6) == 0);
+    return ph_id_is_valid(id, length) || (length > 6 && memcmp(id, "drain ", 6) == 0) ||
+           (length == sizeof PH_MOVES_MARK - 1 && memcmp(id, PH_MOVES_MARK, length) == 0);
 }
 
 static void read_intent(struct ph_hub *hub, struct ph_unpack *frame, struct ph_spec **specs,

@@ -508,8 +508,10 @@ static void apply(struct ph_hub *hub, const bool *keep)
         if (was[slot] && (!keep[slot] || fresh[slot]))
             lose_member(hub, cluster->members[slot]);
     for (uint16_t slot = 1; slot < cluster->count; slot++)
-        if (keep[slot] && fresh[slot])
+        if (keep[slot] && fresh[slot]) {
             tell_change(hub, cluster->members[slot], true);
+            ph_moves_note_join(hub);
+        }
     review_fence(hub); /* before anything is taken over */
     ph_cluster_owners_changed(hub);
     ph_cluster_count_taken(hub);
@@ -670,6 +672,7 @@ void ph_cluster_agree(struct ph_hub *hub)
 void ph_cluster_owners_changed(struct ph_hub *hub)
 {
     note_drains(hub->cluster);
+    ph_moves_note_order(hub);
     ph_cluster_publish(hub);
     ph_cluster_scan(hub);
     ph_cluster_agree(hub);

@@ -15,6 +15,7 @@
 
 #include "engine/prochub.h"
 #include "engine/rcu.h"
+#include "engine/rendezvous.h"
 #include <urcu/rculfhash.h>
 
 struct ph_child;
@@ -43,22 +44,6 @@ struct ph_placed {
     uint64_t since_ms; /* on the reader's clock, about */
     uint32_t instance, restarts;
 };
-
-/* A pin is the hash of a node's name (ph_name_hash) with the mode in its last two bits. */
-static inline uint64_t ph_pin(uint64_t name_hash, enum ph_move_mode mode)
-{
-    return (name_hash & ~UINT64_C(3)) | (uint64_t)mode;
-}
-
-static inline bool ph_pin_is_to(uint64_t pin, uint64_t name_hash)
-{
-    return pin && (pin | 3) == (name_hash | 3);
-}
-
-static inline enum ph_move_mode ph_pin_mode(uint64_t pin)
-{
-    return (enum ph_move_mode)(pin & 3);
-}
 
 struct ph_placement {
     /* Constant. */

@@ -68,6 +68,7 @@ static void release_content(struct ph_event *event)
     case PH_EVENT_PIN:
     case PH_EVENT_DRAIN:
     case PH_EVENT_QUORUM:
+    case PH_EVENT_MOVES:
         ph_ids_fini(&event->place.ids);
         break;
     case PH_EVENT_SEND:

@@ -47,6 +47,7 @@ struct ph_hub;
     X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                       \
     X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)                   \
     X(PH_EVENT_LEAVE, "leave", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_MOVES, "moves", PH_PRIORITY_SYSTEM)                   \
     X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)                     \
     X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)                 \
@@ -131,6 +132,7 @@ struct ph_event {
             enum ph_move_mode mode;     /* pin */
             bool on;                    /* drain; leave: join again */
             uint64_t size;              /* quorum */
+            enum ph_moves_order order;  /* moves */
         } place;
         struct {
             char *id;

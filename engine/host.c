@@ -49,13 +49,13 @@ static bool is_news(struct ph_host *host, const struct ph_status *now)
     return !old || memcmp(old->by_state, now->by_state, sizeof now->by_state) != 0 ||
            old->children != now->children || old->local != now->local || old->nodes != now->nodes ||
            old->migrating != now->migrating || old->settled != now->settled ||
-           old->partitioned != now->partitioned || old->stopping != now->stopping ||
-           old->level != now->level || old->locks != now->locks || old->held != now->held ||
-           old->held_total != now->held_total || old->discarded != now->discarded ||
-           old->refused != now->refused || old->expired != now->expired ||
-           old->deadline_ms != now->deadline_ms || old->events != now->events ||
-           old->starts != now->starts || old->restarts != now->restarts ||
-           old->gave_up != now->gave_up;
+           old->partitioned != now->partitioned || old->paused != now->paused ||
+           old->stopping != now->stopping || old->level != now->level || old->locks != now->locks ||
+           old->held != now->held || old->held_total != now->held_total ||
+           old->discarded != now->discarded || old->refused != now->refused ||
+           old->expired != now->expired || old->deadline_ms != now->deadline_ms ||
+           old->events != now->events || old->starts != now->starts ||
+           old->restarts != now->restarts || old->gave_up != now->gave_up;
 }
 
 /* False: there was nothing new. */

@@ -272,6 +272,12 @@ PH_MUST_CHECK int ph_migrate(struct ph_hub *, struct ph_ids *ids, const char *no
 /* Takes the pins away; the children go where they belong. `ids` is moved. */
 PH_MUST_CHECK int ph_unpin(struct ph_hub *, struct ph_ids *ids, struct ph_op **op);
 
+/* What becomes of a redistribution: moves go on / none begins any more, on no node of the hub,
+ * those under way go on / the same, and those whose state has not been sent are called off. What
+ * people move one by one (ph_migrate), and what leaves a node that ends, is not held up. */
+enum ph_moves_order { PH_MOVES_RESUME, PH_MOVES_PAUSE, PH_MOVES_CANCEL };
+PH_MUST_CHECK int ph_moves(struct ph_hub *, enum ph_moves_order, struct ph_op **op);
+
 /* Moves everything off a node and lets nothing on it (`on`) / takes that back. A drain is done when
  * the node has no child any more; its op counts those that moved. */
 PH_MUST_CHECK int ph_drain(struct ph_hub *, const char *node, bool on, struct ph_op **op,
@@ -384,6 +390,7 @@ struct ph_status {
     uint64_t nodes;     /* members in the view, with this one */
     uint64_t migrating; /* placements in transit or not where they should be */
     bool settled, partitioned, stopping;
+    bool paused;    /* no move begins: see ph_moves */
     uint8_t level;  /* of the gate; 0 is open */
     uint32_t locks; /* live ones */
     uint32_t held;  /* events that wait behind it */

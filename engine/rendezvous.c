@@ -205,6 +205,14 @@ uint32_t ph_owner_of(const struct ph_owners *owners, uint64_t id_hash)
     return best_of(owners, keys);
 }
 
+uint32_t ph_owner_pinned(const struct ph_owners *owners, uint64_t id_hash, uint64_t pin)
+{
+    for (uint32_t i = 0; pin && i < owners->count; i++)
+        if (ph_pin_is_to(pin, owners->nodes[i]))
+            return i;
+    return ph_owner_of(owners, id_hash);
+}
+
 uint32_t ph_owners_of(const struct ph_owners *owners, uint64_t id_hash, uint32_t factor,
                       uint32_t *out)
 {

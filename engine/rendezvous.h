@@ -14,8 +14,11 @@
 #ifndef PH_ENGINE_RENDEZVOUS_H
 #define PH_ENGINE_RENDEZVOUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "engine/prochub.h"
 
 enum { PH_OWNERS_MAX = 256 };
 
@@ -36,8 +39,26 @@ uint64_t ph_name_hash(const char *text, size_t length);
 void ph_owners_init(struct ph_owners *, const uint64_t *hashes, const uint32_t *weights,
                     uint32_t count, uint32_t *order);
 
+/* A pin is the hash of a node's name (ph_name_hash) with the mode in its last two bits. */
+static inline uint64_t ph_pin(uint64_t name_hash, enum ph_move_mode mode)
+{
+    return (name_hash & ~UINT64_C(3)) | (uint64_t)mode;
+}
+
+static inline bool ph_pin_is_to(uint64_t pin, uint64_t name_hash)
+{
+    return pin && (pin | 3) == (name_hash | 3);
+}
+
+static inline enum ph_move_mode ph_pin_mode(uint64_t pin)
+{
+    return (enum ph_move_mode)(pin & 3);
+}
+
 /* The index of the owner of an id; count when there is none. */
 uint32_t ph_owner_of(const struct ph_owners *, uint64_t id_hash);
+/* The same for a child with a pin (0: none), which counts while its node is among them. */
+uint32_t ph_owner_pinned(const struct ph_owners *, uint64_t id_hash, uint64_t pin);
 
 /* The indices of the `factor` best owners, best first; returns how many (fewer when fewer nodes
  * have a weight). */

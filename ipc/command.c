@@ -301,8 +301,9 @@ const struct ph_command ph_commands[] = {
     },
     {
         .name = "migrations",
-        .usage = "migrations",
-        .summary = "moves in flight and the last ones",
+        .usage = "migrations [pause|resume|cancel]",
+        .summary = "moves in flight and the last ones; let none begin, or all go on",
+        .max = 1,
         .run = ph_command_migrations,
     },
     {

@@ -376,10 +376,30 @@ static int put_migration(struct ph_rows *rows, const char *const *fields)
     return ph_rows_end_row(rows);
 }
 
+static int order_moves(struct ph_session *session, const struct ph_word *word)
+{
+    static const char *const words[] = {"resume", "pause", "cancel"};
+    struct ph_hub *hub;
+    struct ph_op *op;
+    unsigned order = 0;
+    while (order < PH_COUNT_OF(words) && strcmp(word->text, words[order]) != 0)
+        order++;
+    if (order == PH_COUNT_OF(words))
+        return ph_session_error(session, word, PH_EUSAGE,
+                                "migrations, or migrations pause|resume|cancel");
+    int rc = ph_session_hub(session, &hub);
+    if (rc == 0)
+        rc = ph_moves(hub, (enum ph_moves_order)order, &op);
+    if (rc < 0)
+        return ph_session_error(session, word, rc, "%s", ph_error_text(rc));
+    return ph_session_report(session, op, "migrations", false, UINT64_MAX);
+}
+
 int ph_command_migrations(struct ph_session *session, const struct ph_args *args)
 {
-    (void)args;
     struct ph_hub *hub;
+    if (args->word_count)
+        return order_moves(session, args->words[0]);
     struct ph_text text = PH_TEXT_INIT;
     const char *fields[PH_COUNT_OF(migration_columns)];
     int rc = ph_session_hub(session, &hub);

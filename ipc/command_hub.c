@@ -27,6 +27,7 @@ static const struct ph_column status_columns[] = {
     {.key = "migrating", .type = PH_COLUMN_UINT},
     {.key = "settled", .type = PH_COLUMN_BOOL},
     {.key = "partitioned", .type = PH_COLUMN_BOOL},
+    {.key = "paused", .type = PH_COLUMN_BOOL},
     {.key = "locked", .type = PH_COLUMN_BOOL},
     {.key = "level", .type = PH_COLUMN_UINT},
     {.key = "holder", .type = PH_COLUMN_TEXT},
@@ -87,6 +88,7 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     ph_rows_uint(rows, status->migrating);
     ph_rows_bool(rows, status->settled);
     ph_rows_bool(rows, status->partitioned);
+    ph_rows_bool(rows, status->paused);
     put_gate(rows, status);
     ph_rows_uint(rows, status->events);
     ph_rows_uint(rows, status->steps);

@@ -32,6 +32,7 @@ static const struct {
     FIELD("migrating", FIELD_U64, migrating),
     FIELD("settled", FIELD_BOOL, settled),
     FIELD("partitioned", FIELD_BOOL, partitioned),
+    FIELD("paused", FIELD_BOOL, paused),
     STATE("starting", PH_STATE_STARTING),
     STATE("running", PH_STATE_RUNNING),
     STATE("backoff", PH_STATE_BACKOFF),
@@ -166,10 +167,11 @@ static void condition_child(void *subject, const char *id, const char *field,
 
 const struct ph_resolver ph_condition_resolver = {
     .known = condition_known,
-    .fields = "count, nodes, migrating, settled, locked, partitioned, children, local, starting, "
-              "running, backoff, stopping, moving, failed, unknown, level, holder, reason, locks, "
-              "held, discarded, refused, expired, events, steps, starts, restarts, gave_up, "
-              "count(TARGET or where EXPR), child ID FIELD",
+    .fields =
+        "count, nodes, migrating, settled, locked, partitioned, paused, children, local, starting, "
+        "running, backoff, stopping, moving, failed, unknown, level, holder, reason, locks, "
+        "held, discarded, refused, expired, events, steps, starts, restarts, gave_up, "
+        "count(TARGET or where EXPR), child ID FIELD",
     .value = condition_value,
     .type = condition_type,
     .children = &ph_child_resolver,

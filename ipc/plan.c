@@ -89,18 +89,10 @@ static int choose(struct planner *planner, enum ph_plan_kind kind, const char *n
     return 0;
 }
 
-static int compare_hashes(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-/* A pin counts while the pinned node may have children. 0: nobody owns it. */
+/* 0: nobody owns it. */
 static uint64_t owner_of(const struct ph_owners *owners, uint64_t id_hash, uint64_t pin)
 {
-    if (pin && bsearch(&pin, owners->nodes, owners->count, sizeof pin, compare_hashes))
-        return pin;
-    uint32_t owner = ph_owner_of(owners, id_hash);
+    uint32_t owner = ph_owner_pinned(owners, id_hash, pin);
     return owner < owners->count ? owners->nodes[owner] : 0;
 }
 

@@ -70,6 +70,8 @@ static void draw_node(struct ph_grid *grid, const struct ph_model *model)
     bool settled = ph_model_flag(model, "settled");
     if (ph_model_flag(model, "partitioned"))
         ph_grid_put_right(grid, 0, grid->cols - 12, 12, PH_STYLE_LOST, "PARTITIONED");
+    else if (ph_model_flag(model, "paused"))
+        ph_grid_put_right(grid, 0, grid->cols - 13, 13, PH_STYLE_BUSY, " moves paused");
     else if (model->data[PH_SLOT_STATUS])
         ph_grid_put_right(grid, 0, grid->cols - 10, 10, settled ? PH_STYLE_GOOD : PH_STYLE_BUSY,
                           settled ? " settled" : " changing");

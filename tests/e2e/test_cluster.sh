@@ -84,7 +84,6 @@ done
 on n2 'unpin w-7' 'wait settled = true' >/dev/null || fail "unpin"
 expect "w-7	$OWNER" bash -c "'$PROCHUB' attach --name n1 -e 'children w-7' | cut -f 1,3"
 expect_code 3 on n1 'migrate w-7 to n9'
-expect_code 4 on n1 'migrate w-7 to n2 mode=hot'
 expect_code 3 on n1 'children node:n9'
 on n1 migrations | grep -q '^w-7	' || fail "migrations"
 

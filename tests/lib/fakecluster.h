@@ -115,6 +115,7 @@ struct ph_op *fc_pin(struct fake_cluster *, unsigned node, const char *ids, cons
 struct ph_op *fc_pin_mode(struct fake_cluster *, unsigned node, const char *ids, const char *to,
                           enum ph_move_mode);
 struct ph_op *fc_drain(struct fake_cluster *, unsigned node, const char *of, bool on);
+struct ph_op *fc_moves(struct fake_cluster *, unsigned node, enum ph_moves_order);
 struct ph_op *fc_leave(struct fake_cluster *, unsigned node);
 struct ph_op *fc_join(struct fake_cluster *, unsigned node); /* after it has left */
 void fc_send(struct fake_cluster *, unsigned node, const char *id, const char *text);

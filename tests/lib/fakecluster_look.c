@@ -45,6 +45,15 @@ struct ph_op *fc_drain(struct fake_cluster *cluster, unsigned node, const char *
     return op;
 }
 
+struct ph_op *fc_moves(struct fake_cluster *cluster, unsigned node, enum ph_moves_order order)
+{
+    struct ph_op *op;
+    struct ph_event *event = fake_event(fc_hub(cluster, node), PH_EVENT_MOVES, &op);
+    event->place.order = order;
+    fc_post_event(&cluster->nodes[node]->fake.hub, event);
+    return op;
+}
+
 struct ph_op *fc_leave(struct fake_cluster *cluster, unsigned node)
 {
     struct ph_op *op;
