@@ -141,7 +141,7 @@ void ph_mail_drop(struct ph_hub *hub, struct ph_entry *entry, int code, const ch
         return;
     ph_order_take_early(mail, &mail->waiting);
     drop_all(hub, &mail->waiting, code, why);
-    if (!mail->parting && !entry->child)
+    if (!entry->child)
         free_mail(mail);
 }
 
@@ -189,7 +189,7 @@ static struct ph_member *route_of(struct ph_hub *hub, const struct ph_entry *ent
 
 static enum way way_of(struct ph_hub *hub, const struct ph_entry *entry, struct ph_member **to)
 {
-    if (entry->mail && entry->mail->parting)
+    if (entry->parting)
         return WAY_NONE;
     if (entry->child && ph_move_takes_mail(entry))
         return WAY_HERE;
@@ -314,11 +314,13 @@ void ph_mail_look(struct ph_hub *hub, struct ph_entry *entry)
 {
     struct ph_mail *mail = entry->mail;
     struct ph_member *to;
-    if (mail && mail->tracks && !mail->parting && !entry->child)
+    if (mail && mail->tracks && !entry->parting && !entry->child)
         ph_order_take_early(mail, &mail->waiting);
     if (mail && mail->waiting.first && way_of(hub, entry, &to) != WAY_NONE && let_out(hub, entry))
         ph_cluster_touch(hub, entry);
     set_detour(hub, entry);
+    if (mail && !mail->stream && !mail->tracks && !mail->waiting.first)
+        free_mail(mail);
 }
 
 void ph_mail_route(struct ph_hub *hub, const char *id, size_t length, struct ph_letter *letter)
@@ -413,7 +415,7 @@ bool ph_mail_child_gone(struct ph_hub *hub, struct ph_entry *entry, struct ph_ch
     struct ph_letters unread;
     bool moved = ph_child_state(child) == PH_STATE_MOVING;
     if (ph_entry_spec_rcu(entry) && !cluster->fenced && (moved || !hub->stopping)) {
-        mail_of(hub, entry)->parting++;
+        entry->parting++;
         child->next_retracted = cluster->mail.parting;
         cluster->mail.parting = child;
         return true;
@@ -436,8 +438,9 @@ void ph_mail_fetch_last(struct ph_hub *hub)
         ph_letters_init(&unread);
         take_unread(hub, child, &unread);
         ph_registry_release(hub->registry, child);
-        entry->mail->parting--; /* what has mail is not purged */
-        put_first(entry->mail, &unread);
+        entry->parting--; /* what is parting is not purged */
+        if (unread.first)
+            put_first(mail_of(hub, entry), &unread);
         if (ph_entry_spec_rcu(entry))
             ph_mail_look(hub, entry);
         else

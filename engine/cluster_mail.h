@@ -72,7 +72,6 @@ struct ph_mail {
     uint64_t sent_ms, sent_peer; /* when, and in which session … */
     uint16_t sent_to;            /* … with whom */
     bool anew;                   /* the child was started here without what others knew of it */
-    unsigned parting; /* instances that have just gone: their last messages are to come */
     struct ph_track *tracks;
     unsigned early;            /* letters in them */
     struct ph_letters waiting; /* for a way */

@@ -91,6 +91,7 @@ struct ph_entry {
     bool queued;                 /* for the reconciler */
     bool pushing;                /* in the list of intents to push */
     bool misplaced;              /* counted: it is not where it should be */
+    uint32_t parting;            /* instances that have gone and whose last messages are to come */
     bool moved_here;             /* its child here came with the order of its messages */
     bool ran;                    /* some instance of this intent has run somewhere */
     bool in_stones;

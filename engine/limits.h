@@ -34,7 +34,7 @@ enum {
 
     /* Slices: what one step does at most before it yields. */
     PH_HUB_BATCH = 256,   /* events of one run of a hub's actor */
-    PH_JOB_SLICE = 128,   /* children of one step of a request for many */
+    PH_JOB_SLICE = 32,    /* children of one step of a request for many */
     PH_JOB_WINDOW = 4096, /* children of one request under way at a time */
     PH_ACTOR_BATCH = 64,  /* messages of one run of a child's actor */
 

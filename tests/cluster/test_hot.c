@@ -53,7 +53,7 @@ static void assert_at_rest(struct fake_cluster *c)
         assert_int_equal(cluster->moves_in + cluster->moves_out, 0);
         assert_int_equal(cluster->moves_saving + cluster->moves_bytes, 0);
         for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
-            assert_true(!mail->waiting.first && !mail->early && !mail->parting);
+            assert_true(!mail->waiting.first && !mail->early && !mail->entry->parting);
     }
 }
 

@@ -230,7 +230,7 @@ static void end(struct run *run)
         const struct ph_cluster *cluster = fc_hub(run->c, node)->hub.cluster;
         bool waits = false;
         for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
-            waits |= mail->waiting.first || mail->early || mail->parting;
+            waits |= mail->waiting.first || mail->early || mail->entry->parting;
         if (cluster->moves_in || cluster->moves_out || cluster->pendings || waits)
             fail_msg("seed %llu: something is pending on n%u", (unsigned long long)run->seed,
                      node + 1);

@@ -302,17 +302,24 @@ static void jobs_keep_to_their_window(void **state)
     assert_int_equal(ph_op_result(op)->changed, 5000);
 }
 
+static const char *numbered(char id[16], unsigned number)
+{
+    snprintf(id, 16, "a-%u", number);
+    return id;
+}
+
 /* Several requests take turns: a small one does not wait for a large one. */
 static void jobs_take_turns(void **state)
 {
     struct fake_hub *fake = *state;
+    char id[16];
     submit_start(fake, "a-[1..2000]");
-    struct ph_op *small = submit_start(fake, "b-[1..100]");
+    struct ph_op *small = submit_start(fake, "b-[1..20]");
     ph_hub_work(&fake->hub, fake->now_ms);
     ph_hub_work(&fake->hub, fake->now_ms);
-    assert_int_equal(fake_count_calls(fake, FAKE_START, "a-128"), 1);
-    assert_int_equal(fake_count_calls(fake, FAKE_START, "b-100"), 1);
-    assert_int_equal(fake_count_calls(fake, FAKE_START, "a-129"), 0);
+    assert_int_equal(fake_count_calls(fake, FAKE_START, numbered(id, PH_JOB_SLICE)), 1);
+    assert_int_equal(fake_count_calls(fake, FAKE_START, "b-20"), 1);
+    assert_int_equal(fake_count_calls(fake, FAKE_START, numbered(id, PH_JOB_SLICE + 1)), 0);
     fake_up_all(fake);
     assert_int_equal(fake_code(small), 0);
 }
