@@ -293,6 +293,24 @@ int ph_quorum_reset(struct ph_hub *hub, uint64_t size, struct ph_op **op)
     return post(hub, event, op);
 }
 
+static int post_conflict(struct ph_hub *hub, uint64_t number, bool drop, struct ph_op **op)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_CONFLICT);
+    event->conflict.number = number;
+    event->conflict.drop = drop;
+    return post(hub, event, op);
+}
+
+int ph_conflict_read(struct ph_hub *hub, uint64_t number, struct ph_op **op)
+{
+    return post_conflict(hub, number, false, op);
+}
+
+int ph_conflict_drop(struct ph_hub *hub, uint64_t number, struct ph_op **op)
+{
+    return post_conflict(hub, number, true, op);
+}
+
 /* ---- Looking --------------------------------------------------------------------------------- */
 
 int ph_lookup(const struct ph_hub *hub, const char *id, struct ph_child_info *info)

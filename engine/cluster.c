@@ -56,6 +56,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     cluster->waiting_last = &cluster->waiting_first;
     cluster->done_last = &cluster->done_first;
     cluster->ready_last = &cluster->ready_first;
+    ph_conflicts_init(&cluster->merges.conflicts);
     cluster->timer.fire = timer_fired;
     struct ph_member *self = ph_member_add(cluster, setup->node, setup->endpoint);
     self->info.self = true;
@@ -81,6 +82,7 @@ void ph_cluster_destroy(struct ph_hub *hub)
     ph_hub_finish_op(hub, cluster->leave_op, PH_ESTOPPING, "the hub is ending");
     ph_cluster_requests_fini(hub);
     ph_moves_fini(hub);
+    ph_merges_fini(hub);
     ph_mail_fini(hub);
     for (uint16_t slot = 0; slot < cluster->count; slot++) {
         ph_hub_finish_op(hub, cluster->members[slot]->drain, PH_ESTOPPING, "the hub is ending");
@@ -357,6 +359,7 @@ static void flush_member(struct ph_hub *hub, struct ph_member *member)
         {PH_FRAME_OUTCOMES, &member->outcomes}, {PH_FRAME_REQUEST, &member->requests},
         {PH_FRAME_MOVED, &member->moved},       {PH_FRAME_MOVES, &member->moves},
         {PH_FRAME_ANSWER, &member->answers},    {PH_FRAME_MAIL, &member->mail},
+        {PH_FRAME_MERGE, &member->merges},      {PH_FRAME_MERGED, &member->merged},
     };
     bool linked = ph_member_is_linked(member);
     for (size_t i = 0; i < PH_COUNT_OF(batches); i++) {
@@ -451,7 +454,8 @@ static bool has_full_batch(const struct ph_member *member)
            member->mail.records.length >= BATCH_BYTES || member->moves.count >= PH_JOB_SLICE ||
            member->moved.count >= PH_JOB_SLICE || member->requests.count >= PH_JOB_SLICE ||
            member->outcomes.count >= PH_JOB_SLICE || member->mail.count >= PH_JOB_SLICE ||
-           member->answers.count >= PH_JOB_SLICE;
+           member->answers.count >= PH_JOB_SLICE || member->merges.count >= PH_JOB_SLICE ||
+           member->merged.count >= PH_JOB_SLICE;
 }
 
 void ph_cluster_end_step(struct ph_hub *hub)
@@ -546,6 +550,9 @@ void ph_cluster_inspect(const struct ph_hub *hub, struct ph_text *out)
         {"move_aborts", cluster->move_aborts},
         {"takeovers", cluster->takeovers},
         {"duplicates", cluster->duplicates},
+        {"merged", cluster->merges.joined},
+        {"conflicted", cluster->merges.stored},
+        {"conflicts", cluster->merges.conflicts.count},
         {"resyncs", cluster->resyncs},
         {"mail_dropped", cluster->mail.dropped},
         {"mail_gaps", cluster->mail.gaps},

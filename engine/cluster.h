@@ -13,6 +13,8 @@
  *   cluster_requests.c start, stop, restart, signal, pin, drain for children anywhere
  *   cluster_reconcile.c what is wanted against what runs: every difference becomes a command
  *   cluster_moves.c    the acknowledged transfer of a child
+ *   cluster_merge.c    what becomes of the state of an instance that gives way to another one
+ *   cluster_conflict.c states that nobody joined
  *   cluster_mail.c     messages and calls for children elsewhere
  *
  * Bounded: PH_MEMBERS_MAX members, slices of PH_JOB_SLICE entries a step, what the links' room
@@ -46,6 +48,7 @@ void ph_cluster_on_moves(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_quorum(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_send(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_answer(struct ph_hub *, struct ph_event *);
+void ph_cluster_on_conflict(struct ph_hub *, struct ph_event *);
 
 /* Is there a slice to do now? Does one. */
 bool ph_cluster_has_work(const struct ph_hub *);
@@ -109,6 +112,8 @@ void ph_cluster_child_ended(struct ph_hub *, struct ph_child *);
 bool ph_cluster_child_gone(struct ph_hub *, struct ph_child *);
 void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state);
 void ph_cluster_child_kept(struct ph_hub *, struct ph_child *, const char *why);
+/* It has joined another instance's state (code 0), or is as it was. */
+void ph_cluster_child_merged(struct ph_hub *, struct ph_child *, int code, const char *why);
 /* Somebody elsewhere waited for it. */
 struct ph_asker {
     uint16_t member;
@@ -117,9 +122,10 @@ struct ph_asker {
 void ph_cluster_outcome(struct ph_hub *, struct ph_asker, const struct ph_child *, enum ph_outcome,
                         int code, const char *text);
 
-/* ---- For `migrations` and `stats` (inspect functions) ---------------------------------------- */
+/* ---- For `migrations`, `conflicts` and `stats` (inspect functions) --------------------------- */
 
 void ph_moves_inspect(const struct ph_hub *, struct ph_text *);
+void ph_conflicts_inspect(const struct ph_hub *, struct ph_text *);
 void ph_cluster_inspect(const struct ph_hub *, struct ph_text *);
 
 #endif

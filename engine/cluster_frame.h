@@ -18,7 +18,9 @@
     X(PH_FRAME_MOVED, moved)       \
     X(PH_FRAME_MAIL, mail)         \
     X(PH_FRAME_ANSWER, answer)     \
-    X(PH_FRAME_DISPATCH, dispatch)
+    X(PH_FRAME_DISPATCH, dispatch) \
+    X(PH_FRAME_MERGE, merge)       \
+    X(PH_FRAME_MERGED, merged)
 
 enum ph_hub_frame {
 #define PH_FRAME_ENUM(name, function) name,

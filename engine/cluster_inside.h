@@ -113,6 +113,8 @@ struct ph_launch {
 struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, const struct ph_launch *);
 void ph_cluster_stop_here(struct ph_hub *); /* fenced: kills everything */
 
+/* Nobody runs it, but somebody may without our knowing it yet; it is looked at again soon. */
+bool ph_cluster_is_too_early(struct ph_hub *, const struct ph_entry *);
 /* Does another spec run here than the one that is wanted? */
 bool ph_cluster_has_other_spec(const struct ph_entry *);
 uint16_t ph_cluster_starter(const struct ph_cluster *, const struct ph_entry *);
@@ -191,5 +193,8 @@ void ph_moves_fini(struct ph_hub *);
 bool ph_move_take_kept(struct ph_hub *, struct ph_entry *, struct ph_text *state);
 /* The move of a child that started here, or did not. */
 void ph_move_arrived(struct ph_hub *, struct ph_entry *, int code, const char *why);
+
+/* An entry waits for the budget, and no move begins for a while. */
+void ph_move_wait(struct ph_hub *, struct ph_entry *, uint64_t hold_ms);
 
 #endif

@@ -111,6 +111,9 @@ static int refusal(struct ph_hub *hub, struct ph_member *member, const struct of
     *why = "it has been moved away from there, and that is not over yet";
     if (ph_move_is_sent(entry) && entry->move->epoch < offer->epoch)
         return PH_EREFUSED;
+    *why = "its own state is on its way to another one";
+    if (ph_merge_gives_way(entry))
+        return PH_EREFUSED;
     bool awaited = is_awaited(entry, member, offer);
     *why = "what was prepared for an earlier move is still there";
     if (entry->child && ph_move_stands_by(entry) && !awaited)

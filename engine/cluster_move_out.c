@@ -66,6 +66,12 @@ static void wait_for_budget(struct ph_cluster *cluster, struct ph_entry *entry)
     cluster->waiting_last = &entry->next_waiting;
 }
 
+void ph_move_wait(struct ph_hub *hub, struct ph_entry *entry, uint64_t hold_ms)
+{
+    hub->cluster->moves_hold_ms = hub->now_ms + hold_ms;
+    wait_for_budget(hub->cluster, entry);
+}
+
 /* Does somebody want just this one away from here, or everything? */
 static bool is_urgent(const struct ph_hub *hub, const struct ph_entry *entry,
                       const struct ph_member *target)
@@ -271,7 +277,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = child->entry->move;
-    if (!move)
+    if (ph_merge_saved(hub, child, state) || !move)
         return;
     move->state = *state;
     *state = PH_TEXT_INIT;
@@ -308,7 +314,8 @@ static void failed(struct ph_hub *hub, struct ph_transfer *move, const char *why
 
 void ph_cluster_child_kept(struct ph_hub *hub, struct ph_child *child, const char *why)
 {
-    ph_move_call_off(hub, child->entry->move, why);
+    if (!ph_merge_kept(hub, child, why))
+        ph_move_call_off(hub, child->entry->move, why);
 }
 
 void ph_move_call_off(struct ph_hub *hub, struct ph_transfer *move, const char *why)
@@ -359,6 +366,17 @@ void ph_move_let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
     ph_super_handle(hub, entry->child, &call);
 }
 
+/* The other side has another instance: what was saved here is merged there. */
+static void surrender(struct ph_hub *hub, struct ph_transfer *move, const char *why)
+{
+    struct ph_entry *entry = move->entry;
+    struct ph_text state = move->state;
+    move->state = PH_TEXT_INIT;
+    ph_mail_give_back(hub, entry, entry->child, &move->unread);
+    ph_move_finish(hub, move, PH_MOVE_FAILED, why);
+    ph_merge_adopt(hub, entry, &state);
+}
+
 /* ---- The answer ------------------------------------------------------------------------------ */
 
 struct answer {
@@ -395,7 +413,9 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
         return;
     } else if (answer->code == 0 || move->arrived) {
         taken(hub, move);
-    } else if (answer->code == PH_EEXISTS || !ph_entry_spec_rcu(move->entry)) {
+    } else if (answer->code == PH_EEXISTS && ph_entry_spec_rcu(move->entry)) {
+        surrender(hub, move, answer->why);
+    } else if (!ph_entry_spec_rcu(move->entry)) {
         ph_move_let_go(hub, move, PH_MOVE_FAILED, answer->why);
     } else {
         /* Not in this step: others may have it, and we be told of that later. */

@@ -181,7 +181,7 @@ bool ph_cluster_child_arrives(const struct ph_child *child)
 
 bool ph_cluster_moves_hot(const struct ph_child *child)
 {
-    return child->entry->move->hot;
+    return child->entry->move && child->entry->move->hot;
 }
 
 bool ph_move_takes_mail(const struct ph_entry *entry)
@@ -323,6 +323,14 @@ static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_trans
     return false;
 }
 
+/* Whether they have its state, too, cannot be told: people may. */
+static void leave_behind(struct ph_hub *hub, struct ph_transfer *move)
+{
+    static const char why[] = "others took it over";
+    ph_conflict_keep(hub, move->entry, &move->state, &(struct ph_figures){0}, why);
+    ph_move_let_go(hub, move, PH_MOVE_FAILED, why);
+}
+
 static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -331,7 +339,7 @@ static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
     if (!move->refused && ph_cluster_in_view(cluster, move->member))
         move->lost = false; /* it is back, and is asked */
     else if (is_elsewhere(cluster, move))
-        ph_move_let_go(hub, move, PH_MOVE_FAILED, "others took it over");
+        leave_behind(hub, move);
     else if (ph_entry_spec_rcu(move->entry))
         ph_move_bring_back(hub, move, why);
     else

@@ -242,7 +242,7 @@ static bool is_on_its_way(struct ph_hub *hub, const struct ph_entry *entry)
 
 /* While two sides of a hub become one, what the other side wants may run over there, although we
  * have not been told. It is looked at again soon. */
-static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
+bool ph_cluster_is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
 {
     struct ph_cluster *cluster = hub->cluster;
     bool comes = cluster->undecided || cluster->view_wanted;
@@ -261,7 +261,7 @@ static bool is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
 /* Nobody runs it, and it belongs here. */
 static void take_over(struct ph_hub *hub, struct ph_entry *entry)
 {
-    if (is_too_early(hub, entry))
+    if (ph_cluster_is_too_early(hub, entry))
         return;
     if (entry->ran)
         hub->cluster->takeovers++;
@@ -303,16 +303,35 @@ static bool loses(const struct ph_hub *hub, const struct ph_entry *entry,
     return cluster->members[0]->info.name_hash > cluster->members[other->member]->info.name_hash;
 }
 
-static void stop_duplicate(struct ph_hub *hub, struct ph_entry *entry,
-                           const struct ph_placement *other)
+/* What starts may have come with a state: it is saved when it runs, which does not take for ever.
+ */
+static bool may_come_up(struct ph_hub *hub, const struct ph_child *child)
 {
+    uint64_t until_ms = atomic_load_explicit(&child->since_ms, memory_order_relaxed) +
+                        hub->options.migrate_timeout_ms;
+    if (ph_child_state(child) != PH_STATE_STARTING || hub->now_ms >= until_ms)
+        return false;
+    if (hub->cluster->retry_ms > until_ms)
+        hub->cluster->retry_ms = until_ms;
+    return true;
+}
+
+/* Only what runs has a state to leave. */
+static void give_way(struct ph_hub *hub, struct ph_entry *entry, const struct ph_placement *other)
+{
+    struct ph_child *child = entry->child;
     struct ph_super_call call = {.event = PH_SUPER_STOP};
-    if (ph_super_ends(entry->child))
+    bool runs = ph_child_state(child) == PH_STATE_RUNNING;
+    if (ph_super_ends(child) || may_come_up(hub, child) || ph_merge_joins(entry) ||
+        (runs && !ph_merge_has_room(hub, entry)))
         return;
     hub->cluster->duplicates++;
     ph_hub_record(hub, "child_duplicate", entry->id, 0, "it runs on %s, too, and stays there",
                   hub->cluster->members[other->member]->info.name);
-    ph_super_handle(hub, entry->child, &call);
+    if (runs)
+        ph_merge_begin(hub, entry);
+    else
+        ph_super_handle(hub, child, &call);
 }
 
 bool ph_cluster_has_other_spec(const struct ph_entry *entry)
@@ -362,10 +381,10 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
 {
     bool doubled = other && state_of(other) != PH_STATE_MOVING;
     if (doubled && loses(hub, entry, other))
-        stop_duplicate(hub, entry, other);
+        give_way(hub, entry, other);
     else if (ph_cluster_has_other_spec(entry))
         replace_spec(hub, entry);
-    else if (!doubled && owner != 0 && owner != PH_NO_MEMBER)
+    else if (!other && owner != 0 && owner != PH_NO_MEMBER) /* not before that one is through */
         send_away(hub, entry, owner);
 }
 
@@ -395,8 +414,11 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     ph_cluster_note_own(hub, entry);
     ph_cluster_recount(hub, entry);
     ph_cluster_settle(hub, entry);
+    ph_merge_check(hub, entry);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
+    } else if (ph_merge_gives_way(entry)) {
+        ph_merge_look(hub, entry);
     } else if (cluster->abandoned) {
         stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
@@ -542,6 +564,7 @@ bool ph_cluster_child_gone(struct ph_hub *hub, struct ph_child *child)
     if (!entry)
         return false;
     ph_move_child_gone(hub, entry);
+    ph_merge_child_gone(hub, entry);
     bool kept = ph_mail_child_gone(hub, entry, child);
     child->entry = NULL;
     entry->child = NULL;
@@ -573,6 +596,7 @@ void ph_cluster_picture(const struct ph_hub *hub, struct ph_status *status)
     status->migrating = cluster->misplaced + (cluster->scanning || cluster->view_wanted);
     status->partitioned = cluster->fenced;
     status->paused = cluster->moves_order != PH_MOVES_RESUME;
+    status->conflicts = cluster->merges.conflicts.count;
     status->settled = status->settled && !busy && status->migrating == 0 &&
                       status->by_state[PH_STATE_STARTING] == 0 && !cluster->push_first &&
                       all_agree(hub);

@@ -12,6 +12,7 @@
 
 #include "engine/cluster_frame.h"
 #include "engine/cluster_mail.h"
+#include "engine/cluster_merge.h"
 #include "engine/directory.h"
 #include "engine/hub.h"
 #include "engine/members.h"
@@ -70,7 +71,8 @@ struct ph_member {
     uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
     uint64_t session_push; /* how many had gone out when the session began */
     uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
-    struct ph_batch requests, outcomes, moves, moved, mail, answers;
+    struct ph_batch requests, outcomes, moves, moved, mail, answers, merges, merged;
+    struct ph_merge_window *merge_window; /* merges that it has sent; NULL: none yet */
     uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
     uint64_t farewell;    /* what its last letters are followed by; 0: it has not been asked */
     bool bade_farewell;   /* they have come */
@@ -177,6 +179,8 @@ struct ph_cluster {
     enum ph_moves_order moves_order;
     bool moves_cancel;                              /* those under way are to be called off */
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
+
+    struct ph_merges merges;
 
     /* Figures. */
     uint64_t refused_epoch, refused_frames, moved_out, moved_in, move_aborts, takeovers, duplicates,

@@ -473,6 +473,7 @@ static void lose_member(struct ph_hub *hub, struct ph_member *member)
     end_session(hub, member);
     ph_cluster_requests_lost(hub, member->slot);
     ph_moves_lost(hub, member->slot);
+    ph_merges_lost(hub, member->slot);
     ph_mail_lost(hub, member->slot);
 }
 

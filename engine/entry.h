@@ -76,6 +76,7 @@ struct ph_entry {
     struct ph_child *child;        /* the one here, or NULL */
     struct ph_pending *pending;    /* requests of this node that wait for it */
     struct ph_transfer *move;      /* a move from or to this node, or NULL */
+    struct ph_merge *merge;        /* of its state here, or of another one into it; NULL: none */
     struct ph_transfer *kept;      /* one that is done and whose state is kept for a while */
     struct ph_mail *mail;          /* what its messages need here, or NULL */
     uint64_t seen_epoch;           /* of the youngest instance that was ever seen */

@@ -54,6 +54,7 @@ static void release_content(struct ph_event *event)
         break;
     case PH_EVENT_CHILD_DOWN:
     case PH_EVENT_CHILD_KEPT:
+    case PH_EVENT_CHILD_MERGED:
         ph_free(event->child.exit);
         ph_text_fini(&event->child.saved);
         break;
@@ -92,6 +93,7 @@ static void release_content(struct ph_event *event)
     case PH_EVENT_INSPECT:
     case PH_EVENT_TICK:
     case PH_EVENT_JOB:
+    case PH_EVENT_CONFLICT:
     case PH_EVENT_SHUTDOWN:
     case PH_EVENT_TYPES:
         break;

@@ -35,6 +35,7 @@ struct ph_hub;
     X(PH_EVENT_CHILD_PREPARED, "child_prepared", PH_PRIORITY_SYSTEM) \
     X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_CHILD_MERGED, "child_merged", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)           \
     X(PH_EVENT_INSPECT, "inspect", PH_PRIORITY_SYSTEM)               \
@@ -51,6 +52,7 @@ struct ph_hub;
     X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)                     \
     X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)                 \
+    X(PH_EVENT_CONFLICT, "conflict", PH_PRIORITY_SYSTEM)             \
     X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
 
 enum ph_event_type {
@@ -115,7 +117,7 @@ struct ph_event {
         struct {
             struct ph_child *child; /* borrowed: alive until its `down` was handled */
             uint32_t instance;
-            struct ph_exit *exit; /* down only; NULL: exit code 0. kept: why, in its text */
+            struct ph_exit *exit; /* down; NULL: exit code 0. kept, merged: why, in its text */
             struct ph_text saved; /* down only: what its `save` wrote; owned */
         } child;
         struct {
@@ -148,6 +150,10 @@ struct ph_event {
         struct {
             char *id, *type, *text;
         } note;
+        struct {
+            uint64_t number; /* 0: all */
+            bool drop;       /* else the op's reply is to be its state */
+        } conflict;
         struct {
             unsigned kind; /* enum ph_work */
         } work;

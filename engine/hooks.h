@@ -36,6 +36,7 @@ struct ph_hub;
     X(PH_HOOK_REGISTRY_PID_REMOVE, "registry_pid_remove")             \
     X(PH_HOOK_PID_UPDATE, "child_process_pid_update")                 \
     X(PH_HOOK_CHILD_FAILED, "child_failed")                           \
+    X(PH_HOOK_CHILD_CONFLICT, "child_conflict")                       \
     X(PH_HOOK_PRIORITY_STATE, "priority_state_updated")               \
     X(PH_HOOK_GATE_EXPIRED, "gate_expired")                           \
     X(PH_HOOK_POST_CLUSTER_JOIN, "post_cluster_join")                 \

@@ -55,7 +55,8 @@ static bool is_news(struct ph_host *host, const struct ph_status *now)
            old->discarded != now->discarded || old->refused != now->refused ||
            old->expired != now->expired || old->deadline_ms != now->deadline_ms ||
            old->events != now->events || old->starts != now->starts ||
-           old->restarts != now->restarts || old->gave_up != now->gave_up;
+           old->restarts != now->restarts || old->gave_up != now->gave_up ||
+           old->conflicts != now->conflicts;
 }
 
 /* False: there was nothing new. */
@@ -169,6 +170,12 @@ static void exec_save(void *context, struct ph_child *child)
     child->kind->save(child);
 }
 
+static void exec_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
+{
+    (void)context;
+    child->kind->merge(child, legacy);
+}
+
 static void exec_forward(void *context, struct ph_child *child, struct ph_queue *into)
 {
     (void)context;
@@ -200,6 +207,7 @@ static const struct ph_exec_port exec_port = {
     .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
+    .merge = exec_merge,
     .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,

@@ -208,6 +208,13 @@ static void on_child(struct ph_hub *hub, struct ph_event *event)
     ph_super_handle(hub, child, &call);
 }
 
+static void on_merged(struct ph_hub *hub, struct ph_event *event)
+{
+    struct ph_child *child = event->child.child;
+    if (atomic_load_explicit(&child->instance, memory_order_relaxed) == event->child.instance)
+        ph_cluster_child_merged(hub, child, event->child.exit->value, event->child.exit->text);
+}
+
 static void on_note(struct ph_hub *hub, struct ph_event *event)
 {
     ph_hub_record(hub, event->note.type, event->note.id, 0, "%s", event->note.text);
@@ -303,6 +310,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_CHILD_PREPARED] = on_child,
     [PH_EVENT_CHILD_DOWN] = on_child,
     [PH_EVENT_CHILD_KEPT] = on_child,
+    [PH_EVENT_CHILD_MERGED] = on_merged,
     [PH_EVENT_CHILD_NOTE] = on_note,
     [PH_EVENT_WORK_DONE] = on_work_done,
     [PH_EVENT_INSPECT] = on_inspect,
@@ -320,6 +328,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_QUORUM] = ph_cluster_on_quorum,
     [PH_EVENT_SEND] = ph_cluster_on_send,
     [PH_EVENT_ANSWER] = ph_cluster_on_answer,
+    [PH_EVENT_CONFLICT] = ph_cluster_on_conflict,
 };
 
 /* ---- The way of an event ------------------------------------------------------------------- */

@@ -32,6 +32,8 @@ enum {
     PH_MODULE_TIMERS_MAX = 16,    /* timers of one module child */
     PH_RESTARTS_MAX = 1000,       /* largest max_restarts */
 
+    PH_CONFLICTS_MAX = 1000, /* states that one hub's conflict store keeps */
+
     /* Slices: what one step does at most before it yields. */
     PH_HUB_BATCH = 256,   /* events of one run of a hub's actor */
     PH_JOB_SLICE = 32,    /* children of one step of a request for many */
@@ -50,6 +52,8 @@ enum {
     PH_HISTORY_CHUNK_BYTES = 64 * 1024,
     PH_HISTORY_CHUNKS = 64, /* 4 MiB of events for each hub */
 
+    PH_CONFLICT_BYTES_MAX = 256 * 1024 * 1024, /* … and their bytes together */
+
     /* Event priorities: 0..PH_PRIORITY_USER_MAX for people, then what no lock can hold. */
     PH_PRIORITY_LOCKED = 10,
     PH_PRIORITY_USER_MAX = 100,
@@ -57,6 +61,7 @@ enum {
 };
 
 _Static_assert(PH_JOB_SLICE <= PH_JOB_WINDOW, "a slice must fit the window");
+_Static_assert(PH_STATE_BYTES_MAX <= PH_CONFLICT_BYTES_MAX, "each state can be kept");
 _Static_assert(PH_PRIORITY_LOCKED <= PH_PRIORITY_USER_MAX, "a lock is a user priority");
 _Static_assert(PH_PRIORITY_USER_MAX < PH_PRIORITY_SYSTEM, "system events pass every lock");
 

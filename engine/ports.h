@@ -15,6 +15,7 @@
 #include "engine/prochub.h"
 
 struct ph_child;
+struct ph_legacy;
 struct ph_queue;
 
 /* One call of a hook handler. */
@@ -37,6 +38,7 @@ struct ph_exec_port {
     void (*activate)(void *context, struct ph_child *, struct ph_text *state);
     void (*stop)(void *context, struct ph_child *);
     void (*save)(void *context, struct ph_child *);
+    void (*merge)(void *context, struct ph_child *, struct ph_legacy *);
     void (*forward)(void *context, struct ph_child *, struct ph_queue *into);
     void (*kill)(void *context, struct ph_child *);
     int (*signal)(void *context, struct ph_child *, int signal_number);

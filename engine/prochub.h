@@ -293,6 +293,11 @@ PH_MUST_CHECK int ph_join(struct ph_hub *, struct ph_op **op);
 /* Sets the size that a quorum is counted from (0: the members of now). */
 PH_MUST_CHECK int ph_quorum_reset(struct ph_hub *, uint64_t size, struct ph_op **op);
 
+/* What the conflict store of this node keeps, by its number (`conflicts` lists them): the op's
+ * reply is the state / drops it, 0: all. The op is done with PH_ENOTFOUND when there is none. */
+PH_MUST_CHECK int ph_conflict_read(struct ph_hub *, uint64_t number, struct ph_op **op);
+PH_MUST_CHECK int ph_conflict_drop(struct ph_hub *, uint64_t number, struct ph_op **op);
+
 /* ---- The gate ------------------------------------------------------------------------------ */
 
 struct ph_lock_options {
@@ -400,6 +405,7 @@ struct ph_status {
     uint64_t deadline_ms; /* of that lock, on the node's clock; UINT64_MAX: none */
     uint64_t events;      /* sequence number of the last event */
     uint64_t steps, starts, restarts, gave_up;
+    uint64_t conflicts; /* states in this node's conflict store */
 };
 
 /* Copies the newest picture. */
@@ -421,6 +427,7 @@ struct ph_child_info {
     uint32_t restarts;
     uint32_t queue;    /* unread messages */
     uint64_t since_ms; /* when it entered its state, on the node's clock */
+    uint64_t handled;  /* messages that its present or last instance has handled */
 };
 
 /* PH_ENOTFOUND when there is no such child. */
@@ -428,7 +435,7 @@ PH_MUST_CHECK int ph_lookup(const struct ph_hub *, const char *id, struct ph_chi
 
 /* ---- Modules ------------------------------------------------------------------------------- */
 
-#define PH_MODULE_ABI 1
+#define PH_MODULE_ABI 2
 
 struct ph_context; /* of one child, in its handlers */
 
@@ -448,6 +455,13 @@ struct ph_message {
 /* What a handler may return besides negative failures. */
 enum { PH_HANDLER_OK = 0, PH_HANDLER_STOP = 1 /* a normal end */ };
 
+/* What `merge` is told besides the other state: by it a module may tell which one counts. */
+struct ph_merge_info {
+    const char *from;                /* the node that the other one ran on */
+    uint64_t ran_ms, other_ran_ms;   /* how long this instance and the other one have run */
+    uint64_t updates, other_updates; /* messages that each of them has handled */
+};
+
 /*
  * A kind of in-process child. All functions run on worker threads, for one child never two at a
  * time. A function that returns a negative code (or a code it must not return) fails the child, and
@@ -466,11 +480,16 @@ struct ph_module {
     int (*handle)(struct ph_context *, void *state, const struct ph_message *);
     /* Frees the state. Optional; called after every successful init, also after a failure. */
     void (*terminate)(struct ph_context *, void *state);
-    /* For moves: writes the state out with ph_save / reads it into a fresh state / joins another
-     * instance's state into this one / tells the role. Optional. */
+    /* For moves: writes the state out with ph_save / reads it into a fresh state. Optional. */
     int (*save)(struct ph_context *, void *state);
     int (*load)(struct ph_context *, void *state, const void *data, size_t length);
-    int (*merge)(struct ph_context *, void *state, const void *data, size_t length);
+    /* After two halves of a cluster have met: joins what another instance of the same child has
+     * saved into this one's state, between two messages. On a negative code the state must be as it
+     * was, the child goes on, and the other state is kept in the conflict store (`conflicts`), as
+     * it is without this function; PH_EUNSUPPORTED says that it is meant so. Optional. */
+    int (*merge)(struct ph_context *, void *state, const void *data, size_t length,
+                 const struct ph_merge_info *);
+    /* Tells the role. Optional. */
     void (*role)(struct ph_context *, void *state, bool active);
 };
 

@@ -50,6 +50,7 @@ static const struct ph_column status_columns[] = {
     {.key = "time", .type = PH_COLUMN_TIME, .wide = true},
     {.key = "quorum_seen", .type = PH_COLUMN_UINT, .wide = true},
     {.key = "quorum_needed", .type = PH_COLUMN_NULLABLE, .wide = true},
+    {.key = "conflicts", .type = PH_COLUMN_UINT},
 };
 
 static uint64_t lock_left(const struct ph_status *status)
@@ -102,6 +103,7 @@ static void put_status(struct ph_session *session, struct ph_rows *rows,
     struct ph_quorum quorum = ph_hub_quorum(session->hub);
     ph_rows_uint(rows, quorum.seen);
     ph_rows_uint(rows, quorum.needed ? quorum.needed : UINT64_MAX);
+    ph_rows_uint(rows, status->conflicts);
     ph_rows_end_row(rows);
 }
 

@@ -138,6 +138,11 @@ int ph_command_migrations(struct ph_session *, const struct ph_args *);
 int ph_command_join(struct ph_session *, const struct ph_args *);
 int ph_command_leave(struct ph_session *, const struct ph_args *);
 
+/* command_conflict.c */
+int ph_command_conflicts(struct ph_session *, const struct ph_args *);
+int ph_command_conflict_show(struct ph_session *, const struct ph_args *);
+int ph_command_conflict_drop(struct ph_session *, const struct ph_args *);
+
 /* command_move.c */
 int ph_command_migrate(struct ph_session *, const struct ph_args *);
 int ph_command_unpin(struct ph_session *, const struct ph_args *);

@@ -54,6 +54,7 @@ static const struct {
     FIELD("starts", FIELD_U64, starts),
     FIELD("restarts", FIELD_U64, restarts),
     FIELD("gave_up", FIELD_U64, gave_up),
+    FIELD("conflicts", FIELD_U64, conflicts),
     FIELD("locked", FIELD_BOOL, level), /* derived, see read_field */
 #undef FIELD
 #undef STATE
@@ -170,7 +171,7 @@ const struct ph_resolver ph_condition_resolver = {
     .fields =
         "count, nodes, migrating, settled, locked, partitioned, paused, children, local, starting, "
         "running, backoff, stopping, moving, failed, unknown, level, holder, reason, locks, "
-        "held, discarded, refused, expired, events, steps, starts, restarts, gave_up, "
+        "held, discarded, refused, expired, events, steps, starts, restarts, gave_up, conflicts, "
         "count(TARGET or where EXPR), child ID FIELD",
     .value = condition_value,
     .type = condition_type,

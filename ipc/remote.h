@@ -1,6 +1,6 @@
 /*
  * Statements that run on another node: `logs`, `history`, `child` of a child that runs there,
- * `events node=NODE`.
+ * `events`, `conflicts` and `conflict show` with `node=NODE`.
  *
  * Over the links' service channel a statement goes to the node as the control socket's run frame
  * (frame.h), its output comes back in pieces as it is made, and so do its errors and its code. The

@@ -61,11 +61,12 @@ static int sink_note(struct ph_sink *sink, const char *bytes, size_t length)
 /* The commands that may be asked for: all only read. */
 static bool is_served(const struct ph_statement *statement)
 {
-    static const char *const served[] = {"logs", "history", "child", "events"};
+    static const char *const served[] = {"logs", "history", "child", "events", "conflicts"};
     for (size_t i = 0; i < PH_COUNT_OF(served); i++)
         if (strcmp(statement->words[0].text, served[i]) == 0)
             return true;
-    return false;
+    return statement->count > 1 && strcmp(statement->words[0].text, "conflict") == 0 &&
+           strcmp(statement->words[1].text, "show") == 0;
 }
 
 static int run_statement(struct ph_remote_run *run)
@@ -78,7 +79,8 @@ static int run_statement(struct ph_remote_run *run)
     int rc = 0;
     if (!is_served(&asked->statement)) {
         rc = PH_EREFUSED;
-        snprintf(text, sizeof text, "nodes ask each other only what reads one child or events");
+        snprintf(text, sizeof text,
+                 "nodes ask each other only what reads one child, events or conflicts");
     } else if (!session->hub) {
         rc = PH_ENOTFOUND;
         snprintf(text, sizeof text, "node %s runs no hub %s", ph_node_name(run->remote->node),

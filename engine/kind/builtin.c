@@ -84,16 +84,20 @@ static int counter_load(struct ph_context *context, void *state, const void *dat
     return 0;
 }
 
-static int counter_merge(struct ph_context *context, void *state, const void *data, size_t length)
+static int counter_merge(struct ph_context *context, void *state, const void *data, size_t length,
+                         const struct ph_merge_info *info)
 {
-    (void)context;
+    (void)info;
     struct counter *counter = state;
     int64_t other;
+    if (!counter->sum) {
+        ph_fail(context, "it was not started with args=merge=sum");
+        return PH_EUNSUPPORTED;
+    }
     if (length != sizeof other)
         return PH_EUSAGE;
     memcpy(&other, data, length);
-    if (counter->sum)
-        counter->count += other;
+    counter->count += other;
     return 0;
 }
 
@@ -246,6 +250,47 @@ static int kv_load(struct ph_context *context, void *state, const void *data, si
     return 0;
 }
 
+/* How many of the pairs of a saved state have a key that `kv` lacks; false: they are no pairs. */
+static bool kv_count_new(const struct kv *kv, const char *at, const char *end, size_t *count)
+{
+    *count = 0;
+    while (at < end) {
+        bool found;
+        const char *key = next_text(&at, end), *value = key ? next_text(&at, end) : NULL;
+        if (!value)
+            return false;
+        kv_position(kv, key, &found);
+        *count += !found;
+    }
+    return true;
+}
+
+/* Takes the keys that only the other one has; of those that both have this one's value stays. */
+static int kv_merge(struct ph_context *context, void *state, const void *data, size_t length,
+                    const struct ph_merge_info *info)
+{
+    struct kv *kv = state;
+    const char *at = data, *end = at + length;
+    size_t count;
+    (void)info;
+    if (!kv_count_new(kv, at, end, &count)) {
+        ph_fail(context, "the %zu bytes are no pairs", length);
+        return PH_EUSAGE;
+    }
+    if (count > KV_ENTRIES_MAX - kv->count) {
+        ph_fail(context, "both together have more than %d keys", KV_ENTRIES_MAX);
+        return PH_ELIMIT;
+    }
+    while (at < end) {
+        bool found;
+        const char *key = next_text(&at, end), *value = next_text(&at, end);
+        size_t place = kv_position(kv, key, &found);
+        if (!found)
+            kv_insert(kv, place, key, value);
+    }
+    return 0;
+}
+
 static void kv_terminate(struct ph_context *context, void *state)
 {
     struct kv *kv = state;
@@ -267,6 +312,7 @@ const struct ph_module ph_module_kv = {
     .terminate = kv_terminate,
     .save = kv_save,
     .load = kv_load,
+    .merge = kv_merge,
 };
 
 /* ---- echo: answers what it is told ---- */

@@ -75,6 +75,15 @@ void ph_kind_not_saved(struct ph_child *child, uint32_t instance, const char *wh
     ph_host_post_system(ph_host_of(child->hub), event);
 }
 
+void ph_kind_merged(struct ph_child *child, uint32_t instance, int code, const char *why)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_MERGED);
+    event->child.exit = ph_alloc(sizeof *event->child.exit);
+    event->child.exit->value = code;
+    snprintf(event->child.exit->text, sizeof event->child.exit->text, "%s", why);
+    post_child(child, event, instance);
+}
+
 void ph_kind_down_saved(struct ph_child *child, uint32_t instance, struct ph_text *state)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);

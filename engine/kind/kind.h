@@ -18,6 +18,7 @@
 #include "engine/text.h"
 
 struct ph_child;
+struct ph_legacy;
 struct ph_node;
 
 /* How an instance ended. */
@@ -88,6 +89,10 @@ struct ph_kind {
      * one that is stopped or killed before it gets to save, is an ordinary one. When saving fails
      * the instance goes on and `ph_kind_not_saved` tells. */
     void (*save)(struct ph_child *);
+    /* The running instance joins another one's state into its own, between two messages; the
+     * legacy is referenced. Answered by one ph_kind_merged, unless the instance ends before: then
+     * its `down` is the answer, and nothing was joined. Never two at a time. */
+    void (*merge)(struct ph_child *, struct ph_legacy *);
     /* Hub's actor, when no instance exists: moves the unread messages to the end of `into`, in
      * their order. One that is being sent meanwhile may stay: it goes with the next call, or to the
      * next instance. */
@@ -100,7 +105,7 @@ struct ph_kind {
     int (*signal)(struct ph_child *, int signal_number);
     /* Any thread, inside a read section: takes the box on success only. */
     int (*deliver)(struct ph_child *, struct ph_message_box *);
-    /* Any thread, inside a read section: fills pid and queue. */
+    /* Any thread, inside a read section: fills pid, queue and handled. */
     void (*inspect)(const struct ph_child *, struct ph_child_info *);
 };
 
@@ -124,6 +129,8 @@ void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
 void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state);
 /* The instance could not be saved and goes on. */
 void ph_kind_not_saved(struct ph_child *, uint32_t instance, const char *why);
+/* It has joined the other state (code 0), or is as it was: PH_EUNSUPPORTED, or it failed. */
+void ph_kind_merged(struct ph_child *, uint32_t instance, int code, const char *why);
 /* Any thread, in a read section: something worth an event ("handler_slow", "watchdog_late"). */
 void ph_kind_note(struct ph_child *, const char *type, const char *text);
 

@@ -17,12 +17,13 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/legacy.h"
 #include "engine/node.h"
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START (with STANDBY: prepare), STOP, SAVE, ACTIVATE: what the hub asks for. LIVE: there is an
- * instance whose end was not reported yet. */
+/* START (with STANDBY: prepare), STOP, SAVE, ACTIVATE, MERGE: what the hub asks for. LIVE: there is
+ * an instance whose end was not reported yet. */
 enum {
     CONTROL_START = 1,
     CONTROL_STOP = 2,
@@ -30,6 +31,7 @@ enum {
     CONTROL_SAVE = 8,
     CONTROL_STANDBY = 16,
     CONTROL_ACTIVATE = 32,
+    CONTROL_MERGE = 64,
 };
 
 enum { FORWARD_TRIES = 1000 }; /* while a sender is half-way into the mailbox */
@@ -50,6 +52,8 @@ struct module_child {
     struct ph_queue mail;
     atomic_uint queued;
     atomic_uint control;
+    _Atomic uint64_t handled;           /* by the present or last instance; its run writes */
+    _Atomic(struct ph_legacy *) legacy; /* to join, for CONTROL_MERGE; referenced */
     /* 2. The actor's run. */
     struct ph_child *child;
     const struct ph_module *module; /* NULL while there is no instance */
@@ -194,6 +198,7 @@ static void activate(struct module_child *self)
 
 static void begin(struct module_child *self, bool stands_by)
 {
+    atomic_store_explicit(&self->handled, 0, memory_order_relaxed);
     atomic_fetch_or_explicit(&self->control, CONTROL_LIVE, memory_order_relaxed);
     struct ph_exit exit = {.how = PH_EXIT_EXEC};
     struct ph_error error = {0};
@@ -246,6 +251,33 @@ static void save(struct module_child *self)
     ph_kind_down_saved(self->child, instance_of(self), &state);
 }
 
+/* Another instance's state is joined into this one's, or left to the hub. */
+static void merge(struct module_child *self)
+{
+    struct ph_legacy *legacy = atomic_exchange_explicit(&self->legacy, NULL, memory_order_acquire);
+    struct ph_context context = {.self = self};
+    struct ph_exit exit = {0};
+    int rc = PH_EUNSUPPORTED;
+    if (!legacy)
+        return;
+    const struct ph_merge_info info = {
+        .from = legacy->from,
+        .ran_ms = legacy->stays_ms,
+        .other_ran_ms = legacy->ran_ms,
+        .updates = atomic_load_explicit(&self->handled, memory_order_relaxed),
+        .other_updates = legacy->updates,
+    };
+    if (self->module->merge)
+        rc = self->module->merge(&context, self->state, legacy->state, legacy->length, &info);
+    ph_legacy_put(legacy);
+    if (rc == PH_EUNSUPPORTED)
+        snprintf(exit.text, sizeof exit.text, "module %.64s does not merge states%s%.100s",
+                 self->module->name, context.why[0] ? ": " : "", context.why);
+    else if (rc)
+        rc = explain(&exit, &context, self->module, "merge", rc);
+    ph_kind_merged(self->child, instance_of(self), rc, exit.text);
+}
+
 /* ---- Messages -------------------------------------------------------------------------------- */
 
 static void end_by(struct ph_context *context, int rc)
@@ -291,6 +323,10 @@ static bool handle(struct module_child *self, struct ph_message_box *box)
         .data = box->data,
         .length = box->length,
     };
+    /* Relaxed: one writer, and readers want no more than the number. */
+    atomic_store_explicit(&self->handled,
+                          atomic_load_explicit(&self->handled, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     int rc = self->module->handle(&context, self->state, &message);
     if (context.call && !context.replied) {
         ph_op_complete(box->op, PH_EFAILED,
@@ -357,6 +393,8 @@ static void obey(struct module_child *self)
     }
     if (control & CONTROL_ACTIVATE && self->module) /* a stop has won already */
         activate(self);
+    if (control & CONTROL_MERGE && self->module)
+        merge(self);
     if (control & CONTROL_SAVE && self->module)
         save(self);
 }
@@ -395,6 +433,7 @@ static void dead(struct ph_actor *actor)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child was stopped before it read the message");
     drop_load(self);
+    ph_legacy_put(atomic_load_explicit(&self->legacy, memory_order_relaxed));
     ph_child_free(self->child);
 }
 
@@ -506,6 +545,15 @@ static void kind_save(struct ph_child *child)
     demand(child, CONTROL_SAVE);
 }
 
+static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
+{
+    struct module_child *self = ph_child_tail(child);
+    /* One that an instance before was to join, and did not get to. Release: pairs with merge. */
+    ph_legacy_put(
+        atomic_exchange_explicit(&self->legacy, ph_legacy_get(legacy), memory_order_acq_rel));
+    demand(child, CONTROL_MERGE);
+}
+
 /* The hub is the consumer here: there is no instance, so no run reads mail. */
 static void kind_forward(struct ph_child *child, struct ph_queue *into)
 {
@@ -552,6 +600,7 @@ static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
 static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
 {
     struct module_child *self = ph_child_tail(child);
+    info->handled = atomic_load_explicit(&self->handled, memory_order_relaxed);
     info->queue = atomic_load_explicit(&self->queued, memory_order_relaxed);
 }
 
@@ -568,6 +617,7 @@ const struct ph_kind ph_kind_module = {
     .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
+    .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */
     .resume = kind_resume,

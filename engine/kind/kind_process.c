@@ -84,6 +84,13 @@ static void kind_forward(struct ph_child *child, struct ph_queue *into)
     (void)into;
 }
 
+static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
+{
+    (void)legacy;
+    ph_kind_merged(child, atomic_load_explicit(&child->instance, memory_order_relaxed),
+                   PH_EUNSUPPORTED, "an OS process cannot merge states");
+}
+
 static void kind_resume(struct ph_child *child)
 {
     (void)child; /* prochub-keeper kills processes when the lease is over */
@@ -128,6 +135,7 @@ const struct ph_kind ph_kind_process = {
     .can_prepare = kind_can_prepare,
     .stop = kind_stop,
     .save = kind_stop,
+    .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_kill,
     .resume = kind_resume,

@@ -9,6 +9,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/event.h"
+#include "engine/legacy.h"
 #include "engine/spec.h"
 
 /* The kind under test; set before the tests run. */
@@ -37,6 +38,10 @@ static void take_note(struct contract_stage *stage, struct ph_event *event)
     } else if (event->type == PH_EVENT_CHILD_KEPT) {
         reports->kepts++;
         memcpy(reports->why_kept, event->child.exit->text, sizeof reports->why_kept);
+    } else if (event->type == PH_EVENT_CHILD_MERGED) {
+        reports->merges++;
+        reports->merge_code = event->child.exit->value;
+        memcpy(reports->why_merged, event->child.exit->text, sizeof reports->why_merged);
     } else {
         reports->notes++;
     }
@@ -518,6 +523,27 @@ static void resuming_what_runs_does_nothing(void **state)
     contract_free_child(stage);
 }
 
+/* A running instance answers a merge once; what it cannot join leaves it as it was. */
+static void merge_is_answered_once(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_legacy *legacy = ph_legacy_create("n9", "what it left", 12);
+    make(stage, CONTRACT_RUNS);
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    for (unsigned i = 1; i <= 3; i++) {
+        tested->kind->merge(stage->child, legacy);
+        contract_settle(stage);
+        assert_int_equal(contract_reports(stage).merges, i);
+        assert_int_equal(contract_reports(stage).merge_code, PH_EUNSUPPORTED);
+        assert_true(contract_reports(stage).why_merged[0]);
+    }
+    assert_int_equal(contract_reports(stage).downs, 0);
+    ph_legacy_put(legacy);
+    end_rest(stage, 1);
+    contract_free_child(stage);
+}
+
 #define CONTRACT(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int contract_run(const struct contract_kind *kind)
@@ -536,6 +562,7 @@ int contract_run(const struct contract_kind *kind)
         CONTRACT(save_is_answered_by_one_down),
         cmocka_unit_test(save_may_cross_everything),
         CONTRACT(save_may_cross_the_end),
+        CONTRACT(merge_is_answered_once),
         CONTRACT(load_takes_the_state),
         CONTRACT(no_mail_is_forwarded_as_none),
         CONTRACT(resuming_what_runs_does_nothing),

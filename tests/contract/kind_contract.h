@@ -40,9 +40,11 @@ struct contract_reports {
     unsigned ups, downs, notes, late_ups; /* late: after the down of the same instance */
     unsigned saves, kepts;                /* downs with a state; saves that failed */
     unsigned prepares;
+    unsigned merges; /* states that were joined, or not; of the last one: */
+    int merge_code;
     uint32_t up_instance, down_instance;
     struct ph_exit exit;
-    char why_kept[200];
+    char why_kept[200], why_merged[200];
 };
 
 /* A place for children without a hub. */

@@ -109,7 +109,7 @@ static void faulty_modules_are_refused(void **state)
     (void)state;
     static const struct fault faults[] = {
         {"wrong_abi", PH_EABI, "built for module ABI 99 of"},
-        {"wrong_size", PH_EABI, "of 8 bytes, this prochub has ABI 1 of"},
+        {"wrong_size", PH_EABI, "of 8 bytes, this prochub has ABI 2 of"},
         {"no_symbol", PH_EABI, "exports no `prochub_module`"},
         {"slash_name", PH_EREFUSED, "its name is not 1 to 64 characters"},
         {"no_name", PH_EREFUSED, "its name is not 1 to 64 characters"},

@@ -9,6 +9,7 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/legacy.h"
 #include "engine/op.h"
 
 enum { LATENCY_MS = 1, HEARTBEAT_MS = 500, DEAD_AFTER_MS = 3000, LEASE_MS = 2500 };
@@ -167,6 +168,26 @@ static void port_save(void *context, struct ph_child *child)
     *kid->state = '\0';
 }
 
+/* The other state goes behind its own: "born n1 + born n3". */
+static void port_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
+{
+    struct fc_node *node = context;
+    struct fc_kid *kid = ph_child_tail(child);
+    assert_true(kid->runs);
+    node->joins++;
+    if (node->deaf)
+        return;
+    struct ph_event *event = report(child, PH_EVENT_CHILD_MERGED);
+    event->child.exit = ph_alloc(sizeof *event->child.exit);
+    size_t length = strlen(kid->state);
+    if (node->cluster->merges) {
+        snprintf(kid->state + length, sizeof kid->state - length, " + %s", legacy->state);
+    } else {
+        event->child.exit->value = PH_EUNSUPPORTED;
+        snprintf(event->child.exit->text, sizeof event->child.exit->text, "it does not merge");
+    }
+}
+
 static void port_forward(void *context, struct ph_child *child, struct ph_queue *into)
 {
     struct ph_message_box *box;
@@ -202,6 +223,7 @@ static const struct ph_exec_port exec_port = {
     .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
+    .merge = port_merge,
     .forward = port_forward,
     .kill = port_stop,
     .signal = port_signal,

@@ -41,6 +41,8 @@ struct fc_node {
     const char *fails;                   /* id that cannot be started here; NULL: none */
     bool mute;                           /* children read no messages */
     bool slow;                           /* starts are not answered */
+    bool deaf;                           /* merges are not answered */
+    size_t joins;                        /* merges that were asked for */
     size_t starts, prepares;             /* of instances, ever; how many of them stood by first */
     struct fc_message *heard;
     size_t heard_count;
@@ -65,6 +67,7 @@ struct fc_pipe {
 struct fake_cluster {
     uint64_t now_ms, numbers, hearings;
     const char *options;
+    bool merges;                     /* children join states; else they refuse */
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
     uint64_t doubled;         /* starts of a child while another node had an instance */

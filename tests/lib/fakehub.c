@@ -83,6 +83,12 @@ static void port_save(void *context, struct ph_child *child)
     add_call(context, FAKE_SAVE, child->id, 0);
 }
 
+static void port_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
+{
+    (void)legacy;
+    add_call(context, FAKE_MERGE, child->id, 0);
+}
+
 static void port_forward(void *context, struct ph_child *child, struct ph_queue *into)
 {
     (void)context;
@@ -121,6 +127,7 @@ static const struct ph_exec_port exec_port = {
     .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
+    .merge = port_merge,
     .forward = port_forward,
     .kill = port_kill,
     .signal = port_signal,

@@ -15,6 +15,8 @@ struct probe {
     void (*terminate)(struct probe *, struct ph_context *);
     int (*save)(struct probe *, struct ph_context *);
     int (*load)(struct probe *, struct ph_context *, const void *data, size_t length);
+    int (*merge)(struct probe *, struct ph_context *, const void *data, size_t length,
+                 const struct ph_merge_info *);
     void (*role)(struct probe *, struct ph_context *, bool active);
 };
 

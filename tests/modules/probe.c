@@ -37,6 +37,14 @@ static int load(struct ph_context *context, void *state, const void *data, size_
     return probe && probe->load ? probe->load(probe, context, data, length) : 0;
 }
 
+static int merge(struct ph_context *context, void *state, const void *data, size_t length,
+                 const struct ph_merge_info *info)
+{
+    struct probe *probe = state;
+    return probe && probe->merge ? probe->merge(probe, context, data, length, info)
+                                 : PH_EUNSUPPORTED;
+}
+
 static void role(struct ph_context *context, void *state, bool active)
 {
     struct probe *probe = state;
@@ -56,5 +64,6 @@ const struct ph_module prochub_module = {
     .terminate = terminate,
     .save = save,
     .load = load,
+    .merge = merge,
     .role = role,
 };

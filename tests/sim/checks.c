@@ -6,6 +6,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/legacy.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
 #include "tests/sim/workload.h"
@@ -147,6 +148,55 @@ static void check_state(const struct sim_instance *instance)
         ph_version_compare(saved->written, oracle->newest[instance->id]) == 0)
         sim_fail(sim, "%s starts c%u without the state that was saved", instance->node->name,
                  instance->id);
+}
+
+/* ---- State of instances that give way -------------------------------------------------------- */
+
+/* Once, unless the node that has joined it before is dead. */
+void sim_check_joined(const struct sim_instance *instance, const char *state)
+{
+    struct sim *sim = instance->node->sim;
+    struct sim_instance *from = sim_saver_of(sim, instance->id, state);
+    if (!from)
+        sim_fail(sim, "c%u joins '%s' on %s, which nobody has saved", instance->id, state,
+                 instance->node->name);
+    else if (from->joined_into && from->joined_into->hub)
+        sim_fail(sim, "c%u joins the state of epoch %llu on %s, and it was joined on %s",
+                 instance->id, (unsigned long long)from->epoch, instance->node->name,
+                 from->joined_into->node->name);
+    else
+        from->joined_into = instance;
+    sim_check_spent(instance);
+}
+
+void sim_check_conflict(struct sim_hub *hub, const char *id, const char *text)
+{
+    unsigned long long number;
+    const struct ph_conflict *conflict =
+        sscanf(text, "conflict %llu", &number) == 1
+            ? ph_conflicts_find(&hub->hub.cluster->merges.conflicts, number)
+            : NULL;
+    struct sim_instance *from =
+        conflict ? sim_saver_of(hub->node->sim, sim_id_of(id), conflict->legacy->state) : NULL;
+    if (from) {
+        from->stored = true;
+        sim_check_spent(from);
+        return;
+    }
+    sim_fail(hub->node->sim, "%s says that it keeps a state of %s, and does not", hub->node->name,
+             id);
+}
+
+/* Nothing is lost in a collapse: what went to another one is in its state, or in a store. */
+void sim_check_gave_way(struct sim_hub *hub, const char *id, const char *text)
+{
+    struct sim *sim = hub->node->sim;
+    const struct sim_instance *from = sim->oracle->acting[sim_id_of(id)][hub->node->index];
+    if (!from || strncmp(text, "it gave way to", 14) != 0)
+        return;
+    if (!from->joined_into && !from->stored)
+        sim_fail(sim, "the state of %s in epoch %llu on %s is in no other one and in no store", id,
+                 (unsigned long long)from->epoch, hub->node->name);
 }
 
 /* ---- Starts and leases ----------------------------------------------------------------------- */

@@ -22,6 +22,12 @@ void sim_check_start(struct sim_instance *);
 void sim_check_saved(const struct sim_instance *);
 /* That state is in use, or gone with an instance. */
 void sim_check_spent(const struct sim_instance *);
+/* An instance has joined a state that another one had saved. */
+void sim_check_joined(const struct sim_instance *, const char *state);
+/* The hub has put a state into its conflict store; `text` begins with its number. */
+void sim_check_conflict(struct sim_hub *, const char *id, const char *text);
+/* An instance is gone that gave way to another one; `text` says what became of its state. */
+void sim_check_gave_way(struct sim_hub *, const char *id, const char *text);
 /* Message number `number` is handled by an instance. */
 void sim_check_message(struct sim *, const struct sim_instance *, uint64_t number);
 

@@ -8,6 +8,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/legacy.h"
 #include "engine/op.h"
 #include "engine/spec.h"
 #include "tests/sim/checks.h"
@@ -19,9 +20,10 @@ struct tail {
     struct sim_instance *now; /* NULL: no instance exists, as far as the hub knows */
     bool loaded, busy;        /* busy: it handles a message */
     uint64_t state;
+    struct ph_legacy *legacy; /* that its instance is to join */
 };
 
-enum what { COMES_UP, STANDS_BY, FAILS, CRASHES, ENDS, SAVES, HANDLES };
+enum what { COMES_UP, STANDS_BY, FAILS, CRASHES, ENDS, SAVES, MERGES, HANDLES };
 
 /* Something that an instance does later. */
 struct deed {
@@ -181,15 +183,44 @@ static void handle(struct sim_instance *instance)
 static void save(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
-    char saved[24];
+    char saved[64];
     if (!sim->healing && sim_chance(&sim->children, sim->config.save_fails)) {
         instance->saving = false;
         tell(instance, PH_EVENT_CHILD_KEPT, make_exit(PH_EXIT_FAILED, -EIO, "cannot save"), NULL);
         sim->fault_count++;
         return;
     }
-    snprintf(saved, sizeof saved, "%llu", (unsigned long long)instance->counter);
+    snprintf(saved, sizeof saved, "%llu %llu %u", (unsigned long long)instance->counter,
+             (unsigned long long)instance->epoch, instance->node->index);
     end(instance, NULL, saved);
+}
+
+struct sim_instance *sim_saver_of(struct sim *sim, unsigned id, const char *state)
+{
+    unsigned long long counter, epoch;
+    unsigned node;
+    if (sscanf(state, "%llu %llu %u", &counter, &epoch, &node) != 3)
+        return NULL;
+    for (struct sim_instance *at = sim->instances; at; at = at->next)
+        if (at->id == id && at->epoch == epoch && at->node->index == node)
+            return at;
+    return NULL;
+}
+
+/* Those with odd numbers cannot. */
+static void merge(struct sim_instance *instance)
+{
+    struct tail *tail = ph_child_tail(instance->child);
+    int code = instance->id % 2 ? PH_EUNSUPPORTED : 0;
+    if (!tail->legacy)
+        return;
+    if (code == 0) {
+        instance->counter += strtoull(tail->legacy->state, NULL, 10);
+        sim_check_joined(instance, tail->legacy->state);
+    }
+    ph_legacy_put(tail->legacy);
+    tail->legacy = NULL;
+    tell(instance, PH_EVENT_CHILD_MERGED, make_exit(PH_EXIT_CODE, code, "it cannot"), NULL);
 }
 
 static void do_deed(struct sim_instance *instance, enum what what)
@@ -221,6 +252,9 @@ static void do_deed(struct sim_instance *instance, enum what what)
     case SAVES:
         if (instance->saving && !instance->stopping)
             save(instance);
+        break;
+    case MERGES:
+        merge(instance);
         break;
     case HANDLES:
         handle(instance);
@@ -375,6 +409,16 @@ static void exec_save(void *context, struct ph_child *child)
     later(tail->now, SAVES, work_us(tail->now->node->sim));
 }
 
+static void exec_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
+{
+    struct tail *tail = ph_child_tail(child);
+    (void)context;
+    ph_legacy_put(tail->legacy);
+    tail->legacy = ph_legacy_get(legacy);
+    if (tail->now)
+        later(tail->now, MERGES, work_us(tail->now->node->sim));
+}
+
 static void exec_forward(void *context, struct ph_child *child, struct ph_queue *into)
 {
     struct tail *tail = ph_child_tail(child);
@@ -448,6 +492,7 @@ const struct ph_exec_port sim_exec_port = {
     .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
+    .merge = exec_merge,
     .forward = exec_forward,
     .kill = exec_kill,
     .signal = exec_signal,
@@ -470,6 +515,7 @@ static void kind_fini(struct ph_child *child)
     while (ph_queue_pop(&tail->unread, &node) == PH_QUEUE_OK)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child is gone");
+    ph_legacy_put(tail->legacy);
     ph_child_free(child);
 }
 

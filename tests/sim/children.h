@@ -23,13 +23,17 @@ struct sim_instance {
     uint64_t counter;
     bool up, stopping, saving, killed, ended, like_process;
     bool stands_by;
-    bool loaded; /* it began with what another one had saved */
+    bool loaded;                            /* it began with what another one had saved */
+    bool stored;                            /* what it saved is, or was, in a conflict store */
+    const struct sim_instance *joined_into; /* … is in that one's state, since its last merge */
 };
 
 extern const struct ph_kind sim_kind;
 extern const struct ph_exec_port sim_exec_port; /* its context is the hub */
 
 const struct ph_kind *sim_kind_of(const struct ph_spec *);
+/* The instance that has saved that state, which says so. */
+struct sim_instance *sim_saver_of(struct sim *, unsigned id, const char *state);
 /* The number of an id, or SIM_IDS_MAX. */
 unsigned sim_id_of(const char *id);
 void sim_id_name(unsigned id, char name[16]);

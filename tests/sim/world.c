@@ -115,6 +115,10 @@ static void trace_record(void *context, const struct ph_record *record)
     sim_hash(sim, record->text, strlen(record->text));
     if (strcmp(record->type, "child_duplicate") == 0)
         sim_check_duplicate(hub, record->id, record->text);
+    if (strcmp(record->type, "child_conflict") == 0)
+        sim_check_conflict(hub, record->id, record->text);
+    if (strcmp(record->type, "child_stopped") == 0)
+        sim_check_gave_way(hub, record->id, record->text);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
              record->text);
 }
