@@ -17,6 +17,16 @@ static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit
     ph_kind_down(owner, instance, exit);
 }
 
+static void told_saved(void *owner, uint32_t instance, struct ph_text *state)
+{
+    ph_kind_down_saved(owner, instance, state);
+}
+
+static void told_kept(void *owner, uint32_t instance, const char *why)
+{
+    ph_kind_not_saved(owner, instance, why);
+}
+
 static void told_note(void *owner, const char *type, const char *text)
 {
     ph_kind_note(owner, type, text);
@@ -25,6 +35,8 @@ static void told_note(void *owner, const char *type, const char *text)
 static const struct ph_process_owner owner = {
     .up = told_up,
     .down = told_down,
+    .saved = told_saved,
+    .kept = told_kept,
     .note = told_note,
 };
 
@@ -71,11 +83,14 @@ static bool kind_can_prepare(const struct ph_spec *spec)
     return false;
 }
 
-/* A process has no state that could be carried over, and no mail. */
 static void kind_load(struct ph_child *child, struct ph_text *state)
 {
-    (void)child;
-    ph_text_fini(state);
+    ph_process_load_any(process_of(child), state);
+}
+
+static void kind_save(struct ph_child *child)
+{
+    ph_process_save_any(process_of(child));
 }
 
 static void kind_forward(struct ph_child *child, struct ph_queue *into)
@@ -127,7 +142,7 @@ const struct ph_kind ph_kind_process = {
     .load = kind_load,
     .can_prepare = kind_can_prepare,
     .stop = kind_stop,
-    .save = kind_stop,
+    .save = kind_save,
     .forward = kind_forward,
     .kill = kind_kill,
     .resume = kind_resume,

@@ -20,7 +20,9 @@ enum {
 };
 
 enum command_type {
+    COMMAND_LOAD,
     COMMAND_START,
+    COMMAND_SAVE,
     COMMAND_STOP,
     COMMAND_KILL,
     COMMAND_SIGNAL,
@@ -43,61 +45,75 @@ struct command {
     int signal_number;
     uint32_t lease;
     uint64_t until_ms;
+    struct ph_text state;
 };
 
 /* ---- Commands, on the monitor's thread ------------------------------------------------------- */
 
-static void do_start(struct ph_monitor *monitor, const struct command *command)
+static void do_load(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_load(command->process, &command->state);
+}
+
+static void do_save(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_save(command->process);
+}
+
+static void do_start(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_start(command->process, command->id, command->spec, command->instance,
                      command->epoch);
 }
 
-static void do_stop(struct ph_monitor *monitor, const struct command *command)
+static void do_stop(struct ph_monitor *monitor, struct command *command)
 {
-    struct ph_process *process = command->process;
-    if (process->spec)
-        ph_ward_stop(&monitor->keeper, &process->ward, process->spec->stop_signal);
+    (void)monitor;
+    ph_process_stop(command->process);
 }
 
-static void do_kill(struct ph_monitor *monitor, const struct command *command)
+static void do_kill(struct ph_monitor *monitor, struct command *command)
 {
-    ph_ward_kill(&monitor->keeper, &command->process->ward);
+    (void)monitor;
+    ph_process_kill(command->process);
 }
 
-static void do_signal(struct ph_monitor *monitor, const struct command *command)
+static void do_signal(struct ph_monitor *monitor, struct command *command)
 {
     ph_ward_signal(&monitor->keeper, &command->process->ward, command->signal_number);
 }
 
-static void do_destroy(struct ph_monitor *monitor, const struct command *command)
+static void do_destroy(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_free(command->process);
 }
 
-static void do_run(struct ph_monitor *monitor, const struct command *command)
+static void do_run(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_run_start(command->run);
 }
 
-static void do_lease(struct ph_monitor *monitor, const struct command *command)
+static void do_lease(struct ph_monitor *monitor, struct command *command)
 {
     ph_keeper_client_lease(&monitor->keeper, command->lease, command->until_ms);
 }
 
-static void do_quit(struct ph_monitor *monitor, const struct command *command)
+static void do_quit(struct ph_monitor *monitor, struct command *command)
 {
     (void)command;
     monitor->stop = true;
 }
 
-static void (*const command_table[COMMANDS])(struct ph_monitor *, const struct command *) = {
-    [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,       [COMMAND_KILL] = do_kill,
-    [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy, [COMMAND_RUN] = do_run,
-    [COMMAND_LEASE] = do_lease,   [COMMAND_QUIT] = do_quit,
+static void (*const command_table[COMMANDS])(struct ph_monitor *, struct command *) = {
+    [COMMAND_LOAD] = do_load,       [COMMAND_SAVE] = do_save, [COMMAND_START] = do_start,
+    [COMMAND_STOP] = do_stop,       [COMMAND_KILL] = do_kill, [COMMAND_SIGNAL] = do_signal,
+    [COMMAND_DESTROY] = do_destroy, [COMMAND_RUN] = do_run,   [COMMAND_LEASE] = do_lease,
+    [COMMAND_QUIT] = do_quit,
 };
 
 /* Returns how long the loop may wait for something else. */
@@ -172,6 +188,19 @@ void ph_process_start_any(struct ph_process *process, const char *id, struct ph_
     command->instance = instance;
     command->epoch = epoch;
     post(process->monitor, command);
+}
+
+void ph_process_load_any(struct ph_process *process, struct ph_text *state)
+{
+    struct command *command = new_command(COMMAND_LOAD, process);
+    command->state = *state;
+    *state = PH_TEXT_INIT;
+    post(process->monitor, command);
+}
+
+void ph_process_save_any(struct ph_process *process)
+{
+    post(process->monitor, new_command(COMMAND_SAVE, process));
 }
 
 void ph_process_stop_any(struct ph_process *process)

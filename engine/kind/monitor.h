@@ -38,6 +38,9 @@ struct ph_process_owner {
     /* The program runs (ready=none: exec succeeded; ready=notify: it said READY=1). */
     void (*up)(void *owner, uint32_t instance);
     void (*down)(void *owner, uint32_t instance, const struct ph_exit *);
+    /* A `down` after a save; the state is moved. / It could not be saved and goes on. */
+    void (*saved)(void *owner, uint32_t instance, struct ph_text *state);
+    void (*kept)(void *owner, uint32_t instance, const char *why);
     /* "notify_invalid", "log_failed", "output_dropped", …: what people should know;
      * rate-limited. */
     void (*note)(void *owner, const char *type, const char *text);
@@ -62,6 +65,10 @@ void ph_process_destroy_any(struct ph_process *);
  * (PROCHUB_ID). */
 void ph_process_start_any(struct ph_process *, const char *id, struct ph_spec *spec,
                           uint32_t instance, uint64_t epoch);
+/* Before a start: the state that the instance begins with; moved. Used up by that start. */
+void ph_process_load_any(struct ph_process *, struct ph_text *state);
+/* Stops it as below, and its state comes with its end, if it has one. */
+void ph_process_save_any(struct ph_process *);
 /* The stop signal to the main process's group / SIGKILL to the whole tree / any signal to the main
  * process. A process that is not there: nothing happens. */
 void ph_process_stop_any(struct ph_process *);

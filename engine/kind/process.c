@@ -75,6 +75,8 @@ static struct ph_program program_of(const struct ph_process *process)
         .notify_address = process->notify.fd >= 0 ? process->notify_address : NULL,
         .watchdog_ms = spec->watchdog_ms,
         .lease = process->lease,
+        .listen_fds = process->fd_count,
+        .listen_names = ph_text_str(&process->fd_names),
     };
 }
 
@@ -86,6 +88,9 @@ static int pack(struct ph_ward *ward, struct ph_packet *packet, struct ph_exit *
         return ph_exec_failure(failure, -rc, "cannot make a notify socket for '%.100s': %s",
                                process->spec->argv[0], strerror(-rc));
     rc = ph_process_output_open(process, packet, failure);
+    if (rc < 0)
+        return rc;
+    rc = ph_process_fds_open(process, packet, failure);
     if (rc < 0)
         return rc;
     struct ph_program program = program_of(process);
@@ -123,16 +128,37 @@ static void release(struct ph_process *process)
     process->id = NULL;
 }
 
+void ph_process_told_saved(struct ph_process *process, struct ph_text *state)
+{
+    process->stage = PH_PROCESS_IDLE;
+    process->owner->saved(process->arg, process->instance, state);
+}
+
+void ph_process_told_down(struct ph_process *process)
+{
+    process->stage = PH_PROCESS_IDLE;
+    process->owner->down(process->arg, process->instance, &process->exit);
+}
+
+void ph_process_end(struct ph_process *process, const struct ph_exit *exit)
+{
+    process->exit = *exit;
+    release(process);
+    ph_process_told_down(process);
+}
+
 static void ended(struct ph_ward *ward, const struct ph_exit *exit)
 {
     struct ph_process *process = of_ward(ward);
-    struct ph_exit told = *exit;
+    bool saving = process->saving && !*process->failed && !process->monitor->keeper.closed;
+    process->exit = *exit;
     if (*process->failed) {
-        told = (struct ph_exit){.how = PH_EXIT_FAILED, .value = PH_EFAILED};
-        memcpy(told.text, process->failed, sizeof process->failed);
+        process->exit = (struct ph_exit){.how = PH_EXIT_FAILED, .value = PH_EFAILED};
+        memcpy(process->exit.text, process->failed, sizeof process->failed);
     }
     release(process);
-    process->owner->down(process->arg, process->instance, &told);
+    if (!saving || !ph_process_state_save(process))
+        ph_process_told_down(process);
 }
 
 static void before_end(struct ph_ward *ward)
@@ -155,7 +181,7 @@ static const struct ph_ward_calls process_calls = {
 void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
                       uint64_t epoch)
 {
-    ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_assert(process->stage == PH_PROCESS_IDLE);
     process->id = id;
     process->spec = spec;
     process->instance = instance;
@@ -164,10 +190,64 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->up = false;
     process->watchdog_ms = spec->watchdog_ms;
     process->failed[0] = '\0';
+    process->saving = false;
     pthread_mutex_lock(&process->lock);
     process->status[0] = '\0';
     pthread_mutex_unlock(&process->lock);
+    if (!ph_process_state_load(process))
+        ph_process_run(process);
+}
+
+void ph_process_run(struct ph_process *process)
+{
+    process->stage = PH_PROCESS_RUNS;
+    ph_text_fini(&process->load); /* used up by this start */
     ph_ward_start(&process->monitor->keeper, &process->ward);
+}
+
+void ph_process_load(struct ph_process *process, struct ph_text *state)
+{
+    ph_text_fini(&process->load);
+    process->load = *state;
+    *state = PH_TEXT_INIT;
+}
+
+/* Stopped while its state is written: it never runs. */
+static void call_off(struct ph_process *process, int signal_number)
+{
+    const struct ph_exit exit = {
+        .how = PH_EXIT_SIGNAL, .value = signal_number, .text = "stopped before it was started"};
+    ph_alarm_cancel(&process->copying);
+    ph_memcopy_end(&process->copy);
+    ph_process_end(process, &exit);
+}
+
+void ph_process_stop(struct ph_process *process)
+{
+    process->saving = false;
+    if (process->stage == PH_PROCESS_LOADS)
+        call_off(process, process->spec->stop_signal);
+    else if (process->stage == PH_PROCESS_RUNS)
+        ph_ward_stop(&process->monitor->keeper, &process->ward, process->spec->stop_signal);
+}
+
+void ph_process_kill(struct ph_process *process)
+{
+    if (process->stage == PH_PROCESS_LOADS)
+        call_off(process, SIGKILL);
+    else if (process->stage == PH_PROCESS_RUNS)
+        ph_ward_kill(&process->monitor->keeper, &process->ward);
+}
+
+void ph_process_save(struct ph_process *process)
+{
+    char why[200];
+    if (process->stage == PH_PROCESS_RUNS && !ph_process_state_can_save(process, why, sizeof why)) {
+        process->owner->kept(process->arg, process->instance, why);
+        return;
+    }
+    ph_process_stop(process);
+    process->saving = process->stage == PH_PROCESS_RUNS;
 }
 
 struct ph_process *ph_process_create(struct ph_monitor *monitor,
@@ -182,6 +262,9 @@ struct ph_process *ph_process_create(struct ph_monitor *monitor,
     process->ward.calls = &process_calls;
     process->notify.fd = -1;
     process->log_fd = -1;
+    process->listener.fd = -1;
+    process->copy.fd = -1;
+    process->copying.ring = ph_process_state_piece;
     for (size_t i = 0; i < PH_LOG_STREAMS; i++)
         process->outputs[i].source.fd = -1;
     process->watchdog.ring = ph_process_watchdog_ring;
@@ -211,6 +294,11 @@ void ph_process_release_any(struct ph_process *process)
 void ph_process_free(struct ph_process *process)
 {
     ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_alarm_cancel(&process->copying);
+    ph_memcopy_end(&process->copy);
+    ph_process_fds_drop(process);
+    ph_text_fini(&process->load);
+    ph_text_fini(&process->fd_names);
     ph_waitlist_wake(&process->log_waiters); /* its child is gone: who follows it can leave */
     ph_process_release_any(process);
 }

@@ -76,8 +76,10 @@ static void take_watchdog(struct ph_process *process, const struct ph_notify *no
         bark(process, "watchdog: the program asked for it (WATCHDOG=trigger)");
 }
 
-static void take_datagram(struct ph_process *process, const struct ph_notify *notify)
+static void take_datagram(struct ph_process *process, const struct ph_notify *notify,
+                          struct ph_notify_sender *sender)
 {
+    ph_process_fds_take(process, notify, sender);
     if (notify->has_status)
         take_status(process, notify->status);
     process->said_ready |= notify->ready;
@@ -105,7 +107,8 @@ static bool receive(struct ph_process *process)
     if (why)
         refuse(process, &sender, why);
     else
-        take_datagram(process, &notify);
+        take_datagram(process, &notify, &sender);
+    ph_notify_close_fds(&sender);
     return true;
 }
 
@@ -125,7 +128,7 @@ static void notify_ready(struct ph_source *source, uint32_t events)
 
 int ph_process_notify_open(struct ph_process *process)
 {
-    if (!process->spec->ready_notify && !process->spec->watchdog_ms)
+    if (!process->spec->ready_notify && !process->spec->watchdog_ms && !process->spec->fdstore)
         return 0;
     int fd = ph_notify_open(process->ward.mark, process->notify_address);
     if (fd < 0)
