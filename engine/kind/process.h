@@ -16,9 +16,11 @@
 #include "engine/kind/listen.h"
 #include "engine/kind/logring.h"
 #include "engine/kind/loop.h"
+#include "engine/kind/mailbox.h"
 #include "engine/kind/memcopy.h"
 #include "engine/kind/monitor.h"
 #include "engine/kind/notify.h"
+#include "engine/kind/talk.h"
 #include "engine/waiter.h"
 
 enum {
@@ -70,8 +72,13 @@ struct ph_process {
     bool up;         /* told */
     uint64_t watchdog_ms;
     struct ph_alarm watchdog;
-    char failed[128];  /* why it is being killed by us; "": it is not */
-    uint32_t fd_count; /* LISTEN_FDS … */
+    char failed[200]; /* why it is being killed by us; "": it is not */
+    enum ph_exit_how failed_how;
+    bool passive;        /* it is to stand by */
+    bool stood_by;       /* told */
+    bool works;          /* it said so */
+    struct ph_talk talk; /* closed when it has no socket */
+    uint32_t fd_count;   /* LISTEN_FDS … */
     struct ph_text fd_names;
     bool saving; /* it was told to end for that */
     struct ph_memcopy copy;
@@ -80,7 +87,12 @@ struct ph_process {
     uint64_t notes_since_ms;
     uint32_t notes, notes_suppressed;
 
+    /* The monitor's thread from a start to its down, else the owner's. */
+    struct ph_message_box *unsent; /* before all in the mailbox, or NULL */
+
     /* Any thread. */
+    struct ph_mailbox mail;
+    atomic_bool mail_posted; /* the monitor will look */
     atomic_int pid;
     atomic_bool ready;
     pthread_mutex_t lock; /* guards ring and status */
@@ -96,8 +108,9 @@ void ph_process_load(struct ph_process *, struct ph_text *state);
 void ph_process_stop(struct ph_process *);
 void ph_process_kill(struct ph_process *);
 void ph_process_save(struct ph_process *);
+void ph_process_activate(struct ph_process *, struct ph_text *state, uint64_t epoch);
 void ph_process_start(struct ph_process *, char *id, struct ph_spec *spec, uint32_t instance,
-                      uint64_t epoch);
+                      uint64_t epoch, bool passive);
 void ph_process_free(struct ph_process *);
 
 /* process_notify.c: opens the socket if the spec wants one; 0 or -errno. */
@@ -114,6 +127,11 @@ void ph_process_end(struct ph_process *, const struct ph_exit *);
 void ph_process_told_saved(struct ph_process *, struct ph_text *state);
 void ph_process_told_down(struct ph_process *);
 void ph_process_tell_up(struct ph_process *);
+/* Tells that it stands by or is up, if it is and that was not told. */
+void ph_process_check_ready(struct ph_process *);
+/* Kills it; its end will say why. */
+void ph_process_fail(struct ph_process *, enum ph_exit_how how, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void ph_process_note(struct ph_process *, const char *type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -132,6 +150,17 @@ PH_MUST_CHECK int ph_process_fds_open(struct ph_process *, struct ph_packet *,
 PH_MUST_CHECK int ph_process_listen(struct ph_process *, struct ph_exit *failure);
 /* The child goes for good: closes all. */
 void ph_process_fds_drop(struct ph_process *);
+
+/* process_talk.c: adds the program's end of its socket to the packet, after all others, and begins
+ * to talk; nothing without socket=yes. */
+PH_MUST_CHECK int ph_process_talk_open(struct ph_process *, struct ph_packet *,
+                                       struct ph_exit *failure);
+void ph_process_talk_close(struct ph_process *);
+/* The state that it saved, moved; false: it did not. */
+PH_MUST_CHECK bool ph_process_talk_take_saved(struct ph_process *, struct ph_text *state);
+/* As ph_message_box_destroy. */
+void ph_process_mail_clear(struct ph_process *, int code, const char *text);
+extern const struct ph_talk_calls ph_process_talk_calls;
 
 /* process_state.c: begins to write the state to load; false: there is none, or no place for it. */
 PH_MUST_CHECK bool ph_process_state_load(struct ph_process *);

@@ -83,7 +83,7 @@ static int make_listener(struct ph_process *process, struct ph_exit *failure)
     if (rc < 0)
         return ph_exec_failure(failure, -rc, "cannot make a socket for '%.100s': %s", endpoint,
                                strerror(-rc));
-    return ph_process_listen(process, failure);
+    return process->passive ? 0 : ph_process_listen(process, failure);
 }
 
 int ph_process_fds_open(struct ph_process *process, struct ph_packet *packet,

@@ -51,7 +51,7 @@ static void load_piece(struct ph_process *process)
 
 bool ph_process_state_load(struct ph_process *process)
 {
-    if (!process->load.data || !process->spec->fdstore)
+    if (!process->load.data || !process->spec->fdstore || process->spec->socket)
         return false;
     int rc = ph_memcopy_write(&process->copy, PH_FD_STATE, &process->load);
     process->stage = PH_PROCESS_LOADS;

@@ -54,6 +54,15 @@ static void told_kept(void *arg, uint32_t instance, const char *why)
     pthread_mutex_unlock(&place->lock);
 }
 
+static void told_stands_by(void *arg, uint32_t instance)
+{
+    struct place *place = arg;
+    (void)instance;
+    pthread_mutex_lock(&place->lock);
+    place->stood_by++;
+    pthread_mutex_unlock(&place->lock);
+}
+
 static void told_note(void *arg, const char *type, const char *text)
 {
     struct place *place = arg;
@@ -66,6 +75,7 @@ static void told_note(void *arg, const char *type, const char *text)
 
 static const struct ph_process_owner place_owner = {
     .up = told_up,
+    .stands_by = told_stands_by,
     .down = told_down,
     .saved = told_saved,
     .kept = told_kept,

@@ -26,7 +26,7 @@ struct place {
     uint32_t instance, ups, downs, up_instance, down_instance, notes;
     struct ph_exit exit;
     char note_type[64], note_text[400];
-    uint32_t saves, kepts;
+    uint32_t saves, kepts, stood_by;
     char why_kept[200];
     struct ph_text saved; /* the last state; freed by place_destroy */
     bool destroy_when_down;
