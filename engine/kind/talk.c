@@ -318,7 +318,7 @@ static void take_lines(struct ph_talk *talk)
 static bool hear(struct ph_talk *talk)
 {
     char bytes[READ_BYTES];
-    ssize_t got = read(talk->source.fd, bytes, sizeof bytes);
+    ssize_t got = recv(talk->source.fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (got > 0) {
         ph_text_append(&talk->in, bytes, (size_t)got);
         take_lines(talk);
