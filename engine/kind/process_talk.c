@@ -53,6 +53,8 @@ static void talk_not_saved(struct ph_talk *talk, const char *why)
 
 static void talk_failed(struct ph_talk *talk, enum ph_exit_how how, const char *why)
 {
+    if (how == PH_EXIT_FAILED)
+        ph_process_note(of_talk(talk), "socket_failed", "%s", why);
     ph_process_fail(of_talk(talk), how, "%s", why);
 }
 
