@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "engine/base.h"
+#include "engine/kind/kind_process.h"
 #include "engine/op.h"
 #include "engine/waiter.h"
 #include "tests/contract/kind_contract.h"
@@ -340,18 +341,26 @@ static void child_that_cannot_be_saved_goes_on(void **state)
     end(stage);
 }
 
+static bool has_said_something(void *arg)
+{
+    struct ph_process_info info;
+    ph_process_inspect_any(ph_child_process_rcu(arg), &info);
+    return info.log_seq > 0;
+}
+
 /* Its state is the last word, whatever it does then; stopping it needs no more of it. */
 static void saved_child_is_ended(void **state)
 {
     static const char script[] = "trap '' TERM; while read -r verb text; do "
                                  "[ $verb != save ] || echo state fine; echo ok; "
-                                 "done <&3 >&3; exec sleep 1000";
+                                 "done <&3 >&3; echo over; exec sleep 1000";
     struct contract_stage *stage = *state;
     contract_make_child(stage, real_shell_spec(script, "socket=yes"));
     contract_start(stage);
     contract_wait_ups(stage, 1);
     ph_kind_process.save(stage->child);
     cast(stage, "too late");
+    assert_true(eventually(has_said_something, stage->child, REAL_SOON_MS));
     end(stage); /* as the hub does when its time is up */
     assert_int_equal(contract_reports(stage).saves, 1);
     struct ph_text text = contract_take_saved(stage);
