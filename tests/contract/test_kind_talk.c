@@ -13,6 +13,7 @@
 
 #include "engine/base.h"
 #include "engine/kind/kind_process.h"
+#include "engine/kind/process.h"
 #include "engine/op.h"
 #include "engine/waiter.h"
 #include "tests/contract/kind_contract.h"
@@ -220,6 +221,34 @@ static void samples_refuse_what_is_no_state(void **state)
     }
 }
 
+/* A state is used up by the instance that it was given to, also when that never went to work. */
+static void state_is_of_one_instance(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_text text = PH_TEXT_INIT;
+    contract_make_child(stage, sample_spec(0, "socket=yes"));
+    ph_text_put(&text, "41");
+    ph_kind_process.load(stage->child, &text);
+    prepare(stage);
+    await_count((struct counted){.stage = stage, .prepares = 1});
+    ph_kind_process.stop(stage->child);
+    contract_wait_downs(stage, 1);
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    assert_answer(call(stage, "get"), 0, "0");
+    ph_kind_process.kill(stage->child);
+    contract_wait_downs(stage, 2);
+    ph_text_put(&text, "41");
+    ph_kind_process.load(stage->child, &text);
+    prepare(stage);
+    ph_kind_process.activate(stage->child, &text); /* empty: with the one from before */
+    await_count((struct counted){.stage = stage, .prepares = 2});
+    ph_kind_process.activate(stage->child, &text);
+    contract_wait_ups(stage, 2);
+    assert_answer(call(stage, "get"), 0, "41");
+    end(stage);
+}
+
 /* ---- Mail ------------------------------------------------------------------------------------ */
 
 /* What was written and not answered is not repeated; what was not stays, in its order. */
@@ -275,6 +304,31 @@ static void unread_mail_is_forwarded(void **state)
     }
     assert_true(ph_queue_is_empty(&queue));
     contract_free_child(stage);
+}
+
+/* One that was given back, because nothing of it went out, comes before all others. */
+static void message_that_was_given_back_comes_first(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_queue queue;
+    struct ph_queue_node *node;
+    struct ph_message_box *first = ph_message_box_create(PH_MESSAGE_CAST, "m0", 2);
+    ph_queue_init(&queue);
+    contract_make_child(stage, sample_spec(0, "socket=yes"));
+    cast(stage, "m1");
+    ph_child_process_rcu(stage->child)->unsent = first;
+    ph_kind_process.forward(stage->child, &queue);
+    assert_int_equal(ph_queue_pop(&queue, &node), PH_QUEUE_OK);
+    assert_ptr_equal(ph_container_of(node, struct ph_message_box, link), first);
+    assert_int_equal(ph_queue_pop(&queue, &node), PH_QUEUE_OK);
+    ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), 0, NULL);
+    assert_true(ph_queue_is_empty(&queue));
+    ph_child_process_rcu(stage->child)->unsent = first;
+    struct ph_op *op = first->op = ph_op_create();
+    first->type = PH_MESSAGE_CALL;
+    contract_start(stage);
+    assert_answer(op, PH_EFAILED, "use: inc [N], get");
+    end(stage);
 }
 
 /* A message of the largest size, of any bytes, goes and comes back. */
@@ -368,6 +422,43 @@ static void saved_child_is_ended(void **state)
     ph_text_fini(&text);
 }
 
+/* A part of a state is none, and one that ends while it saves has ended. */
+static void half_a_state_is_none(void **state)
+{
+    static const char script[] = "while read -r verb text; do "
+                                 "[ $verb != save ] || { echo state half; kill -9 $$; }; echo ok; "
+                                 "done <&3 >&3";
+    struct contract_stage *stage = *state;
+    contract_make_child(stage, real_shell_spec(script, "socket=yes"));
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    ph_kind_process.save(stage->child);
+    contract_wait_downs(stage, 1);
+    assert_int_equal(contract_reports(stage).saves, 0);
+    assert_int_equal(contract_reports(stage).exit.how, PH_EXIT_SIGNAL);
+    contract_free_child(stage);
+}
+
+/* One that is stopped while it saves is not said to go on. */
+static void stop_wins_over_a_save(void **state)
+{
+    static const char script[] =
+        "trap 'echo error no >&3; exit 0' TERM; while read -r verb text; do "
+        "[ $verb != save ] || { echo asked; sleep 1000 & wait; }; echo ok >&3; done <&3";
+    struct contract_stage *stage = *state;
+    contract_make_child(stage, real_shell_spec(script, "socket=yes"));
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    ph_kind_process.save(stage->child);
+    assert_true(eventually(has_said_something, stage->child, REAL_SOON_MS));
+    ph_kind_process.stop(stage->child);
+    contract_wait_downs(stage, 1);
+    assert_int_equal(contract_reports(stage).saves, 0);
+    assert_int_equal(contract_reports(stage).kepts, 0);
+    assert_int_equal(contract_reports(stage).exit.how, PH_EXIT_CODE);
+    contract_free_child(stage);
+}
+
 /* Nonsense is an end with its reason. */
 static void nonsense_is_an_end_with_its_reason(void **state)
 {
@@ -450,12 +541,16 @@ int main(void)
         KIND(samples_move_with_their_count),
         KIND(samples_stand_by_and_go_to_work),
         KIND(samples_refuse_what_is_no_state),
+        KIND(state_is_of_one_instance),
         KIND(crash_costs_at_most_the_message_in_hand),
         KIND(unread_mail_is_forwarded),
+        KIND(message_that_was_given_back_comes_first),
         KIND(largest_message_is_answered),
         KIND(messages_need_the_socket),
         KIND(child_that_cannot_be_saved_goes_on),
         KIND(saved_child_is_ended),
+        KIND(half_a_state_is_none),
+        KIND(stop_wins_over_a_save),
         KIND(nonsense_is_an_end_with_its_reason),
         KIND(refused_cast_is_noted),
         KIND(standing_by_is_not_listening),
