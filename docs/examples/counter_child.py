@@ -119,7 +119,7 @@ class Counter(Child):
         self.count = int(state)
 
     def merge(self, state):
-        self.count, mine = 0, self.count
+        mine = self.count
         self.load(state)
         self.count += mine
 
