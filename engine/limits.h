@@ -16,7 +16,7 @@ enum {
     PH_TAGS_MAX = 32,              /* tags of one child */
     PH_SPEC_BYTES_MAX = 64 * 1024, /* all texts of one spec together */
     PH_MESSAGE_BYTES_MAX = 1024 * 1024,
-    PH_STATE_BYTES_MAX = 256 * 1024 * 1024, /* saved state of one module child */
+    PH_STATE_BYTES_MAX = 256 * 1024 * 1024, /* saved state of one child */
 
     /* Counts. */
     PH_HUBS_MAX = 64,             /* hubs of one node */
@@ -31,6 +31,7 @@ enum {
     PH_QUEUE_MAX = 1000000,       /* requests that wait in one hub's queue */
     PH_MODULE_TIMERS_MAX = 16,    /* timers of one module child */
     PH_RESTARTS_MAX = 1000,       /* largest max_restarts */
+    PH_FDSTORE_MAX = 128,         /* descriptors stored for one OS process */
 
     PH_CONFLICTS_MAX = 1000, /* states that one hub's conflict store keeps */
 

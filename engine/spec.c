@@ -55,7 +55,7 @@ static void destroy(struct ph_spec *spec)
 {
     for (size_t i = 0; i < ph_spec_key_count(); i++) {
         const struct ph_spec_key *row = ph_spec_key_at(i);
-        if (row->type == PH_KEY_TEXT && row->size)
+        if (row->type == PH_KEY_TEXT)
             ph_free(*ph_spec_field_text(spec, row));
     }
     free_texts(spec->argv, spec->argc);
@@ -111,7 +111,7 @@ struct ph_spec *ph_spec_copy(const struct ph_spec *spec)
     copy->keys = spec->keys;
     for (size_t i = 0; i < ph_spec_key_count(); i++) {
         const struct ph_spec_key *row = ph_spec_key_at(i);
-        if (row->type == PH_KEY_TEXT && row->size)
+        if (row->type == PH_KEY_TEXT)
             *ph_spec_field_text(copy, row) = copy_of(ph_spec_text_in(spec, row));
         else if (row->type != PH_KEY_TAGS && row->type != PH_KEY_PAIR)
             ph_spec_store_number(copy, row, ph_spec_load_number(spec, row));
@@ -168,9 +168,6 @@ static int set_number(struct ph_spec *spec, const struct ph_spec_key *row, const
     uint64_t number = 0;
     if (!ph_spec_key_read(row, value, &number))
         return ph_spec_key_refuse(row, row->name, value, error);
-    if (row->later && number != row->fallback)
-        return ph_error_set(error, PH_EREFUSED, "%s=%s comes with moves between nodes", row->name,
-                            value);
     ph_spec_store_number(spec, row, number);
     return 0;
 }
@@ -275,9 +272,7 @@ static int set_value(struct ph_spec *spec, const struct ph_spec_key *row, const 
 {
     switch (row->type) {
     case PH_KEY_TEXT:
-        if (row->later && *value)
-            return ph_error_set(error, PH_EREFUSED, "%s comes with moves between nodes", row->name);
-        return row->size ? set_text(spec, row, value, error) : 0;
+        return set_text(spec, row, value, error);
     case PH_KEY_TAGS:
         return set_tags(spec, row, value, error);
     case PH_KEY_PAIR:
@@ -404,7 +399,7 @@ static bool same_value(const struct ph_spec *a, const struct ph_spec *b,
                        const struct ph_spec_key *row)
 {
     if (row->type == PH_KEY_TEXT)
-        return !row->size || same_text(ph_spec_text_in(a, row), ph_spec_text_in(b, row));
+        return same_text(ph_spec_text_in(a, row), ph_spec_text_in(b, row));
     if (row->type == PH_KEY_TAGS)
         return same_texts(a->tags, a->tag_count, b->tags, b->tag_count);
     if (row->type == PH_KEY_PAIR)

@@ -47,6 +47,9 @@ struct ph_spec {
     bool stderr_split;
     bool ready_notify;
     uint64_t watchdog_ms; /* 0: none */
+    uint32_t fdstore;     /* descriptors that are kept at most */
+    char *listen;         /* endpoint, or NULL */
+    bool socket;          /* it speaks on PROCHUB_SOCKET */
 
     char **tags; /* sorted, no duplicates */
     size_t tag_count;
@@ -66,7 +69,7 @@ static inline struct ph_spec *ph_spec_asked(struct ph_spec *spec)
 
 /* Text of a key's effective value for people and rows: false when the spec has no such key. Keys:
  * module args restart max_restarts max_seconds backoff backoff_max shutdown stop_signal cwd user
- * log log_bytes stderr ready watchdog tags on, env.NAME, meta.KEY. */
+ * log log_bytes stderr ready watchdog fdstore listen socket tags on, env.NAME, meta.KEY. */
 bool ph_spec_text(const struct ph_spec *, const char *key, struct ph_text *out);
 
 /* Appends the spec as the words of a `start` command ("module=counter restart=transient"), quoted

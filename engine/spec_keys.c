@@ -4,6 +4,7 @@
 
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/kind/listen.h"
 #include "engine/limits.h"
 #include "engine/nearest.h"
 #include "engine/spec.h"
@@ -162,12 +163,21 @@ static const struct ph_spec_key keys[] = {
      .kind = PH_KEY_PROCESS,
      FIELD(watchdog_ms),
      .max = TEN_YEARS_MS},
-    {.name = "fdstore", .type = PH_KEY_NUMBER, .kind = PH_KEY_PROCESS, .later = true, .max = 1024},
-    {.name = "listen", .type = PH_KEY_TEXT, .kind = PH_KEY_PROCESS, .later = true, .valid = is_any},
+    {.name = "fdstore",
+     .type = PH_KEY_NUMBER,
+     .kind = PH_KEY_PROCESS,
+     FIELD(fdstore),
+     .max = PH_FDSTORE_MAX},
+    {.name = "listen",
+     .type = PH_KEY_TEXT,
+     .kind = PH_KEY_PROCESS,
+     FIELD(listen),
+     .valid = ph_listen_is_valid,
+     .use = "tcp://ADDRESS:PORT (a numeric address; * for any port) or ipc:///PATH"},
     {.name = "socket",
      .type = PH_KEY_CHOICE,
      .kind = PH_KEY_PROCESS,
-     .later = true,
+     FIELD(socket),
      .choices = {"no", "yes"}},
     {.name = "tags",
      .type = PH_KEY_TAGS,

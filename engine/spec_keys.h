@@ -31,7 +31,6 @@ struct ph_spec_key {
     const char *name; /* of PH_KEY_PAIR: up to and with the dot */
     enum ph_key_type type;
     enum ph_key_kind kind;
-    bool later;             /* any value but the default is refused: it comes with moves */
     size_t offset, size;    /* of the field in struct ph_spec; size 0: not stored */
     uint64_t min, max;      /* of numbers */
     uint64_t fallback;      /* default of numbers and choices */

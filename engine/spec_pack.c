@@ -33,7 +33,7 @@ static void put_pairs(const struct ph_spec *spec, const struct ph_spec_key *row,
 static bool is_default(const struct ph_spec *spec, const struct ph_spec_key *row)
 {
     bool text = row->type == PH_KEY_TEXT || row->type == PH_KEY_TAGS;
-    return row->later || (!text && ph_spec_load_number(spec, row) == row->fallback);
+    return !text && ph_spec_load_number(spec, row) == row->fallback;
 }
 
 static void put_row(const struct ph_spec *spec, const struct ph_spec_key *row, struct ph_text *out,

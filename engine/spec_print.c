@@ -76,7 +76,7 @@ bool ph_spec_text(const struct ph_spec *spec, const char *key, struct ph_text *o
 {
     const char *name;
     const struct ph_spec_key *row = ph_spec_key_find(key, &name);
-    if (!row || row->later)
+    if (!row)
         return false;
     if (row->type != PH_KEY_PAIR)
         return put_value(spec, row, out);
@@ -160,8 +160,6 @@ static bool is_default(const struct ph_spec *spec, const struct ph_spec_key *row
 
 static void put_row(const struct ph_spec *spec, const struct ph_spec_key *row, struct ph_text *out)
 {
-    if (row->later)
-        return;
     if (row->type == PH_KEY_PAIR) {
         put_pairs(spec, row, out);
         return;
@@ -222,8 +220,6 @@ void ph_spec_help(struct ph_text *out)
     };
     for (size_t i = 0; i < ph_spec_key_count(); i++) {
         const struct ph_spec_key *row = ph_spec_key_at(i);
-        if (row->later)
-            continue;
         size_t start = out->length;
         put_form(row, out);
         bool more = has_default(row) || row->kind != PH_KEY_ANY;

@@ -124,7 +124,8 @@ static int message_error(struct ph_session *session, const struct ph_word *id, i
     case PH_ENOTFOUND:
         return ph_session_error(session, id, rc, "there is no child %s", id->text);
     case PH_EUNSUPPORTED:
-        return ph_session_error(session, id, rc, "%s is an OS process: it takes no messages",
+        return ph_session_error(session, id, rc,
+                                "%s is an OS process without socket=yes: it takes no messages",
                                 id->text);
     case PH_ELIMIT:
         return ph_session_error(session, id, rc, "the mailbox of %s is full", id->text);

@@ -9,10 +9,10 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/kind/endpoint.h"
 #include "engine/node.h"
 #include "engine/pack.h"
 #include "engine/prng.h"
-#include "ipc/endpoint.h"
 #include "ipc/wire.h"
 
 enum {

@@ -12,8 +12,8 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/kind/endpoint.h"
 #include "engine/waiter.h"
-#include "ipc/endpoint.h"
 #include "ipc/link_guard.h"
 
 enum {

@@ -24,7 +24,10 @@
 #define IN_CHILD
 #endif
 
-enum { NOFILE_SOFT = 1024 };
+enum {
+    NOFILE_SOFT = 1024,
+    OWN_PIDS = 2,
+};
 
 /* What the child needs, and what it leaves behind when it fails. */
 struct launch {
@@ -32,9 +35,10 @@ struct launch {
     const uint32_t *groups;
     const char *path, *cwd;
     char **argv, **envp;
-    int fds[PH_KEEPER_FDS_MAX]; /* for 0, 1 and 2; -1: keep /dev/null */
+    int fds[PH_KEEPER_STANDARD_FDS]; /* for 0, 1 and 2; -1: keep /dev/null */
+    const int *extra;                /* for 3, 4, … */
     pid_t keeper;
-    char *own_pid; /* in an environment text: where the child's pid belongs, or NULL */
+    char *own_pids[OWN_PIDS]; /* in environment texts: where the child's pid belongs, or NULL */
     volatile enum ph_keeper_stage stage;
     volatile int error;
 };
@@ -74,14 +78,31 @@ IN_CHILD static void set_limits(const struct launch *launch)
     }
 }
 
+/* First out of the way of each other, then where they belong. */
+IN_CHILD static int take_extra_fds(const struct launch *launch)
+{
+    int moved[PH_KEEPER_EXTRA_FDS];
+    int count = (int)launch->spawn.extra;
+    for (int i = 0; i < count; i++) {
+        moved[i] = fcntl(launch->extra[i], F_DUPFD_CLOEXEC, PH_KEEPER_STANDARD_FDS + count);
+        if (moved[i] < 0)
+            return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        if (dup2(moved[i], PH_KEEPER_STANDARD_FDS + i) < 0)
+            return -1;
+    }
+    syscall(SYS_close_range, (unsigned)(PH_KEEPER_STANDARD_FDS + count), ~0U, CLOSE_RANGE_CLOEXEC);
+    return 0;
+}
+
 IN_CHILD static int take_fds(const struct launch *launch)
 {
-    for (int fd = 0; fd < PH_KEEPER_FDS_MAX; fd++) {
+    for (int fd = 0; fd < PH_KEEPER_STANDARD_FDS; fd++) {
         if (launch->fds[fd] >= 0 && dup2(launch->fds[fd], fd) < 0)
             return -1;
     }
-    syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
-    return 0;
+    return take_extra_fds(launch);
 }
 
 IN_CHILD static void write_pid(char *at, long pid)
@@ -114,8 +135,10 @@ IN_CHILD static enum ph_keeper_stage become(struct launch *launch)
         _exit(1);
     if (*launch->cwd && chdir(launch->cwd) < 0)
         return PH_STAGE_DIRECTORY;
-    if (launch->own_pid)
-        write_pid(launch->own_pid, getpid());
+    for (int i = 0; i < OWN_PIDS; i++) {
+        if (launch->own_pids[i])
+            write_pid(launch->own_pids[i], getpid());
+    }
     reset_signals();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -148,22 +171,26 @@ static char **split(char **text, const char *end, uint32_t count)
     return words;
 }
 
-static void find_own_pid(struct launch *launch)
+/* Where the monitor left room for the digits: WATCHDOG_PID=0000000000. */
+static void find_own_pids(struct launch *launch)
 {
-    static const char key[] = "WATCHDOG_PID=";
+    static const char *const keys[OWN_PIDS] = {"WATCHDOG_PID=", "LISTEN_PID="};
     for (char **text = launch->envp; *text; text++) {
-        /* The monitor leaves room for the digits: WATCHDOG_PID=0000000000. */
-        if (strncmp(*text, key, sizeof key - 1) == 0 && strlen(*text) >= sizeof key - 1 + 10)
-            launch->own_pid = *text + sizeof key - 1;
+        for (int i = 0; i < OWN_PIDS; i++) {
+            size_t length = strlen(keys[i]);
+            if (strncmp(*text, keys[i], length) == 0 &&
+                strcmp(*text + length, PH_KEEPER_NO_PID) == 0)
+                launch->own_pids[i] = *text + length;
+        }
     }
 }
 
 static bool is_sound(const struct ph_keeper_spawn *spawn, size_t length)
 {
     return (spawn->flags & ~(uint32_t)PH_KEEPER_FLAGS) == 0 && spawn->lease < PH_KEEPER_LEASES &&
-           spawn->groups <= PH_KEEPER_GROUPS_MAX && spawn->bytes > 0 &&
-           spawn->bytes <= PH_KEEPER_PACKET_MAX && spawn->argc > 0 && spawn->argc < spawn->bytes &&
-           spawn->envc < spawn->bytes &&
+           spawn->extra <= PH_KEEPER_EXTRA_FDS && spawn->groups <= PH_KEEPER_GROUPS_MAX &&
+           spawn->bytes > 0 && spawn->bytes <= PH_KEEPER_PACKET_MAX && spawn->argc > 0 &&
+           spawn->argc < spawn->bytes && spawn->envc < spawn->bytes &&
            length == sizeof *spawn + spawn->groups * sizeof(uint32_t) + spawn->bytes;
 }
 
@@ -188,7 +215,7 @@ static bool parse(struct launch *launch, char *packet, size_t length)
     launch->envp = launch->argv ? split(&text, end, launch->spawn.envc) : NULL;
     if (!launch->envp)
         return false;
-    find_own_pid(launch);
+    find_own_pids(launch);
     return true;
 }
 
@@ -202,7 +229,8 @@ static bool assign_fds(struct launch *launch, const int *fds, size_t count)
             return false;
         launch->fds[i] = wanted ? fds[used++] : -1;
     }
-    return used == count;
+    launch->extra = fds + used;
+    return count - used == launch->spawn.extra;
 }
 
 static void fail(struct ph_keeper *keeper, const struct launch *launch, enum ph_keeper_stage stage,

@@ -22,10 +22,12 @@
 #include <stdint.h>
 
 enum {
-    PH_KEEPER_VERSION = 2,
+    PH_KEEPER_VERSION = 3,
     PH_KEEPER_FD = 3, /* the keeper's end of the pair */
     PH_KEEPER_PACKET_MAX = 128 * 1024,
-    PH_KEEPER_FDS_MAX = 3,
+    PH_KEEPER_STANDARD_FDS = 3,
+    PH_KEEPER_EXTRA_FDS = 130, /* the kernel takes 253 with one packet */
+    PH_KEEPER_FDS_MAX = PH_KEEPER_STANDARD_FDS + PH_KEEPER_EXTRA_FDS,
     PH_KEEPER_GROUPS_MAX = 256,
     PH_KEEPER_SLOT_BITS = 20,
     PH_KEEPER_USE_BITS = 20,
@@ -35,6 +37,8 @@ enum {
 
 #define PH_KEEPER_SALT_SHIFT (PH_KEEPER_SLOT_BITS + PH_KEEPER_USE_BITS)
 #define PH_KEEPER_TOKEN "PROCHUB_TOKEN"
+/* What WATCHDOG_PID and LISTEN_PID hold on their way: the child writes its own pid there. */
+#define PH_KEEPER_NO_PID "0000000000"
 
 static inline uint32_t ph_keeper_mark_slot(uint64_t mark)
 {
@@ -67,7 +71,8 @@ struct ph_keeper_command {
     };
 };
 
-/* Which descriptors come along, in this order; what is missing is /dev/null. */
+/* Which descriptors come along, in this order; what is missing is /dev/null. `extra` others come
+ * after them: they become 3, 4, … of the program. */
 enum {
     PH_KEEPER_STDIN = 1,
     PH_KEEPER_STDOUT = 2,
@@ -86,6 +91,7 @@ struct ph_keeper_spawn {
     uint32_t argc, envc;
     uint32_t bytes; /* of the texts */
     uint32_t lease;
+    uint32_t extra;
 };
 
 /* Keeper to monitor. */

@@ -12,9 +12,24 @@ static void told_up(void *owner, uint32_t instance)
     ph_kind_up(owner, instance);
 }
 
+static void told_stands_by(void *owner, uint32_t instance)
+{
+    ph_kind_prepared(owner, instance);
+}
+
 static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit)
 {
     ph_kind_down(owner, instance, exit);
+}
+
+static void told_saved(void *owner, uint32_t instance, struct ph_text *state)
+{
+    ph_kind_down_saved(owner, instance, state);
+}
+
+static void told_kept(void *owner, uint32_t instance, const char *why)
+{
+    ph_kind_not_saved(owner, instance, why);
 }
 
 static void told_note(void *owner, const char *type, const char *text)
@@ -24,7 +39,10 @@ static void told_note(void *owner, const char *type, const char *text)
 
 static const struct ph_process_owner owner = {
     .up = told_up,
+    .stands_by = told_stands_by,
     .down = told_down,
+    .saved = told_saved,
+    .kept = told_kept,
     .note = told_note,
 };
 
@@ -59,29 +77,46 @@ static void kind_fini(struct ph_child *child)
     ph_child_free(child);
 }
 
+static uint64_t epoch_of(const struct ph_child *child)
+{
+    return atomic_load_explicit(&child->epoch, memory_order_relaxed);
+}
+
 static void kind_start(struct ph_child *child, uint32_t instance)
 {
     ph_process_start_any(process_of(child), child->id, ph_child_spec_rcu(child), instance,
-                         atomic_load_explicit(&child->epoch, memory_order_relaxed));
+                         epoch_of(child));
 }
 
 static bool kind_can_prepare(const struct ph_spec *spec)
 {
-    (void)spec;
-    return false;
+    return spec->socket;
 }
 
-/* A process has no state that could be carried over, and no mail. */
+static void kind_prepare(struct ph_child *child, uint32_t instance)
+{
+    ph_process_prepare_any(process_of(child), child->id, ph_child_spec_rcu(child), instance,
+                           epoch_of(child));
+}
+
+static void kind_activate(struct ph_child *child, struct ph_text *state)
+{
+    ph_process_activate_any(process_of(child), state, epoch_of(child));
+}
+
 static void kind_load(struct ph_child *child, struct ph_text *state)
 {
-    (void)child;
-    ph_text_fini(state);
+    ph_process_load_any(process_of(child), state);
+}
+
+static void kind_save(struct ph_child *child)
+{
+    ph_process_save_any(process_of(child));
 }
 
 static void kind_forward(struct ph_child *child, struct ph_queue *into)
 {
-    (void)child;
-    (void)into;
+    ph_process_forward(process_of(child), into);
 }
 
 static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
@@ -114,14 +149,15 @@ static int kind_signal(struct ph_child *child, int signal_number)
 
 static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
 {
-    (void)child;
-    (void)box;
-    return PH_EUNSUPPORTED;
+    if (!ph_child_spec_rcu(child)->socket)
+        return PH_EUNSUPPORTED;
+    return ph_process_deliver_any(process_of(child), box);
 }
 
 static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
 {
     info->pid = ph_process_pid_any(process_of(child));
+    info->queue = ph_process_queue_any(process_of(child));
 }
 
 const struct ph_kind ph_kind_process = {
@@ -133,8 +169,10 @@ const struct ph_kind ph_kind_process = {
     .start = kind_start,
     .load = kind_load,
     .can_prepare = kind_can_prepare,
+    .prepare = kind_prepare,
+    .activate = kind_activate,
     .stop = kind_stop,
-    .save = kind_stop,
+    .save = kind_save,
     .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_kill,

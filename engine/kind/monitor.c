@@ -20,7 +20,11 @@ enum {
 };
 
 enum command_type {
+    COMMAND_LOAD,
     COMMAND_START,
+    COMMAND_SAVE,
+    COMMAND_ACTIVATE,
+    COMMAND_MAIL,
     COMMAND_STOP,
     COMMAND_KILL,
     COMMAND_SIGNAL,
@@ -40,64 +44,95 @@ struct command {
     char *id;
     uint32_t instance;
     uint64_t epoch;
+    bool passive;
     int signal_number;
     uint32_t lease;
     uint64_t until_ms;
+    struct ph_text state;
 };
 
 /* ---- Commands, on the monitor's thread ------------------------------------------------------- */
 
-static void do_start(struct ph_monitor *monitor, const struct command *command)
+static void do_load(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_load(command->process, &command->state);
+}
+
+static void do_save(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_save(command->process);
+}
+
+static void do_activate(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_activate(command->process, &command->state, command->epoch);
+}
+
+static void do_mail(struct ph_monitor *monitor, struct command *command)
+{
+    struct ph_process *process = command->process;
+    (void)monitor;
+    /* Before the look into the mailbox: who puts something in later posts again. Acquire: pairs
+     * with the release of who did not, because this one was on its way. */
+    atomic_exchange_explicit(&process->mail_posted, false, memory_order_acq_rel);
+    ph_talk_pump(&process->talk);
+}
+
+static void do_start(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_start(command->process, command->id, command->spec, command->instance,
-                     command->epoch);
+                     command->epoch, command->passive);
 }
 
-static void do_stop(struct ph_monitor *monitor, const struct command *command)
+static void do_stop(struct ph_monitor *monitor, struct command *command)
 {
-    struct ph_process *process = command->process;
-    if (process->spec)
-        ph_ward_stop(&monitor->keeper, &process->ward, process->spec->stop_signal);
+    (void)monitor;
+    ph_process_stop(command->process);
 }
 
-static void do_kill(struct ph_monitor *monitor, const struct command *command)
+static void do_kill(struct ph_monitor *monitor, struct command *command)
 {
-    ph_ward_kill(&monitor->keeper, &command->process->ward);
+    (void)monitor;
+    ph_process_kill(command->process);
 }
 
-static void do_signal(struct ph_monitor *monitor, const struct command *command)
+static void do_signal(struct ph_monitor *monitor, struct command *command)
 {
     ph_ward_signal(&monitor->keeper, &command->process->ward, command->signal_number);
 }
 
-static void do_destroy(struct ph_monitor *monitor, const struct command *command)
+static void do_destroy(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_free(command->process);
 }
 
-static void do_run(struct ph_monitor *monitor, const struct command *command)
+static void do_run(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_run_start(command->run);
 }
 
-static void do_lease(struct ph_monitor *monitor, const struct command *command)
+static void do_lease(struct ph_monitor *monitor, struct command *command)
 {
     ph_keeper_client_lease(&monitor->keeper, command->lease, command->until_ms);
 }
 
-static void do_quit(struct ph_monitor *monitor, const struct command *command)
+static void do_quit(struct ph_monitor *monitor, struct command *command)
 {
     (void)command;
     monitor->stop = true;
 }
 
-static void (*const command_table[COMMANDS])(struct ph_monitor *, const struct command *) = {
-    [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,       [COMMAND_KILL] = do_kill,
-    [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy, [COMMAND_RUN] = do_run,
-    [COMMAND_LEASE] = do_lease,   [COMMAND_QUIT] = do_quit,
+static void (*const command_table[COMMANDS])(struct ph_monitor *, struct command *) = {
+    [COMMAND_ACTIVATE] = do_activate, [COMMAND_MAIL] = do_mail,     [COMMAND_LOAD] = do_load,
+    [COMMAND_SAVE] = do_save,         [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,
+    [COMMAND_KILL] = do_kill,         [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy,
+    [COMMAND_RUN] = do_run,           [COMMAND_LEASE] = do_lease,   [COMMAND_QUIT] = do_quit,
 };
 
 /* Returns how long the loop may wait for something else. */
@@ -163,15 +198,65 @@ static void post(struct ph_monitor *monitor, struct command *command)
     (void)written; /* full means that it is awake */
 }
 
-void ph_process_start_any(struct ph_process *process, const char *id, struct ph_spec *spec,
-                          uint32_t instance, uint64_t epoch)
+static struct command *new_start(struct ph_process *process, const char *id, struct ph_spec *spec,
+                                 uint32_t instance, uint64_t epoch)
 {
     struct command *command = new_command(COMMAND_START, process);
     command->id = ph_copy_text(id, strlen(id));
     command->spec = ph_spec_get(spec);
     command->instance = instance;
     command->epoch = epoch;
+    return command;
+}
+
+void ph_process_start_any(struct ph_process *process, const char *id, struct ph_spec *spec,
+                          uint32_t instance, uint64_t epoch)
+{
+    post(process->monitor, new_start(process, id, spec, instance, epoch));
+}
+
+void ph_process_prepare_any(struct ph_process *process, const char *id, struct ph_spec *spec,
+                            uint32_t instance, uint64_t epoch)
+{
+    struct command *command = new_start(process, id, spec, instance, epoch);
+    command->passive = true;
     post(process->monitor, command);
+}
+
+void ph_process_activate_any(struct ph_process *process, struct ph_text *state, uint64_t epoch)
+{
+    struct command *command = new_command(COMMAND_ACTIVATE, process);
+    command->state = *state;
+    command->epoch = epoch;
+    *state = PH_TEXT_INIT;
+    post(process->monitor, command);
+}
+
+int ph_process_deliver_any(struct ph_process *process, struct ph_message_box *box)
+{
+    int rc = ph_mailbox_put(&process->mail, box);
+    /* Release: pairs with the acquire in do_mail, which then finds the box. */
+    if (rc == 0 && !atomic_exchange_explicit(&process->mail_posted, true, memory_order_acq_rel))
+        post(process->monitor, new_command(COMMAND_MAIL, process));
+    return rc;
+}
+
+uint32_t ph_process_queue_any(const struct ph_process *process)
+{
+    return ph_mailbox_count(&process->mail);
+}
+
+void ph_process_load_any(struct ph_process *process, struct ph_text *state)
+{
+    struct command *command = new_command(COMMAND_LOAD, process);
+    command->state = *state;
+    *state = PH_TEXT_INIT;
+    post(process->monitor, command);
+}
+
+void ph_process_save_any(struct ph_process *process)
+{
+    post(process->monitor, new_command(COMMAND_SAVE, process));
 }
 
 void ph_process_stop_any(struct ph_process *process)

@@ -37,7 +37,12 @@ struct ph_process; /* one place for an OS process; lives as long as its child */
 struct ph_process_owner {
     /* The program runs (ready=none: exec succeeded; ready=notify: it said READY=1). */
     void (*up)(void *owner, uint32_t instance);
+    /* One that was prepared stands by. */
+    void (*stands_by)(void *owner, uint32_t instance);
     void (*down)(void *owner, uint32_t instance, const struct ph_exit *);
+    /* A `down` after a save; the state is moved. / It could not be saved and goes on. */
+    void (*saved)(void *owner, uint32_t instance, struct ph_text *state);
+    void (*kept)(void *owner, uint32_t instance, const char *why);
     /* "notify_invalid", "log_failed", "output_dropped", …: what people should know;
      * rate-limited. */
     void (*note)(void *owner, const char *type, const char *text);
@@ -62,6 +67,22 @@ void ph_process_destroy_any(struct ph_process *);
  * (PROCHUB_ID). */
 void ph_process_start_any(struct ph_process *, const char *id, struct ph_spec *spec,
                           uint32_t instance, uint64_t epoch);
+/* The same, but the instance stands by, which needs socket=yes. / It goes to work, with that state
+ * (moved; empty: with the one that it was given before, or none). */
+void ph_process_prepare_any(struct ph_process *, const char *id, struct ph_spec *spec,
+                            uint32_t instance, uint64_t epoch);
+void ph_process_activate_any(struct ph_process *, struct ph_text *state, uint64_t epoch);
+
+/* To a process with socket=yes: takes the box, or PH_ELIMIT. / How many wait. / By its owner, when
+ * there is no instance: moves them to the end of `into`. */
+PH_MUST_CHECK int ph_process_deliver_any(struct ph_process *, struct ph_message_box *);
+uint32_t ph_process_queue_any(const struct ph_process *);
+void ph_process_forward(struct ph_process *, struct ph_queue *into);
+
+/* Before a start: the state that the instance begins with; moved. Used up by that start. */
+void ph_process_load_any(struct ph_process *, struct ph_text *state);
+/* Stops it as below, and its state comes with its end, if it has one. */
+void ph_process_save_any(struct ph_process *);
 /* The stop signal to the main process's group / SIGKILL to the whole tree / any signal to the main
  * process. A process that is not there: nothing happens. */
 void ph_process_stop_any(struct ph_process *);

@@ -12,8 +12,6 @@
 
 #include "engine/text.h"
 
-enum { CONTROL_FDS = 16 };
-
 static const char *take_watchdog_usec(struct ph_notify *notify, const char *value)
 {
     if (!ph_parse_uint(value, UINT64_MAX, &notify->watchdog_usec) || notify->watchdog_usec == 0)
@@ -29,6 +27,14 @@ static void take_status(struct ph_notify *notify, const char *value, size_t leng
     memcpy(notify->status, value, length);
     notify->status[length] = '\0';
     notify->has_status = true;
+}
+
+static const char *take_fd_name(struct ph_notify *notify, const char *value)
+{
+    if (!ph_fdstore_name_is_valid(value))
+        return "FDNAME= is no name: 1 to 255 printable ASCII characters without a colon";
+    memcpy(notify->fd_name, value, strlen(value) + 1);
+    return NULL;
 }
 
 /* Keys that are not known are none of our business, as the protocol says. */
@@ -49,6 +55,14 @@ static const char *take_line(struct ph_notify *notify, const char *line)
         notify->watchdog = true;
     else if (!strcmp(line, "WATCHDOG=trigger"))
         notify->trigger = true;
+    else if (!strcmp(line, "FDSTORE=1"))
+        notify->store = true;
+    else if (!strcmp(line, "FDSTOREREMOVE=1"))
+        notify->remove = true;
+    else if (!strcmp(line, "FDPOLL=0"))
+        notify->unwatched = true;
+    else if (!strncmp(line, "FDNAME=", 7))
+        return take_fd_name(notify, value);
     else if (!strncmp(line, "MAINPID=", 8))
         notify->has_main_pid = true;
     else if (!strncmp(line, "WATCHDOG_USEC=", 14))
@@ -74,7 +88,7 @@ const char *ph_notify_parse(const char *bytes, size_t length, struct ph_notify *
         if (why)
             return why;
     }
-    return NULL;
+    return notify->remove && !*notify->fd_name ? "FDSTOREREMOVE=1 comes without FDNAME=" : NULL;
 }
 
 int ph_notify_open(uint64_t mark, char address[PH_NOTIFY_ADDRESS_BYTES])
@@ -100,25 +114,30 @@ int ph_notify_open(uint64_t mark, char address[PH_NOTIFY_ADDRESS_BYTES])
     return fd;
 }
 
-static void close_fds(struct cmsghdr *header)
+void ph_notify_close_fds(struct ph_notify_sender *sender)
 {
-    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-        int fd;
-        memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-        close(fd);
-    }
+    while (sender->fd_count)
+        close(sender->fds[--sender->fd_count]);
+}
+
+/* The kernel gives them in one piece, and no more than there is room for. */
+static void take_fds(struct ph_notify_sender *sender, const struct cmsghdr *header)
+{
+    sender->fd_count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(sender->fds, CMSG_DATA(header), sender->fd_count * sizeof(int));
 }
 
 static void read_control(struct msghdr *message, struct ph_notify_sender *sender)
 {
-    *sender = (struct ph_notify_sender){.uid = (uid_t)-1};
+    sender->pid = 0;
+    sender->uid = (uid_t)-1;
+    sender->fd_count = 0;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
          header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level != SOL_SOCKET)
             continue;
         if (header->cmsg_type == SCM_RIGHTS)
-            close_fds(header);
+            take_fds(sender, header);
         if (header->cmsg_type == SCM_CREDENTIALS) {
             struct ucred credentials;
             memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
@@ -132,7 +151,7 @@ ssize_t ph_notify_receive(int fd, char *bytes, struct ph_notify_sender *sender)
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(CONTROL_FDS * sizeof(int))];
+        char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(PH_NOTIFY_FDS_MAX * sizeof(int))];
     } control;
     struct iovec part = {.iov_base = bytes, .iov_len = PH_NOTIFY_BYTES};
     struct msghdr message = {.msg_iov = &part,

@@ -50,6 +50,30 @@ void ph_process_tell_up(struct ph_process *process)
     atomic_store_explicit(&process->ready, true, memory_order_relaxed);
     ph_process_watchdog_arm(process);
     process->owner->up(process->arg, process->instance);
+    ph_talk_pump(&process->talk);
+}
+
+void ph_process_check_ready(struct ph_process *process)
+{
+    bool socket = process->spec->socket;
+    if (process->ward.state != PH_WARD_RUNS)
+        return;
+    if (process->talk.state == PH_TALK_STANDS_BY && !process->stood_by) {
+        process->stood_by = true;
+        process->owner->stands_by(process->arg, process->instance);
+    }
+    if ((!process->spec->ready_notify || process->said_ready) && (!socket || process->works))
+        ph_process_tell_up(process);
+}
+
+void ph_process_fail(struct ph_process *process, enum ph_exit_how how, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(process->failed, sizeof process->failed, format, args);
+    va_end(args);
+    process->failed_how = how;
+    ph_ward_kill(&process->monitor->keeper, &process->ward);
 }
 
 /* ---- The keeper's calls ---------------------------------------------------------------------- */
@@ -75,6 +99,9 @@ static struct ph_program program_of(const struct ph_process *process)
         .notify_address = process->notify.fd >= 0 ? process->notify_address : NULL,
         .watchdog_ms = spec->watchdog_ms,
         .lease = process->lease,
+        .listen_fds = process->fd_count,
+        .listen_names = ph_text_str(&process->fd_names),
+        .socket = spec->socket,
     };
 }
 
@@ -88,6 +115,11 @@ static int pack(struct ph_ward *ward, struct ph_packet *packet, struct ph_exit *
     rc = ph_process_output_open(process, packet, failure);
     if (rc < 0)
         return rc;
+    rc = ph_process_fds_open(process, packet, failure);
+    if (rc == 0)
+        rc = ph_process_talk_open(process, packet, failure);
+    if (rc < 0)
+        return rc;
     struct ph_program program = program_of(process);
     rc = ph_packet_build(packet, &program, ward->mark, failure);
     process->uid = ph_packet_uid(packet);
@@ -98,8 +130,7 @@ static void spawned(struct ph_ward *ward)
 {
     struct ph_process *process = of_ward(ward);
     atomic_store_explicit(&process->pid, ward->pid, memory_order_relaxed);
-    if (!process->spec->ready_notify || process->said_ready)
-        ph_process_tell_up(process);
+    ph_process_check_ready(process);
 }
 
 static void explain(struct ph_ward *ward, enum ph_keeper_stage stage, int error,
@@ -113,33 +144,64 @@ static void explain(struct ph_ward *ward, enum ph_keeper_stage stage, int error,
 static void release(struct ph_process *process)
 {
     ph_process_output_close(process);
+    ph_process_talk_close(process);
     ph_loop_remove(&process->monitor->loop, &process->notify);
     ph_alarm_cancel(&process->watchdog);
     atomic_store_explicit(&process->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&process->ready, false, memory_order_relaxed);
     ph_spec_put(process->spec);
     ph_free(process->id);
+    ph_text_fini(&process->load); /* used up, also when the instance never began */
     process->spec = NULL;
     process->id = NULL;
+}
+
+void ph_process_told_saved(struct ph_process *process, struct ph_text *state)
+{
+    process->stage = PH_PROCESS_IDLE;
+    process->owner->saved(process->arg, process->instance, state);
+}
+
+void ph_process_told_down(struct ph_process *process)
+{
+    process->stage = PH_PROCESS_IDLE;
+    process->owner->down(process->arg, process->instance, &process->exit);
+}
+
+void ph_process_end(struct ph_process *process, const struct ph_exit *exit)
+{
+    process->exit = *exit;
+    release(process);
+    ph_process_told_down(process);
 }
 
 static void ended(struct ph_ward *ward, const struct ph_exit *exit)
 {
     struct ph_process *process = of_ward(ward);
-    struct ph_exit told = *exit;
+    bool saving = process->saving && !*process->failed && !process->monitor->keeper.closed;
+    bool socket = process->spec->socket;
+    struct ph_text state;
+    process->exit = *exit;
     if (*process->failed) {
-        told = (struct ph_exit){.how = PH_EXIT_FAILED, .value = PH_EFAILED};
-        memcpy(told.text, process->failed, sizeof process->failed);
+        process->exit = (struct ph_exit){.how = process->failed_how, .value = PH_EFAILED};
+        memcpy(process->exit.text, process->failed, sizeof process->failed);
     }
     release(process);
-    process->owner->down(process->arg, process->instance, &told);
+    if (saving && socket && ph_process_talk_take_saved(process, &state)) {
+        ph_process_fds_drop(process);
+        ph_process_told_saved(process, &state);
+    } else if (!saving || socket || !ph_process_state_save(process)) {
+        ph_process_told_down(process);
+    }
 }
 
 static void before_end(struct ph_ward *ward)
 {
     struct ph_process *process = of_ward(ward);
-    if (!*process->failed)
-        ph_process_notify_drain(process, LAST_DATAGRAMS);
+    if (*process->failed)
+        return;
+    ph_process_notify_drain(process, LAST_DATAGRAMS);
+    ph_talk_hear_out(&process->talk);
 }
 
 static const struct ph_ward_calls process_calls = {
@@ -153,9 +215,9 @@ static const struct ph_ward_calls process_calls = {
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec, uint32_t instance,
-                      uint64_t epoch)
+                      uint64_t epoch, bool passive)
 {
-    ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_assert(process->stage == PH_PROCESS_IDLE);
     process->id = id;
     process->spec = spec;
     process->instance = instance;
@@ -164,10 +226,89 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->up = false;
     process->watchdog_ms = spec->watchdog_ms;
     process->failed[0] = '\0';
+    process->saving = false;
+    process->passive = passive;
+    process->stood_by = process->works = false;
+    if (!spec->socket)
+        ph_process_mail_clear(process, PH_EUNSUPPORTED, "the child takes no messages any more");
     pthread_mutex_lock(&process->lock);
     process->status[0] = '\0';
     pthread_mutex_unlock(&process->lock);
+    if (!ph_process_state_load(process))
+        ph_process_run(process);
+}
+
+void ph_process_run(struct ph_process *process)
+{
+    process->stage = PH_PROCESS_RUNS;
+    if (!process->spec->socket)
+        ph_text_fini(&process->load); /* used up, or there is no use for it */
     ph_ward_start(&process->monitor->keeper, &process->ward);
+}
+
+void ph_process_load(struct ph_process *process, struct ph_text *state)
+{
+    ph_text_fini(&process->load);
+    process->load = *state;
+    *state = PH_TEXT_INIT;
+}
+
+/* Stopped while its state is written: it never runs. */
+static void call_off(struct ph_process *process, int signal_number)
+{
+    const struct ph_exit exit = {
+        .how = PH_EXIT_SIGNAL, .value = signal_number, .text = "stopped before it was started"};
+    ph_alarm_cancel(&process->copying);
+    ph_memcopy_end(&process->copy);
+    ph_process_end(process, &exit);
+}
+
+void ph_process_stop(struct ph_process *process)
+{
+    process->saving = process->talk.wants_save = false;
+    if (process->stage == PH_PROCESS_LOADS)
+        call_off(process, process->spec->stop_signal);
+    else if (process->stage == PH_PROCESS_RUNS)
+        ph_ward_stop(&process->monitor->keeper, &process->ward, process->spec->stop_signal);
+}
+
+void ph_process_kill(struct ph_process *process)
+{
+    if (process->stage == PH_PROCESS_LOADS)
+        call_off(process, SIGKILL);
+    else if (process->stage == PH_PROCESS_RUNS)
+        ph_ward_kill(&process->monitor->keeper, &process->ward);
+}
+
+void ph_process_save(struct ph_process *process)
+{
+    char why[200];
+    bool runs = process->stage == PH_PROCESS_RUNS;
+    if (runs && process->spec->socket && ph_talk_save(&process->talk)) {
+        process->saving = true;
+        return;
+    }
+    if (runs && !ph_process_state_can_save(process, why, sizeof why)) {
+        process->owner->kept(process->arg, process->instance, why);
+        return;
+    }
+    ph_process_stop(process);
+    process->saving = process->stage == PH_PROCESS_RUNS;
+}
+
+void ph_process_activate(struct ph_process *process, struct ph_text *state, uint64_t epoch)
+{
+    struct ph_exit failure;
+    if (state->length)
+        ph_process_load(process, state);
+    ph_text_fini(state);
+    if (process->talk.state != PH_TALK_STANDS_BY)
+        return; /* it ends */
+    process->passive = false;
+    if (ph_process_listen(process, &failure) < 0)
+        ph_process_fail(process, failure.how, "%s", failure.text);
+    else
+        ph_talk_work(&process->talk, &process->load, epoch);
 }
 
 struct ph_process *ph_process_create(struct ph_monitor *monitor,
@@ -182,9 +323,14 @@ struct ph_process *ph_process_create(struct ph_monitor *monitor,
     process->ward.calls = &process_calls;
     process->notify.fd = -1;
     process->log_fd = -1;
+    process->listener.fd = -1;
+    process->copy.fd = -1;
+    process->copying.ring = ph_process_state_piece;
     for (size_t i = 0; i < PH_LOG_STREAMS; i++)
         process->outputs[i].source.fd = -1;
     process->watchdog.ring = ph_process_watchdog_ring;
+    ph_talk_init(&process->talk, &monitor->loop, &ph_process_talk_calls);
+    ph_mailbox_init(&process->mail);
     pthread_mutex_init(&process->lock, NULL);
     ph_waitlist_init(&process->log_waiters);
     atomic_init(&process->refs, 1);
@@ -211,6 +357,13 @@ void ph_process_release_any(struct ph_process *process)
 void ph_process_free(struct ph_process *process)
 {
     ph_assert(process->ward.state == PH_WARD_IDLE);
+    ph_alarm_cancel(&process->copying);
+    ph_memcopy_end(&process->copy);
+    ph_process_fds_drop(process);
+    ph_process_mail_clear(process, PH_EGONE, "the child was stopped before it read the message");
+    ph_text_fini(&process->talk.saved);
+    ph_text_fini(&process->load);
+    ph_text_fini(&process->fd_names);
     ph_waitlist_wake(&process->log_waiters); /* its child is gone: who follows it can leave */
     ph_process_release_any(process);
 }

@@ -11,11 +11,16 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/kind/fdstore.h"
 #include "engine/kind/keeper_client.h"
+#include "engine/kind/listen.h"
 #include "engine/kind/logring.h"
 #include "engine/kind/loop.h"
+#include "engine/kind/mailbox.h"
+#include "engine/kind/memcopy.h"
 #include "engine/kind/monitor.h"
 #include "engine/kind/notify.h"
+#include "engine/kind/talk.h"
 #include "engine/waiter.h"
 
 enum {
@@ -31,6 +36,13 @@ struct ph_output {
     bool error;
 };
 
+enum ph_process_stage {
+    PH_PROCESS_IDLE,
+    PH_PROCESS_LOADS, /* its state is being written, it does not run yet */
+    PH_PROCESS_RUNS,  /* the ward's */
+    PH_PROCESS_SAVES, /* it ended, its state is being read */
+};
+
 struct ph_process {
     /* Immutable. */
     struct ph_monitor *monitor;
@@ -38,7 +50,13 @@ struct ph_process {
     void *arg;
     uint32_t lease; /* it runs under; 0: none */
 
-    /* Monitor's thread: the instance, while ward is not idle. */
+    /* Monitor's thread: over all instances. */
+    struct ph_listen listener;
+    struct ph_fdstore store;
+    struct ph_text load; /* that the next instance begins with; data is NULL: none */
+
+    /* Monitor's thread: the instance, while the stage is not idle. */
+    enum ph_process_stage stage;
     struct ph_ward ward;
     struct ph_spec *spec;
     char *id;
@@ -54,11 +72,27 @@ struct ph_process {
     bool up;         /* told */
     uint64_t watchdog_ms;
     struct ph_alarm watchdog;
-    char failed[128]; /* why it is being killed by us; "": it is not */
+    char failed[200]; /* why it is being killed by us; "": it is not */
+    enum ph_exit_how failed_how;
+    bool passive;        /* it is to stand by */
+    bool stood_by;       /* told */
+    bool works;          /* it said so */
+    struct ph_talk talk; /* closed when it has no socket */
+    uint32_t fd_count;   /* LISTEN_FDS … */
+    struct ph_text fd_names;
+    bool saving; /* it was told to end for that */
+    struct ph_memcopy copy;
+    struct ph_alarm copying;
+    struct ph_exit exit; /* how it ended */
     uint64_t notes_since_ms;
     uint32_t notes, notes_suppressed;
 
+    /* The monitor's thread from a start to its down, else the owner's. */
+    struct ph_message_box *unsent; /* before all in the mailbox, or NULL */
+
     /* Any thread. */
+    struct ph_mailbox mail;
+    atomic_bool mail_posted; /* the monitor will look */
     atomic_int pid;
     atomic_bool ready;
     pthread_mutex_t lock; /* guards ring and status */
@@ -68,9 +102,15 @@ struct ph_process {
     atomic_uint refs; /* the owner's, and one for each who follows its log */
 };
 
-/* Monitor's thread. `id` is moved, `spec` is a reference that is moved. */
+/* Monitor's thread: the commands of monitor.h. `id` is moved, `spec` is a reference that is moved,
+ * the state is moved. */
+void ph_process_load(struct ph_process *, struct ph_text *state);
+void ph_process_stop(struct ph_process *);
+void ph_process_kill(struct ph_process *);
+void ph_process_save(struct ph_process *);
+void ph_process_activate(struct ph_process *, struct ph_text *state, uint64_t epoch);
 void ph_process_start(struct ph_process *, char *id, struct ph_spec *spec, uint32_t instance,
-                      uint64_t epoch);
+                      uint64_t epoch, bool passive);
 void ph_process_free(struct ph_process *);
 
 /* process_notify.c: opens the socket if the spec wants one; 0 or -errno. */
@@ -80,8 +120,18 @@ void ph_process_notify_drain(struct ph_process *, int limit);
 void ph_process_watchdog_arm(struct ph_process *);
 void ph_process_watchdog_ring(struct ph_alarm *);
 
-/* process.c */
+/* process.c: begins to run / ends an instance that never ran / tells the end that is in `exit`,
+ * with a state or without. */
+void ph_process_run(struct ph_process *);
+void ph_process_end(struct ph_process *, const struct ph_exit *);
+void ph_process_told_saved(struct ph_process *, struct ph_text *state);
+void ph_process_told_down(struct ph_process *);
 void ph_process_tell_up(struct ph_process *);
+/* Tells that it stands by or is up, if it is and that was not told. */
+void ph_process_check_ready(struct ph_process *);
+/* Kills it; its end will say why. */
+void ph_process_fail(struct ph_process *, enum ph_exit_how how, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void ph_process_note(struct ph_process *, const char *type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -90,5 +140,34 @@ PH_MUST_CHECK int ph_process_output_open(struct ph_process *, struct ph_packet *
                                          struct ph_exit *failure);
 /* Takes what is still in the pipes, then closes them and the file. */
 void ph_process_output_close(struct ph_process *);
+
+/* process_fds.c: takes what a datagram brings; what is stored is taken out of `sender`. */
+void ph_process_fds_take(struct ph_process *, const struct ph_notify *, struct ph_notify_sender *);
+/* Adds the listening socket and what is stored to the packet, after the output. */
+PH_MUST_CHECK int ph_process_fds_open(struct ph_process *, struct ph_packet *,
+                                      struct ph_exit *failure);
+/* Listens, if the spec says so and it does not yet. */
+PH_MUST_CHECK int ph_process_listen(struct ph_process *, struct ph_exit *failure);
+/* The child goes for good: closes all. */
+void ph_process_fds_drop(struct ph_process *);
+
+/* process_talk.c: adds the program's end of its socket to the packet, after all others, and begins
+ * to talk; nothing without socket=yes. */
+PH_MUST_CHECK int ph_process_talk_open(struct ph_process *, struct ph_packet *,
+                                       struct ph_exit *failure);
+void ph_process_talk_close(struct ph_process *);
+/* The state that it saved, moved; false: it did not. */
+PH_MUST_CHECK bool ph_process_talk_take_saved(struct ph_process *, struct ph_text *state);
+/* As ph_message_box_destroy. */
+void ph_process_mail_clear(struct ph_process *, int code, const char *text);
+extern const struct ph_talk_calls ph_process_talk_calls;
+
+/* process_state.c: begins to write the state to load; false: there is none, or no place for it. */
+PH_MUST_CHECK bool ph_process_state_load(struct ph_process *);
+/* May its state be saved? True also when it has none. */
+PH_MUST_CHECK bool ph_process_state_can_save(struct ph_process *, char *why, size_t size);
+/* After its end: begins to read the state; false: it has none. */
+PH_MUST_CHECK bool ph_process_state_save(struct ph_process *);
+void ph_process_state_piece(struct ph_alarm *);
 
 #endif

@@ -35,19 +35,11 @@ static void refuse(struct ph_process *process, const struct ph_notify_sender *se
                     why);
 }
 
-static void bark(struct ph_process *process, const char *why)
-{
-    snprintf(process->failed, sizeof process->failed, "%s", why);
-    ph_ward_kill(&process->monitor->keeper, &process->ward);
-}
-
 void ph_process_watchdog_ring(struct ph_alarm *alarm)
 {
     struct ph_process *process = ph_container_of(alarm, struct ph_process, watchdog);
-    char why[sizeof process->failed];
-    snprintf(why, sizeof why, "watchdog: no WATCHDOG=1 for %llu ms",
-             (unsigned long long)process->watchdog_ms);
-    bark(process, why);
+    ph_process_fail(process, PH_EXIT_FAILED, "watchdog: no WATCHDOG=1 for %llu ms",
+                    (unsigned long long)process->watchdog_ms);
 }
 
 void ph_process_watchdog_arm(struct ph_process *process)
@@ -73,16 +65,19 @@ static void take_watchdog(struct ph_process *process, const struct ph_notify *no
     if (notify->watchdog)
         ph_process_watchdog_arm(process);
     if (notify->trigger && process->watchdog_ms)
-        bark(process, "watchdog: the program asked for it (WATCHDOG=trigger)");
+        ph_process_fail(process, PH_EXIT_FAILED,
+                        "watchdog: the program asked for it (WATCHDOG=trigger)");
 }
 
-static void take_datagram(struct ph_process *process, const struct ph_notify *notify)
+static void take_datagram(struct ph_process *process, const struct ph_notify *notify,
+                          struct ph_notify_sender *sender)
 {
+    ph_process_fds_take(process, notify, sender);
     if (notify->has_status)
         take_status(process, notify->status);
     process->said_ready |= notify->ready;
-    if (process->said_ready && process->ward.state == PH_WARD_RUNS)
-        ph_process_tell_up(process);
+    if (process->said_ready)
+        ph_process_check_ready(process);
     if (notify->stopping)
         ph_process_note(process, "notify_stopping", "the program says that it is stopping");
     if (notify->has_main_pid)
@@ -105,7 +100,8 @@ static bool receive(struct ph_process *process)
     if (why)
         refuse(process, &sender, why);
     else
-        take_datagram(process, &notify);
+        take_datagram(process, &notify, &sender);
+    ph_notify_close_fds(&sender);
     return true;
 }
 
@@ -125,7 +121,7 @@ static void notify_ready(struct ph_source *source, uint32_t events)
 
 int ph_process_notify_open(struct ph_process *process)
 {
-    if (!process->spec->ready_notify && !process->spec->watchdog_ms)
+    if (!process->spec->ready_notify && !process->spec->watchdog_ms && !process->spec->fdstore)
         return 0;
     int fd = ph_notify_open(process->ward.mark, process->notify_address);
     if (fd < 0)

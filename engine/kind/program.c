@@ -13,11 +13,15 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/error.h"
+#include "engine/limits.h"
 
 static const char *const environ_keys[] = {
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
 };
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+_Static_assert(1 + PH_FDSTORE_MAX + 1 <= PH_KEEPER_EXTRA_FDS,
+               "a listener, what is stored and the socket fit a packet");
 
 enum { PATH_BYTES = 4096, USER_BYTES = 64 * 1024, BASE_VALUE_MAX = 4096, BASE_COUNT_MAX = 64 };
 
@@ -110,6 +114,13 @@ void ph_packet_add_fd(struct ph_packet *packet, int flag, int fd)
     ph_assert(packet->fd_count < PH_KEEPER_FDS_MAX);
     packet->fds[packet->fd_count++] = fd;
     head_of(packet)->flags |= (uint32_t)flag;
+}
+
+void ph_packet_add_extra(struct ph_packet *packet, int fd)
+{
+    ph_assert(packet->fd_count < PH_KEEPER_FDS_MAX);
+    packet->fds[packet->fd_count++] = fd;
+    head_of(packet)->extra++;
 }
 
 /* Counts also what does not fit: ph_packet_build looks at the length once, at the end. */
@@ -224,8 +235,11 @@ static int put_path(struct ph_packet *packet, const struct ph_program *program,
 static bool is_ours(const struct ph_program *program, const char *key)
 {
     if (strncmp(key, "PROCHUB_", 8) == 0 &&
-        (!strcmp(key + 8, "ID") || !strcmp(key + 8, "EPOCH") || !strcmp(key + 8, "TOKEN")))
+        (!strcmp(key + 8, "ID") || !strcmp(key + 8, "EPOCH") || !strcmp(key + 8, "TOKEN") ||
+         (!strcmp(key + 8, "SOCKET") && program->socket)))
         return true;
+    if (!strcmp(key, "LISTEN_FDS") || !strcmp(key, "LISTEN_PID") || !strcmp(key, "LISTEN_FDNAMES"))
+        return program->listen_fds;
     if (!strcmp(key, "NOTIFY_SOCKET"))
         return program->notify_address;
     return (!strcmp(key, "WATCHDOG_USEC") || !strcmp(key, "WATCHDOG_PID")) && program->watchdog_ms;
@@ -282,8 +296,15 @@ static void put_ours(struct ph_packet *packet, const struct ph_program *program,
         put_pair(packet, "NOTIFY_SOCKET", program->notify_address);
     if (program->watchdog_ms) {
         put_number(packet, "WATCHDOG_USEC", program->watchdog_ms * 1000);
-        put_pair(packet, "WATCHDOG_PID", "0000000000"); /* the child fills its pid in */
+        put_pair(packet, "WATCHDOG_PID", PH_KEEPER_NO_PID);
     }
+    if (program->listen_fds) {
+        put_number(packet, "LISTEN_FDS", program->listen_fds);
+        put_pair(packet, "LISTEN_PID", PH_KEEPER_NO_PID);
+        put_pair(packet, "LISTEN_FDNAMES", program->listen_names);
+    }
+    if (program->socket)
+        put_number(packet, "PROCHUB_SOCKET", PH_KEEPER_STANDARD_FDS + program->listen_fds);
 }
 
 static void put_environ(struct ph_packet *packet, const struct ph_program *program,

@@ -10,6 +10,7 @@
 #ifndef PH_ENGINE_KIND_PROGRAM_H
 #define PH_ENGINE_KIND_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,6 +40,9 @@ struct ph_program {
     uint64_t epoch;
     const char *notify_address; /* NULL: none */
     uint64_t watchdog_ms;       /* 0: none */
+    uint32_t listen_fds;        /* the extra descriptors that are LISTEN_FDS … */
+    const char *listen_names;   /* … and their names, joined by colons */
+    bool socket;                /* one more extra descriptor is PROCHUB_SOCKET */
     uint32_t lease;             /* 0: none */
 };
 
@@ -56,6 +60,8 @@ void ph_packet_fini(struct ph_packet *);
 
 /* The packet takes `fd` over: PH_KEEPER_STDIN before PH_KEEPER_STDOUT before PH_KEEPER_STDERR. */
 void ph_packet_add_fd(struct ph_packet *, int flag, int fd);
+/* The same, after those: one that becomes 3, 4, … of the program. */
+void ph_packet_add_extra(struct ph_packet *, int fd);
 
 /* Fills an emptied packet (or one that has its descriptors). On failure returns a negative code and
  * fills `failure` as PH_EXIT_EXEC with a text for people. */

@@ -27,6 +27,7 @@ struct contract_kind {
     const struct ph_kind *kind;
     const char *text_of_cannot; /* part of the text of its exit */
     unsigned rounds;            /* of the tests that look for races */
+    bool has_states;            /* what runs until it is stopped can be saved */
     struct ph_node *(*create_node)(uint64_t seed);
     struct ph_spec *(*create_spec)(enum contract_child);
     /* Until `condition` holds: true, or false when it does not in time. */

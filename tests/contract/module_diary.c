@@ -96,6 +96,7 @@ const struct contract_kind diary_kind = {
     .kind = &ph_kind_module,
     .text_of_cannot = "module probe: init failed: no luck today",
     .rounds = 40,
+    .has_states = true,
     .create_node = create_node,
     .create_spec = create_spec,
     .run_until = run_until,

@@ -12,6 +12,19 @@ static struct ph_node *create_node(uint64_t seed)
     return real_node_with((struct ph_node_config){.workers = 1, .seed = seed});
 }
 
+static struct ph_spec *shell_or_nothing(enum contract_child behaviour, const char *const *scripts,
+                                        const char *words)
+{
+    if (behaviour != CONTRACT_CANNOT)
+        return real_shell_spec(scripts[behaviour], words);
+    struct ph_spec *spec = real_spec(words);
+    if (ph_spec_add_arg(spec, "/no/such/program", NULL)) {
+        ph_spec_put(spec);
+        return NULL;
+    }
+    return spec;
+}
+
 static struct ph_spec *create_spec(enum contract_child behaviour)
 {
     static const char *const scripts[] = {
@@ -19,14 +32,18 @@ static struct ph_spec *create_spec(enum contract_child behaviour)
         [CONTRACT_ENDS] = "exit 0",
         [CONTRACT_FAILS] = "exit 3",
     };
-    if (behaviour != CONTRACT_CANNOT)
-        return real_shell_spec(scripts[behaviour], "");
-    struct ph_spec *spec = ph_spec_create();
-    if (ph_spec_add_arg(spec, "/no/such/program", NULL)) {
-        ph_spec_put(spec);
-        return NULL;
-    }
-    return spec;
+    return shell_or_nothing(behaviour, scripts, "");
+}
+
+/* The same with socket=yes: up is who said ok. */
+static struct ph_spec *create_talking_spec(enum contract_child behaviour)
+{
+    static const char *const scripts[] = {
+        [CONTRACT_RUNS] = "while read -r verb text; do echo ok; done <&3 >&3",
+        [CONTRACT_ENDS] = "read -r role <&3; echo ok >&3; exit 0",
+        [CONTRACT_FAILS] = "read -r role <&3; echo ok >&3; exit 3",
+    };
+    return shell_or_nothing(behaviour, scripts, "socket=yes");
 }
 
 static bool run_until(struct ph_node *node, bool (*condition)(void *), void *arg)
@@ -63,7 +80,7 @@ static void settle(struct ph_node *node)
 
 int main(void)
 {
-    static const struct contract_kind kind = {
+    static const struct contract_kind plain = {
         .kind = &ph_kind_process,
         .text_of_cannot = "/no/such/program",
         .rounds = 20,
@@ -72,5 +89,9 @@ int main(void)
         .run_until = run_until,
         .settle = settle,
     };
-    return contract_run(&kind);
+    struct contract_kind talking = plain;
+    talking.create_spec = create_talking_spec;
+    talking.has_states = true;
+    int failed = contract_run(&plain);
+    return contract_run(&talking) + failed;
 }

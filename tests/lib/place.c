@@ -31,6 +31,38 @@ static void told_down(void *arg, uint32_t instance, const struct ph_exit *exit)
     pthread_mutex_unlock(&place->lock);
 }
 
+static void told_saved(void *arg, uint32_t instance, struct ph_text *state)
+{
+    struct place *place = arg;
+    const struct ph_exit fine = {.how = PH_EXIT_CODE};
+    pthread_mutex_lock(&place->lock);
+    place->saves++;
+    ph_text_fini(&place->saved);
+    place->saved = *state;
+    *state = PH_TEXT_INIT;
+    pthread_mutex_unlock(&place->lock);
+    told_down(arg, instance, &fine);
+}
+
+static void told_kept(void *arg, uint32_t instance, const char *why)
+{
+    struct place *place = arg;
+    (void)instance;
+    pthread_mutex_lock(&place->lock);
+    place->kepts++;
+    snprintf(place->why_kept, sizeof place->why_kept, "%s", why);
+    pthread_mutex_unlock(&place->lock);
+}
+
+static void told_stands_by(void *arg, uint32_t instance)
+{
+    struct place *place = arg;
+    (void)instance;
+    pthread_mutex_lock(&place->lock);
+    place->stood_by++;
+    pthread_mutex_unlock(&place->lock);
+}
+
 static void told_note(void *arg, const char *type, const char *text)
 {
     struct place *place = arg;
@@ -43,7 +75,10 @@ static void told_note(void *arg, const char *type, const char *text)
 
 static const struct ph_process_owner place_owner = {
     .up = told_up,
+    .stands_by = told_stands_by,
     .down = told_down,
+    .saved = told_saved,
+    .kept = told_kept,
     .note = told_note,
 };
 
@@ -127,11 +162,17 @@ int place_pid(const struct place *place)
     return info.pid;
 }
 
+void place_destroy(struct place *place)
+{
+    ph_process_destroy_any(place->process);
+    ph_text_fini(&place->saved);
+}
+
 struct place place_end(struct place *place)
 {
     ph_process_kill_any(place->process);
     struct place now = place_await_down(place);
-    ph_process_destroy_any(place->process);
+    place_destroy(place);
     return now;
 }
 

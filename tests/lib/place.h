@@ -26,6 +26,9 @@ struct place {
     uint32_t instance, ups, downs, up_instance, down_instance, notes;
     struct ph_exit exit;
     char note_type[64], note_text[400];
+    uint32_t saves, kepts, stood_by;
+    char why_kept[200];
+    struct ph_text saved; /* the last state; freed by place_destroy */
     bool destroy_when_down;
 };
 
@@ -54,6 +57,8 @@ bool place_has_note(void *arg);
 struct place place_await_down(struct place *place);
 void place_await_up(struct place *place);
 int place_pid(const struct place *place);
+/* Of one without an instance. */
+void place_destroy(struct place *place);
 /* Kills it, waits for its end and destroys it. */
 struct place place_end(struct place *place);
 /* Not there, or only waiting to be reaped by someone else; `arg` is an int. */

@@ -14,9 +14,9 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/kind/endpoint.h"
 #include "engine/node.h"
 #include "engine/prng.h"
-#include "ipc/endpoint.h"
 #include "ipc/links.h"
 #include "ipc/wire.h"
 #include "tests/lib/eventually.h"

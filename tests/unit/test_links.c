@@ -13,10 +13,10 @@
 #include <cmocka.h>
 
 #include "engine/base.h"
+#include "engine/kind/endpoint.h"
 #include "engine/node.h"
 #include "engine/prng.h"
 #include "ipc/discovery.h"
-#include "ipc/endpoint.h"
 #include "ipc/link_loop.h"
 #include "tests/lib/eventually.h"
 

@@ -13,6 +13,9 @@
 #include "engine/limits.h"
 #include "engine/nearest.h"
 
+#define LISTEN_REFUSED(value) \
+    "listen=" value ": use tcp://ADDRESS:PORT (a numeric address; * for any port) or ipc:///PATH"
+
 static void set(struct ph_spec *spec, const char *key, const char *value)
 {
     struct ph_error error = {0};
@@ -103,8 +106,9 @@ static void every_key_is_set_and_read(void **state)
     set(spec, "stderr", "split");
     set(spec, "ready", "notify");
     set(spec, "watchdog", "2m");
-    set(spec, "fdstore", "0");
-    set(spec, "socket", "no");
+    set(spec, "fdstore", "3");
+    set(spec, "listen", "tcp://127.0.0.1:*");
+    set(spec, "socket", "yes");
     set(spec, "tags", "web,blue,web");
     set(spec, "meta.role", "front end");
     set(spec, "on", "n2,n1");
@@ -128,11 +132,13 @@ static void every_key_is_set_and_read(void **state)
     assert_null(spec->argv[2]);
     assert_text(spec, "env.B", "3");
     assert_text(spec, "tags", "blue,web");
-    assert_printed(spec, "restart=transient max_restarts=3 max_seconds=5s backoff=250ms "
-                         "backoff_max=90s shutdown=0ms stop_signal=INT env.A=1 env.B=3 cwd=/tmp "
-                         "user=nobody log='/tmp/a b.log' log_bytes=1M stderr=split ready=notify "
-                         "watchdog=2m tags=blue,web meta.role='front end' on=n2,n1 "
-                         "-- /bin/sleep 10");
+    assert_printed(
+        spec, "restart=transient max_restarts=3 max_seconds=5s backoff=250ms "
+              "backoff_max=90s shutdown=0ms stop_signal=INT env.A=1 env.B=3 cwd=/tmp "
+              "user=nobody log='/tmp/a b.log' log_bytes=1M stderr=split ready=notify "
+              "watchdog=2m fdstore=3 "
+              "listen='tcp://127.0.0.1:*' socket=yes tags=blue,web meta.role='front end' on=n2,n1 "
+              "-- /bin/sleep 10");
     ph_spec_put(spec);
 }
 
@@ -145,6 +151,12 @@ static void wrong_values_name_the_key_and_what_it_takes(void **state)
         {"restart", "", "restart=: use permanent, transient or temporary"},
         {"stderr", "2", "stderr=2: use join or split"},
         {"socket", "maybe", "socket=maybe: use no or yes"},
+        {"fdstore", "129", "fdstore=129: use a number from 0 to 128"},
+        {"listen", "tcp://example.com:1", LISTEN_REFUSED("tcp://example.com:1")},
+        {"listen", "tcp://*:1", LISTEN_REFUSED("tcp://*:1")},
+        {"listen", "tcp://127.0.0.1:0", LISTEN_REFUSED("tcp://127.0.0.1:0")},
+        {"listen", "ipc://relative", LISTEN_REFUSED("ipc://relative")},
+        {"listen", "", LISTEN_REFUSED("")},
         {"max_restarts", "-1", "max_restarts=-1: use a number from 0 to 1000"},
         {"max_restarts", "1001", "max_restarts=1001: use a number from 0 to 1000"},
         {"max_seconds", "0",
@@ -206,10 +218,6 @@ static void unknown_keys_are_explained(void **state)
     for (size_t i = 0; i < PH_COUNT_OF(reserved); i++)
         assert_int_equal(ph_spec_set(spec, reserved[i], "x", NULL), PH_EREFUSED);
     assert_refused(spec, "after", "x", PH_EREFUSED, "after: reserved, it comes with later work");
-    assert_refused(spec, "socket", "yes", PH_EREFUSED, "socket=yes comes with moves between nodes");
-    assert_refused(spec, "fdstore", "3", PH_EREFUSED, "fdstore=3 comes with moves between nodes");
-    assert_refused(spec, "listen", "tcp://*:1", PH_EREFUSED,
-                   "listen comes with moves between nodes");
     ph_spec_put(spec);
 }
 

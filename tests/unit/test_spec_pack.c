@@ -41,6 +41,8 @@ static struct ph_spec *full_process(void)
         {"ready", "notify"},        {"watchdog", "90s"},
         {"tags", "web,blue"},       {"meta.owner", "a \"team\"\n"},
         {"meta.x.y-z", "\xc3\xa4"}, {"on", "n1,n2"},
+        {"fdstore", "7"},           {"listen", "tcp://127.0.0.1:*"},
+        {"socket", "yes"},
     };
     struct ph_spec *spec = ph_spec_create();
     for (size_t i = 0; i < PH_COUNT_OF(pairs); i++)
@@ -103,7 +105,7 @@ static void every_key_survives(void **state)
     for (size_t i = 0; i < ph_spec_key_count(); i++) {
         const struct ph_spec_key *row = ph_spec_key_at(i);
         bool of_module = row->kind == PH_KEY_MODULE || strcmp(row->name, "module") == 0;
-        if (!row->later && !of_module && !(spec->keys & UINT64_C(1) << i))
+        if (!of_module && !(spec->keys & UINT64_C(1) << i))
             fail_msg("the test does not set %s", row->name);
     }
     assert_survives(spec);
@@ -280,13 +282,11 @@ static void senseless_specs_are_refused(void **state)
     static const char *const wrong[] = {"module", "counter", "restart", "sometimes"};
     static const char *const odd[] = {"module", "counter", "restart"};
     static const char *const both[] = {"module", "counter"};
-    static const char *const later[] = {"module", "counter", "fdstore", "3"};
     static const char *const of_process[] = {"module", "counter", "cwd", "/"};
     assert_refused(unknown, 4, NULL);
     assert_refused(wrong, 4, NULL);
     assert_refused(odd, 3, NULL);
     assert_refused(both, 2, "/bin/true");
-    assert_refused(later, 4, NULL);
     assert_refused(of_process, 4, NULL);
     assert_refused(NULL, 0, NULL);
     assert_refused(NULL, 0, "");

@@ -4,8 +4,8 @@
  * No names are looked up: libzmq would do it in its I/O thread at every reconnect, where one dead
  * server of names stalls the links to all peers. Any thread.
  */
-#ifndef PH_IPC_ENDPOINT_H
-#define PH_IPC_ENDPOINT_H
+#ifndef PH_ENGINE_KIND_ENDPOINT_H
+#define PH_ENGINE_KIND_ENDPOINT_H
 
 #include <stdbool.h>
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-#include "ipc/endpoint.h"
+#include "engine/kind/endpoint.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
