@@ -1,5 +1,5 @@
 /*
- * What the oracle remembers. Only checks.c and logs.c look in here.
+ * What the oracle remembers. Only the files of the checks look in here.
  *
  * The log of each life of a hub: every row of it by its number, as it stood at the end of a step.
  * A member's copy at (generation, number) is held against it.
@@ -59,6 +59,19 @@ struct sim_saved {
     struct ph_version written;
 };
 
+/* A message, by its number. */
+struct sim_letter {
+    bool sent, counts, routed, handled; /* see mail.c */
+    uint8_t id, node;
+    uint64_t sent_us, losses, lost_of, moves_of; /* how many there were then */
+};
+
+/* Who can reach whom: see groups.c. */
+struct sim_side {
+    uint32_t nodes;
+    uint64_t lives, since_us;
+};
+
 struct sim_oracle {
     struct sim_seen seen[SIM_NODES_MAX];
     struct sim_instance *acting[SIM_IDS_MAX][SIM_NODES_MAX]; /* the last ones */
@@ -72,8 +85,13 @@ struct sim_oracle {
     uint64_t upheavals;                    /* changes of any view or fence, ends of hubs */
     struct ph_version newest[SIM_IDS_MAX]; /* that was written */
     uint64_t crashed_us;                   /* when a hub ended last */
-    unsigned char *handled;                /* messages */
-    size_t handled_capacity;
+    struct sim_letter *letters;
+    size_t letter_capacity;
+    uint64_t losses, lost_of[SIM_IDS_MAX], moves_of[SIM_IDS_MAX];
+    uint64_t last_handled[SIM_IDS_MAX][SIM_NODES_MAX]; /* the highest number, by its sender */
+    struct sim_side sides[SIM_NODES_MAX];
+    uint64_t sides_us; /* when to look at them again */
+    uint64_t recount_steps;
     struct sim_log *logs;
 };
 
@@ -84,5 +102,14 @@ void *sim_grow(void *array, size_t count, size_t *capacity, size_t bytes);
 void sim_logs_note(struct sim_hub *);
 void sim_logs_check(struct sim_hub *);
 void sim_logs_destroy(struct sim_oracle *);
+
+/* recount.c: looks at everything that this hub keeps. */
+void sim_recount(struct sim_hub *);
+
+/* mail.c: something that may cost any message, or one for that id; it moves. */
+void sim_mail_lost_any(struct sim *);
+void sim_mail_lost_of(struct sim *, unsigned id);
+void sim_mail_moves(struct sim *, unsigned id);
+struct sim_letter *sim_letter_of(struct sim_oracle *, uint64_t number);
 
 #endif

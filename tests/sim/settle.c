@@ -139,6 +139,10 @@ static const char *check_pending(const struct sim *sim)
             return because("a request of %s is not answered: %s c%u since %.3f",
                            at->hub->node->name, ph_event_name(at->verb), at->id,
                            (double)at->began_us / 1e6);
+    uint64_t missing = sim_mail_missing(sim);
+    if (missing)
+        return because("message %llu is not handled, and nothing was lost",
+                       (unsigned long long)missing);
     return NULL;
 }
 

@@ -16,6 +16,7 @@
  *   children.c  children that do as they are told  workload.c requests from all nodes
  *   faults.c    crashes, pauses, cuts, returns     checks.c   what must hold after every step
  *   settle.c    what must hold in the end          report.c   hash, narrative, failure
+ *   logs.c, groups.c, mail.c, recount.c            parts of the checks, see checks.h
  */
 #ifndef PH_TESTS_SIM_SIM_H
 #define PH_TESTS_SIM_SIM_H
@@ -59,11 +60,22 @@ struct sim_config {
     uint64_t fault_us, request_us;
     unsigned kinds; /* of faults: a bit for each */
     bool drifts, lost_disks, pauses_long, core_only;
+    bool absence; /* a split that lasts longer than anything is remembered for */
+    bool clash;   /* another node has the name of the first one */
+    bool mixed;   /* some nodes speak other protocols */
 };
 
 struct sim_channel {
     uint32_t number;
     unsigned to; /* SIM_NODES_MAX: nobody listens there, ever */
+};
+
+/* Which protocols a node speaks; this tree's are 1 to 1. */
+enum sim_protocol {
+    SIM_PROTOCOL_OURS,
+    SIM_PROTOCOL_NEWER,  /* 1 to 2, and hellos with a field more: understood */
+    SIM_PROTOCOL_HIGHER, /* 2 to 3: refused, with a reason */
+    SIM_PROTOCOL_HEADER, /* another header: not even read */
 };
 
 /* One life of a hub on a node. */
@@ -95,6 +107,8 @@ struct sim_node {
     int64_t drift;
     uint64_t base_us, base_local_us;
     uint64_t paused_until_us, busy_until_us, slow;
+    uint64_t lag_us; /* what is sent to it waits so long before it is read */
+    enum sim_protocol protocol;
     bool leaving; /* its process ends when its hub has */
     uint64_t due_us;
 };
@@ -112,11 +126,15 @@ struct sim {
     size_t items, item_capacity;
     uint64_t tie;
     struct ph_prng draw, wire, children, faults, requests, order;
-    struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_node nodes[SIM_NODES_MAX]; /* config.nodes, and the one with a name that is taken */
+    unsigned node_count;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
     uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
     bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
-    bool healing; /* no more faults; children do as they are told */
+    bool healing;     /* no more faults; children do as they are told */
+    bool absent;      /* the long split: nothing else goes wrong */
+    bool calm;        /* nothing goes wrong any more, and requests come */
+    uint64_t clashes; /* that somebody was told of */
     bool canary;
     uint64_t steps, fault_count;
     uint64_t second, second_steps;  /* to notice a world that stands still */
@@ -181,10 +199,15 @@ void sim_tell_refused(struct sim_node *gone);
 /* ---- faults.c, workload.c ------------------------------------------------------------------ */
 
 void sim_faults_begin(struct sim *);
+/* The long split. */
+void sim_absence_begin(struct sim *);
 /* Ends every fault that the core can see, or all. */
 void sim_heal(struct sim *);
 void sim_workload_begin(struct sim *);
+/* No more requests; drains that are left are taken back, but for one at most. */
 void sim_workload_end(struct sim *);
+/* All is healed: only moves and messages. */
+void sim_workload_calm(struct sim *);
 
 /* ---- The whole run ------------------------------------------------------------------------- */
 

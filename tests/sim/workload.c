@@ -30,6 +30,11 @@ static void answered(void *arg, struct ph_op *op)
         sim_check_acknowledged(request);
     if (request->verb == PH_EVENT_STOP && result->code == 0 && !request->hub->dead)
         sim_check_stopped(request);
+    if (request->verb == PH_EVENT_START && result->code == 0 && !request->hub->dead)
+        sim_check_started(request);
+    if (request->verb == PH_EVENT_SEND && !request->hub->dead)
+        sim_check_answered(request->hub, request->message, result->code);
+    ph_spec_put(request->spec);
     ph_free(request);
 }
 
@@ -99,6 +104,7 @@ static void start(struct sim_hub *hub, unsigned id)
     struct sim *sim = hub->node->sim;
     struct ph_event *event = create_request(hub, PH_EVENT_START, id);
     event->start.spec = draw_spec(sim);
+    sim->pending->spec = ph_spec_get(event->start.spec); /* the request that was just made */
     event->start.kind = &sim_kind;
     event->start.options.if_exists = sim_chance(&sim->requests, 300)   ? PH_IF_EXISTS_REPLACE
                                      : sim_chance(&sim->requests, 100) ? PH_IF_EXISTS_FAIL
@@ -159,8 +165,13 @@ static void mail(struct sim_hub *hub, unsigned id)
     struct ph_message_box *box =
         ph_message_box_create(calls ? PH_MESSAGE_CALL : PH_MESSAGE_CAST, text, (size_t)length);
     sim_id_name(id, name);
-    if (calls)
+    sim_note(sim, hub->node, "request", "%s %llu to c%u", calls ? "call" : "message",
+             (unsigned long long)sim->messages, id);
+    sim_check_sent(hub, id, sim->messages);
+    if (calls) {
         box->op = watch(hub, PH_EVENT_SEND, id);
+        sim->pending->message = sim->messages;
+    }
     struct ph_child *child = ph_registry_find_rcu(hub->hub.registry, name, strlen(name));
     if (child && ph_child_state(child) != PH_STATE_FAILED &&
         ph_child_state(child) != PH_STATE_STOPPING) {

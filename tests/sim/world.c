@@ -9,6 +9,7 @@
 #include "engine/base.h"
 #include "engine/op.h"
 #include "engine/rendezvous.h"
+#include "engine/spec.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
 #include "tests/sim/report.h"
@@ -115,6 +116,8 @@ static void trace_record(void *context, const struct ph_record *record)
     sim_hash(sim, record->text, strlen(record->text));
     if (strcmp(record->type, "child_duplicate") == 0)
         sim_check_duplicate(hub, record->id, record->text);
+    if (strcmp(record->type, "node_down") == 0 || strcmp(record->type, "node_left") == 0)
+        sim_check_session_ends(sim);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
              record->text);
 }
@@ -418,6 +421,7 @@ bool sim_step(struct sim *sim)
         item->act(sim, item);
     }
     count_step(sim);
+    sim_check_groups(sim);
     return !sim->failed;
 }
 
@@ -458,6 +462,7 @@ void sim_destroy(struct sim *sim)
     while (sim->instances) {
         struct sim_instance *instance = sim->instances;
         sim->instances = instance->next;
+        ph_spec_put(instance->spec);
         ph_free(instance);
     }
     ph_free(sim->heap);
