@@ -133,6 +133,8 @@ struct ph_cluster {
     uint64_t same_view_ms;    /* since when all of the view have it; 0: they have not */
     bool excluded;            /* the others form a view without us, and we hear them */
     uint64_t excluded_ms;
+    uint64_t left_out_ms; /* since when one of our view has another one, with nodes that we do not
+                             hear; 0: none has */
     bool fenced;          /* nothing may run here: no quorum, or excluded */
     uint64_t fence_token; /* of the partition's lock at the gate */
     uint64_t quorum_max, quorum_clock;
