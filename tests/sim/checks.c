@@ -13,6 +13,10 @@
 
 enum { RECOUNT_STEPS = 41 };
 
+/* A fence that meets a child which is being stopped to be started anew says to those that wait for
+ * the start that it was done (ph_super_stopping_fence). Until it says that it was not: */
+static const bool fence_cancels_starts = false;
+
 struct sim_oracle *sim_oracle_create(void)
 {
     return ph_alloc(sizeof(struct sim_oracle));
@@ -204,9 +208,23 @@ static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_v
     return NULL;
 }
 
+/* Of two with one version each node would keep its own, for ever: what comes back to a later life
+ * is what it was. A life whose clock was lost may begin where another one did. */
+static void check_unwritten(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    for (size_t i = 0; !sim->config.lost_disks && i < sim->oracle->written_count; i++)
+        if (sim->oracle->written[i].id == id &&
+            sim->oracle->written[i].stopped != !ph_entry_spec_rcu(entry) &&
+            ph_version_compare(sim->oracle->written[i].version, entry->version) == 0)
+            sim_fail(sim, "%s writes version %llu of c%u, as a life of it before did",
+                     hub->node->name, (unsigned long long)entry->version.clock, id);
+}
+
 static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
     struct sim_oracle *oracle = hub->node->sim->oracle;
+    check_unwritten(hub, entry, id);
     oracle->written = sim_grow(oracle->written, oracle->written_count, &oracle->written_capacity,
                                sizeof *oracle->written);
     if (ph_version_compare(entry->version, oracle->newest[id]) > 0)
@@ -231,7 +249,14 @@ static size_t written_at(const struct sim_oracle *oracle, unsigned id, struct ph
     return i;
 }
 
-/* Forgotten by all, it may begin anew; but not while somebody still wants what was stopped. */
+static bool has_met(const struct sim_hub *hub, const struct sim_hub *other)
+{
+    const struct ph_member *member = ph_member_by_name(hub->hub.cluster, other->node->name);
+    return member && member->info.generation == other->generation && !member->left;
+}
+
+/* Forgotten by all, it may begin anew; but not while one that this hub has met still
+ * wants what was stopped. */
 static void check_forgotten(struct sim_hub *hub, unsigned id)
 {
     struct sim *sim = hub->node->sim;
@@ -240,7 +265,7 @@ static void check_forgotten(struct sim_hub *hub, unsigned id)
     for (unsigned i = 0; i < sim->config.nodes; i++) {
         const struct sim_hub *other = sim->nodes[i].hub;
         const struct ph_entry *entry = other ? entry_of(other, id) : NULL;
-        if (entry && ph_entry_spec_rcu(entry) &&
+        if (entry && ph_entry_spec_rcu(entry) && has_met(hub, other) &&
             written_at(sim->oracle, id, entry->version) < stopped)
             sim_fail(sim, "%s forgets that c%u is stopped, and %s still wants it", hub->node->name,
                      id, other->node->name);
@@ -333,7 +358,8 @@ void sim_check_started(const struct sim_request *request)
             oracle->written[i].life == request->hub->generation &&
             oracle->written[i].node == request->hub->node->index)
             written = &oracle->written[i];
-    if (!written || (wanted && ph_spec_equal(wanted, request->spec)))
+    if (!written || (wanted && ph_spec_equal(wanted, request->spec)) ||
+        (request->hub->hub.cluster->fenced && !fence_cancels_starts))
         return;
     for (const struct sim_instance *at = sim->instances; at; at = at->next)
         if (at->id == request->id && (at->epoch > written->version.clock ||

@@ -40,8 +40,8 @@ static bool is_sound(const struct sim *sim, const struct sim_node *node)
 static bool reach(const struct sim *sim, unsigned a, unsigned b)
 {
     const struct sim_node *one = &sim->nodes[a], *two = &sim->nodes[b];
-    bool speaks = one->protocol < SIM_PROTOCOL_HIGHER && two->protocol < SIM_PROTOCOL_HIGHER;
-    return a == b || (one->alive && two->alive && speaks && !sim->cut[a][b] && !sim->cut[b][a]);
+    return a == b ||
+           (one->alive && two->alive && sim_speak(one, two) && !sim->cut[a][b] && !sim->cut[b][a]);
 }
 
 /* Half reached: one way only. Such two are on no side together, and not apart. */

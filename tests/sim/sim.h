@@ -60,9 +60,10 @@ struct sim_config {
     uint64_t fault_us, request_us;
     unsigned kinds; /* of faults: a bit for each */
     bool drifts, lost_disks, pauses_long, core_only;
-    bool absence; /* a split that lasts longer than anything is remembered for */
-    bool clash;   /* another node has the name of the first one */
-    bool mixed;   /* some nodes speak other protocols */
+    bool absence;        /* a split that lasts longer than anything is remembered for */
+    bool clash;          /* another node has the name of the first one */
+    bool mixed;          /* some nodes speak other protocols */
+    uint64_t calm_steps; /* of moves and messages when all is healed; 0: none */
 };
 
 struct sim_channel {
@@ -74,7 +75,7 @@ struct sim_channel {
 enum sim_protocol {
     SIM_PROTOCOL_OURS,
     SIM_PROTOCOL_NEWER,  /* 1 to 2, and hellos with a field more: understood */
-    SIM_PROTOCOL_HIGHER, /* 2 to 3: refused, with a reason */
+    SIM_PROTOCOL_HIGHER, /* 3 to 4: refused, with a reason */
     SIM_PROTOCOL_HEADER, /* another header: not even read */
 };
 
@@ -107,9 +108,11 @@ struct sim_node {
     int64_t drift;
     uint64_t base_us, base_local_us;
     uint64_t paused_until_us, busy_until_us, slow;
-    uint64_t lag_us; /* what is sent to it waits so long before it is read */
-    enum sim_protocol protocol;
-    bool leaving; /* its process ends when its hub has */
+    uint64_t lag_us;                     /* what is sent to it waits so long before it is read */
+    enum sim_protocol protocol, foreign; /* foreign: what it speaks until all is healed, or 0 */
+    bool half_cut;    /* for good: it reaches some of the core, and is left out */
+    uint64_t clashes; /* that it was told of */
+    bool leaving;     /* its process ends when its hub has */
     uint64_t due_us;
 };
 
@@ -131,10 +134,11 @@ struct sim {
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
     uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
     bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
-    bool healing;     /* no more faults; children do as they are told */
-    bool absent;      /* the long split: nothing else goes wrong */
-    bool calm;        /* nothing goes wrong any more, and requests come */
-    uint64_t clashes; /* that somebody was told of */
+    bool healing; /* no more faults; children do as they are told */
+    bool absent;  /* the long split: nothing else goes wrong, … */
+    bool silent;  /* … and after a while nothing is asked for, either */
+    bool ticking; /* requests come */
+    bool calm;    /* nothing goes wrong any more, and requests come */
     bool canary;
     uint64_t steps, fault_count;
     uint64_t second, second_steps;  /* to notice a world that stands still */
@@ -155,6 +159,9 @@ void sim_destroy(struct sim *);
 void sim_at(struct sim *, uint64_t at_us, struct sim_item *);
 /* One thing happens. False: nothing ever will, or the run has failed. */
 bool sim_step(struct sim *);
+
+/* The other node that has the name of the first one; in no check, since nobody knows it. */
+bool sim_is_rival(const struct sim_node *);
 
 uint64_t sim_local_ms(const struct sim_node *);
 /* When the node's clock shows that; SIM_NEVER for PH_NEVER. */
@@ -195,12 +202,14 @@ extern const struct ph_mesh_port sim_mesh_port; /* its context is the node */
 extern const struct ph_link_port sim_link_port; /* its context is the hub */
 /* Those that have a channel to a node that is gone are told, unless the wire is silent. */
 void sim_tell_refused(struct sim_node *gone);
+/* Do the two have a protocol in common? */
+bool sim_speak(const struct sim_node *, const struct sim_node *);
 
 /* ---- faults.c, workload.c ------------------------------------------------------------------ */
 
 void sim_faults_begin(struct sim *);
-/* The long split. */
-void sim_absence_begin(struct sim *);
+/* The long split; when it is over. */
+uint64_t sim_absence_begin(struct sim *);
 /* Ends every fault that the core can see, or all. */
 void sim_heal(struct sim *);
 void sim_workload_begin(struct sim *);

@@ -12,6 +12,9 @@
 #include "tests/sim/children.h"
 #include "tests/sim/report.h"
 
+/* Where they begin, of a thousand; starts are the first. */
+enum { STOPS = 300, RESTARTS = 430, PINS = 480, DRAINS = 580, LOCKS = 620, MAILS = 640 };
+
 /* ---- Answers ------------------------------------------------------------------------------- */
 
 static void answered(void *arg, struct ph_op *op)
@@ -151,7 +154,8 @@ static void lock(struct sim_hub *hub)
     unsigned which = (unsigned)ph_prng_below(&sim->requests, 2);
     snprintf(event->lock.name, sizeof event->lock.name, "lock%u", which);
     event->lock.level = which ? PH_PRIORITY_LOCKED : 1;
-    event->lock.for_ms = sim_between(&sim->requests, 1, 3000);
+    bool long_one = sim_chance(&sim->requests, 150);
+    event->lock.for_ms = sim_between(&sim->requests, 1, long_one ? 20000 : 3000);
     sim_post(hub, event);
 }
 
@@ -196,32 +200,46 @@ static bool is_waited_for(const struct sim *sim, const struct sim_hub *hub, unsi
 
 static void request(struct sim_hub *hub, unsigned what, unsigned id)
 {
-    if (what < 300)
+    if (what < STOPS)
         start(hub, id);
-    else if (what < 430)
+    else if (what < RESTARTS)
         target(hub, PH_EVENT_STOP, id);
-    else if (what < 480)
+    else if (what < PINS)
         target(hub, PH_EVENT_RESTART, id);
-    else if (what < 580)
+    else if (what < DRAINS)
         pin(hub, id);
-    else if (what < 620)
+    else if (what < LOCKS)
         drain(hub);
-    else if (what < 640)
+    else if (what < MAILS)
         lock(hub);
     else
         mail(hub, id);
 }
 
+/* Of a thousand, those that move or speak; most of them stops while a side is away for long. */
+static unsigned pick(struct sim *sim)
+{
+    unsigned what = (unsigned)ph_prng_below(&sim->requests, 1000);
+    if (sim->calm)
+        return what < 150 ? PINS : MAILS;
+    if (sim->absent && sim_chance(&sim->requests, 500))
+        return STOPS;
+    return what;
+}
+
 static void tick(struct sim *sim, struct sim_item *item)
 {
-    if (sim->healing) {
+    if ((sim->healing && !sim->calm) || sim->silent) {
+        sim->ticking = false;
         ph_free(item);
         return;
     }
     struct sim_node *node = &sim->nodes[ph_prng_below(&sim->requests, sim->config.nodes)];
-    unsigned what = (unsigned)ph_prng_below(&sim->requests, 1000);
+    unsigned what = pick(sim);
     unsigned id = (unsigned)ph_prng_below(&sim->requests, sim->config.ids);
-    if (node->hub && node->paused_until_us <= sim->now_us && !is_waited_for(sim, node->hub, id))
+    bool chosen = !sim->calm || sim->core[node->index];
+    if (chosen && node->hub && node->paused_until_us <= sim->now_us &&
+        !is_waited_for(sim, node->hub, id))
         request(node->hub, what, id);
     item->tie = 0;
     sim_at(sim, sim->now_us + sim_exponential(&sim->requests, sim->config.request_us), item);
@@ -231,21 +249,41 @@ void sim_workload_begin(struct sim *sim)
 {
     struct sim_item *item = ph_alloc(sizeof *item);
     item->act = tick;
+    sim->ticking = true;
     sim_at(sim, sim->now_us + 500000, item);
 }
 
-static void undrain(struct sim_hub *hub, unsigned node)
+static void drain_node(struct sim_hub *hub, unsigned node, bool on)
 {
     struct ph_event *event = create_request(hub, PH_EVENT_DRAIN, SIM_IDS_MAX);
+    event->place.on = on;
     snprintf(event->place.node, sizeof event->place.node, "n%u", node);
     sim_post(hub, event);
+}
+
+/* One node may stay drained, while another one of the core takes its children. */
+static unsigned choose_drained(struct sim *sim)
+{
+    unsigned drained = (unsigned)ph_prng_below(&sim->requests, sim->config.nodes), others = 0;
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        others += sim->core[i] && i != drained;
+    return others && sim_chance(&sim->requests, 400) ? drained : SIM_NODES_MAX;
+}
+
+void sim_workload_calm(struct sim *sim)
+{
+    sim->calm = true;
+    if (!sim->ticking)
+        sim_workload_begin(sim);
 }
 
 /* Drains are taken back; pins stay, most of them of nodes that are there. */
 void sim_workload_end(struct sim *sim)
 {
+    unsigned drained = choose_drained(sim);
+    sim->calm = false;
     for (unsigned i = 0; i < sim->config.nodes; i++)
         for (unsigned n = 0; n < sim->config.nodes; n++)
-            if (sim->core[i] && sim->core[n] && sim->nodes[i].hub)
-                undrain(sim->nodes[i].hub, n);
+            if (sim->core[i] && sim->nodes[i].hub && (sim->core[n] || n == drained))
+                drain_node(sim->nodes[i].hub, n, n == drained);
 }
