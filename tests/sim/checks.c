@@ -473,7 +473,7 @@ static void check_gate(struct sim_hub *hub)
 
 /* ---- Steps and lives ------------------------------------------------------------------------ */
 
-void sim_check_session_ends(struct sim *sim)
+void sim_check_losses(struct sim *sim)
 {
     sim_mail_lost_any(sim);
 }

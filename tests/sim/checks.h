@@ -29,8 +29,9 @@ void sim_check_saved(const struct sim_instance *);
 void sim_check_unsaved(const struct sim_instance *);
 /* That state is in use, or gone with an instance. */
 void sim_check_spent(const struct sim_instance *);
-/* A session between two nodes is over, in the eyes of one of them. */
-void sim_check_session_ends(struct sim *);
+/* A session between two nodes is over, in the eyes of one of them, or a hub is asked to end: that
+ * may cost messages. */
+void sim_check_losses(struct sim *);
 /* Every 100 ms of the world. */
 void sim_check_groups(struct sim *);
 /* A message is sent, handled by an instance; a call is answered. */

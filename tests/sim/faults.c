@@ -7,6 +7,7 @@
 #include "tests/sim/checks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/workload.h"
 
 enum { SECOND_US = 1000000 };
 
@@ -184,6 +185,7 @@ static void shut_down(struct sim_node *node, bool process)
     sim_note(sim, node, "fault", process ? "leaves" : "its hub is stopped");
     node->leaving = process;
     node->hub->ending = true;
+    sim_check_losses(sim);
     sim_post(node->hub, ph_event_create(PH_EVENT_SHUTDOWN));
     later(node, 2 * SECOND_US + some_seconds(sim), process ? boot_again : begin_hub_again);
 }
@@ -231,6 +233,20 @@ static void blink(struct sim *sim)
     }
 }
 
+/* The others leave it out, or one that it does not reach; and its gate holds back what it makes of
+ * that. */
+static void hold_view(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    unsigned other = any_node(sim);
+    if (!node->hub || node->hub->ending || other == node->index)
+        return;
+    heal_cuts(sim);
+    sim_note(sim, node, "fault", "keeps its view, and n%u does not reach it", other);
+    cut(sim, node->index, other, true);
+    sim_workload_lock(node->hub, sim_between(&sim->faults, 8000, 20000));
+}
+
 static void hit_node(struct sim_node *node, unsigned how)
 {
     if (!node->alive)
@@ -265,6 +281,8 @@ static void tick(struct sim *sim, struct sim_item *item)
     sim->fault_count++;
     if (what < 20 && has(sim, 6))
         blink(sim);
+    else if (what < 50 && has(sim, 7))
+        hold_view(&sim->nodes[node]);
     else if (what < 350 && has(sim, 0))
         partition(sim);
     else if (what < 500)

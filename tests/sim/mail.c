@@ -37,8 +37,8 @@ void sim_mail_moves(struct sim *sim, unsigned id)
 
 /* ---- Sending ------------------------------------------------------------------------------- */
 
-/* It knows what is wanted of the id, and nothing of what ran before. `*routed` stays true when all
- * that it knows is the instance of that epoch. */
+/* It knows what is wanted of the id, and nothing of what ran before. `*routed` stays true when it
+ * knows of no instance but that of that epoch. */
 static bool is_up_to_date(const struct sim_hub *hub, unsigned id, struct ph_version newest,
                           uint64_t epoch, bool *routed)
 {
@@ -57,7 +57,7 @@ static bool is_up_to_date(const struct sim_hub *hub, unsigned id, struct ph_vers
         if (placed.epoch <= newest.clock)
             return false;
     }
-    *routed &= rows == 1;
+    *routed &= rows <= 1;
     return true;
 }
 

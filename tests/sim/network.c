@@ -245,7 +245,7 @@ static void port_peer_down(void *context, uint64_t peer, enum ph_peer_end why)
                                        [PH_PEER_LOST] = "lost"};
     struct sim_node *node = context;
     sim_note(node->sim, node, "peer_down", "%llu: %s", (unsigned long long)peer, whys[why]);
-    sim_check_session_ends(node->sim);
+    sim_check_losses(node->sim);
     if (!node->hub)
         return;
     struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
@@ -324,7 +324,7 @@ static uint64_t link_room(void *context, uint64_t peer)
 static void link_reset(void *context, uint64_t peer)
 {
     struct sim_hub *hub = context;
-    sim_check_session_ends(hub->node->sim);
+    sim_check_losses(hub->node->sim);
     ph_mesh_reset(hub->node->mesh, peer, sim_local_ms(hub->node));
 }
 

@@ -12,8 +12,16 @@
 #include "tests/sim/children.h"
 #include "tests/sim/report.h"
 
-/* Where they begin, of a thousand; starts are the first. */
-enum { STOPS = 300, RESTARTS = 430, PINS = 480, DRAINS = 580, LOCKS = 620, MAILS = 640 };
+/* Where they begin, of a thousand; below are duels and starts. */
+enum {
+    DUELS = 50,
+    STOPS = 300,
+    RESTARTS = 430,
+    PINS = 480,
+    DRAINS = 580,
+    LOCKS = 620,
+    MAILS = 640
+};
 
 /* ---- Answers ------------------------------------------------------------------------------- */
 
@@ -102,19 +110,35 @@ static struct ph_event *create_request(struct sim_hub *hub, enum ph_event_type v
     return event;
 }
 
+/* The spec is moved. */
+static void start_as(struct sim_hub *hub, unsigned id, struct ph_spec *spec,
+                     const struct ph_start_options *options)
+{
+    struct ph_event *event = create_request(hub, PH_EVENT_START, id);
+    event->start.spec = spec;
+    hub->node->sim->pending->spec = ph_spec_get(spec); /* the request that was just made */
+    event->start.kind = &sim_kind;
+    event->start.options = *options;
+    add_id(&event->start.ids, id);
+    sim_post(hub, event);
+}
+
+static void replace(struct sim_hub *hub, unsigned id, struct ph_spec *spec)
+{
+    start_as(hub, id, spec, &(struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
+}
+
 static void start(struct sim_hub *hub, unsigned id)
 {
     struct sim *sim = hub->node->sim;
-    struct ph_event *event = create_request(hub, PH_EVENT_START, id);
-    event->start.spec = draw_spec(sim);
-    sim->pending->spec = ph_spec_get(event->start.spec); /* the request that was just made */
-    event->start.kind = &sim_kind;
-    event->start.options.if_exists = sim_chance(&sim->requests, 300)   ? PH_IF_EXISTS_REPLACE
-                                     : sim_chance(&sim->requests, 100) ? PH_IF_EXISTS_FAIL
-                                                                       : PH_IF_EXISTS_SAME;
-    event->start.options.rollback = sim_chance(&sim->requests, 50);
-    add_id(&event->start.ids, id);
-    sim_post(hub, event);
+    struct ph_spec *spec = draw_spec(sim);
+    struct ph_start_options options = {.if_exists = PH_IF_EXISTS_SAME};
+    if (sim_chance(&sim->requests, 300))
+        options.if_exists = PH_IF_EXISTS_REPLACE;
+    else if (sim_chance(&sim->requests, 100))
+        options.if_exists = PH_IF_EXISTS_FAIL;
+    options.rollback = sim_chance(&sim->requests, 50);
+    start_as(hub, id, spec, &options);
 }
 
 static void target(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
@@ -142,6 +166,15 @@ static void drain(struct sim_hub *hub)
     event->place.on = sim_chance(&sim->requests, 400);
     snprintf(event->place.node, sizeof event->place.node, "n%u",
              (unsigned)ph_prng_below(&sim->requests, sim->config.nodes));
+    sim_post(hub, event);
+}
+
+void sim_workload_lock(struct sim_hub *hub, uint64_t for_ms)
+{
+    struct ph_event *event = create_request(hub, PH_EVENT_LOCK, SIM_IDS_MAX);
+    snprintf(event->lock.name, sizeof event->lock.name, "held");
+    event->lock.level = PH_PRIORITY_LOCKED;
+    event->lock.for_ms = for_ms;
     sim_post(hub, event);
 }
 
@@ -188,7 +221,8 @@ static void mail(struct sim_hub *hub, unsigned id)
     sim_post(hub, event);
 }
 
-/* ---- When ---------------------------------------------------------------------------------- */
+/* ---- What follows a request -------------------------------------------------------------------
+ */
 
 static bool is_waited_for(const struct sim *sim, const struct sim_hub *hub, unsigned id)
 {
@@ -198,9 +232,75 @@ static bool is_waited_for(const struct sim *sim, const struct sim_hub *hub, unsi
     return false;
 }
 
+/* Soon after: another node takes back what this one replaces, so that some see both and some only
+ * one of the two; or the same one speaks again, so that messages wait behind each other. */
+struct sequel {
+    struct sim_item item; /* first */
+    struct sim_node *node;
+    unsigned id;
+    struct ph_spec *spec; /* to start with; NULL: a message */
+};
+
+static void follow(struct sim *sim, struct sim_item *item)
+{
+    struct sequel *sequel = ph_container_of(item, struct sequel, item);
+    struct sim_hub *hub = sequel->node->hub;
+    bool listens = hub && sequel->node->paused_until_us <= sim->now_us &&
+                   (!sequel->spec || !is_waited_for(sim, hub, sequel->id));
+    if (!listens || (sim->healing && !sim->calm))
+        ph_spec_put(sequel->spec);
+    else if (sequel->spec)
+        replace(hub, sequel->id, sequel->spec);
+    else
+        mail(hub, sequel->id);
+    ph_free(sequel);
+}
+
+static void follow_up(struct sim_node *node, unsigned id, struct ph_spec *spec)
+{
+    struct sequel *sequel = ph_alloc(sizeof *sequel);
+    struct sim *sim = node->sim;
+    sequel->item.act = follow;
+    sequel->node = node;
+    sequel->id = id;
+    sequel->spec = spec;
+    uint64_t most_us = 4 * sim->config.delay_us + 1000;
+    sim_at(sim, sim->now_us + sim_between(&sim->requests, 0, most_us), &sequel->item);
+}
+
+static struct ph_spec *wanted_spec(const struct sim_hub *hub, unsigned id)
+{
+    char name[16];
+    sim_id_name(id, name);
+    const struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
+    return entry ? ph_entry_spec_rcu(entry) : NULL;
+}
+
+/* One node replaces, another one takes it back. */
+static void duel(struct sim_hub *hub, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    struct ph_spec *before = wanted_spec(hub, id);
+    if (before)
+        follow_up(&sim->nodes[ph_prng_below(&sim->requests, sim->config.nodes)], id,
+                  ph_spec_get(before));
+    replace(hub, id, draw_spec(sim));
+}
+
+static void speak(struct sim_hub *hub, unsigned id)
+{
+    mail(hub, id);
+    for (unsigned more = sim_chance(&hub->node->sim->requests, 150) ? 3 : 0; more; more--)
+        follow_up(hub->node, id, NULL);
+}
+
+/* ---- When ---------------------------------------------------------------------------------- */
+
 static void request(struct sim_hub *hub, unsigned what, unsigned id)
 {
-    if (what < STOPS)
+    if (what < DUELS)
+        duel(hub, id);
+    else if (what < STOPS)
         start(hub, id);
     else if (what < RESTARTS)
         target(hub, PH_EVENT_STOP, id);
@@ -213,7 +313,7 @@ static void request(struct sim_hub *hub, unsigned what, unsigned id)
     else if (what < MAILS)
         lock(hub);
     else
-        mail(hub, id);
+        speak(hub, id);
 }
 
 /* Of a thousand, those that move or speak; most of them stops while a side is away for long. */

@@ -22,4 +22,7 @@ struct sim_request {
     uint64_t message;     /* of a call: its number */
 };
 
+/* Locks the hub's gate for all that can be held. */
+void sim_workload_lock(struct sim_hub *, uint64_t for_ms);
+
 #endif

@@ -117,7 +117,7 @@ static void trace_record(void *context, const struct ph_record *record)
     if (strcmp(record->type, "child_duplicate") == 0)
         sim_check_duplicate(hub, record->id, record->text);
     if (strcmp(record->type, "node_down") == 0 || strcmp(record->type, "node_left") == 0)
-        sim_check_session_ends(sim);
+        sim_check_losses(sim);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
              record->text);
 }
