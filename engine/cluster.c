@@ -10,10 +10,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/error.h"
 
-enum {
-    DIGEST_GAP_MS = 100, /* between beats that only tell that this node has come to rest */
-    MS_PER_SECOND = 1000,
-};
+enum { DIGEST_GAP_MS = 100 /* between beats that only tell that this node has come to rest */ };
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
@@ -47,7 +44,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     hub->cluster = cluster;
     cluster->directory = hub->directory;
     cluster->generation = setup->generation;
-    hub->last_epoch = (setup->generation >> 32) * MS_PER_SECOND;
+    hub->last_epoch = ph_incarnation_ms(setup->generation);
     cluster->options_hash = hash_options(hub);
     cluster->heartbeat_ms = setup->heartbeat_ms;
     cluster->dead_after_ms = setup->dead_after_ms;
