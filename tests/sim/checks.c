@@ -118,6 +118,8 @@ static void note_upheaval(const struct sim_hub *hub)
     struct sim_oracle *oracle = hub->node->sim->oracle;
     struct sim_seen *seen = &oracle->seen[hub->node->index];
     const struct ph_cluster *cluster = hub->hub.cluster;
+    if (cluster->fenced)
+        seen->fenced_us = hub->node->sim->now_us;
     if (cluster->view == seen->view && cluster->fenced == seen->fenced)
         return;
     seen->view = cluster->view;
@@ -344,6 +346,12 @@ void sim_check_request(struct sim_request *request)
     request->known_epoch = placed.epoch;
 }
 
+static bool was_fenced(const struct sim_request *request)
+{
+    const struct sim_seen *seen = &request->sim->oracle->seen[request->hub->node->index];
+    return request->hub->hub.cluster->fenced || seen->fenced_us >= request->began_us;
+}
+
 /* An instance of what it asked for was there since, or one that is younger than what it wrote. One
  * that runs since before, from another spec, is no answer. */
 void sim_check_started(const struct sim_request *request)
@@ -359,7 +367,7 @@ void sim_check_started(const struct sim_request *request)
             oracle->written[i].node == request->hub->node->index)
             written = &oracle->written[i];
     if (!written || (wanted && ph_spec_equal(wanted, request->spec)) ||
-        (request->hub->hub.cluster->fenced && !fence_cancels_starts))
+        (!fence_cancels_starts && was_fenced(request)))
         return;
     for (const struct sim_instance *at = sim->instances; at; at = at->next)
         if (at->id == request->id && (at->epoch > written->version.clock ||

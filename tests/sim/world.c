@@ -184,7 +184,9 @@ void sim_hub_begin(struct sim_node *node)
     struct sim_hub *hub = ph_alloc(sizeof *hub);
     hub->node = node;
     ph_queue_init(&hub->inbox);
-    hub->generation = node->incarnation + (node->generations++ << 32);
+    /* As engine/host.c makes it. */
+    uint64_t up_s = (local_us(node) - node->base_local_us) / 1000000;
+    hub->generation = node->incarnation + ((up_s + node->generations++) << 32);
     uint64_t secret = ph_prng_next(&sim->order);
     const struct ph_cluster_setup cluster = {
         .node = node->name,
@@ -273,10 +275,10 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     node->alive = true;
     node->lives++;
     node->generations = 0;
-    /* As ipc/links.c makes it: the time in seconds, and chance. */
-    uint64_t clock_s = sim->now_us / 1000000 + 1000;
-    uint64_t begun_s = lost_disk ? sim_between(&sim->order, 1, clock_s) : clock_s;
-    node->incarnation = begun_s << 32 | (ph_prng_next(&sim->order) >> 32);
+    uint64_t wall_ms = sim->now_us / 1000 + 1000000;
+    if (lost_disk)
+        wall_ms = sim_between(&sim->order, 1, wall_ms);
+    node->incarnation = ph_incarnation(wall_ms, ph_prng_next(&sim->order));
     node->base_us = sim->now_us;
     node->base_local_us = sim_between(&sim->order, 1000000, 4000000000);
     node->drift = config->drifts ? (int64_t)sim_between(&sim->order, 0, 1000) - 500 : 0;
