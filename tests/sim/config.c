@@ -1,4 +1,5 @@
-/* What a seed stands for. */
+#include "tests/sim/config.h"
+
 #include <stdio.h>
 
 #include "engine/base.h"
