@@ -47,6 +47,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     hub->cluster = cluster;
     cluster->directory = hub->directory;
     cluster->generation = setup->generation;
+    hub->last_epoch = ph_incarnation_ms(setup->generation);
     cluster->options_hash = hash_options(hub);
     cluster->heartbeat_ms = setup->heartbeat_ms;
     cluster->dead_after_ms = setup->dead_after_ms;

@@ -32,6 +32,9 @@
 
 struct ph_cluster_setup {
     const char *node, *endpoint;
+    /* Made from the incarnation of its node. The hub's clock begins at the time in it, so that no
+     * two lives of a node write different intents of one version, or two instances of one epoch,
+     * before the later one has heard from others. */
     uint64_t generation;
     uint64_t heartbeat_ms, dead_after_ms, lease_ms;
 };

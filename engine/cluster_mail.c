@@ -690,7 +690,7 @@ void ph_mail_disown(struct ph_letters *unread)
 {
     struct ph_letter letter;
     while (ph_letters_take(unread, &letter)) {
-        if (letter.box->op)
+        if (letter.box->op && letter.box->op->done_fn == answered)
             ((struct caller *)letter.box->op->done_arg)->silent = true;
         ph_message_box_destroy(letter.box, PH_ECANCELED, NULL);
     }

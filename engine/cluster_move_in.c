@@ -216,6 +216,7 @@ static void take(struct ph_hub *hub, struct ph_member *member, struct offer *off
         ph_mail_put_unread(hub, entry->child, &offer->unread);
         ph_super_handle(hub, entry->child, &call);
         ph_cluster_note_own(hub, entry);
+        ph_cluster_touch(hub, entry);
     } else {
         const struct ph_launch launch = {.moved = true, .unread = &offer->unread, .state = &state};
         ph_cluster_launch(hub, entry, &launch);

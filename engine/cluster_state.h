@@ -117,10 +117,10 @@ struct ph_cluster {
     bool released;            /* who was in an earlier view runs nothing any more */
     bool agreed;              /* nobody else starts what belongs here: see ph_cluster_agree */
     uint64_t same_view_ms;    /* since when all of the view have it; 0: they have not */
-    bool excluded;            /* the others form a view without us, and we hear them */
-    uint64_t excluded_ms;
-    bool fenced;          /* nothing may run here: no quorum, or excluded */
-    uint64_t fence_token; /* of the partition's lock at the gate */
+    bool excluded;            /* the others form a view without us, and we hear them, … */
+    uint64_t excluded_ms, left_out_ms; /* … since then; left out: by one of our view, 0: by none */
+    bool fenced;                       /* nothing may run here: no quorum, or excluded */
+    uint64_t fence_token;              /* of the partition's lock at the gate */
     uint64_t quorum_max, quorum_clock;
     bool leaving;
     bool abandoned; /* it ends and nobody can take its children: they are being stopped */

@@ -305,22 +305,62 @@ bool ph_cluster_may_run(const struct ph_hub *hub)
     return !hub->cluster || !hub->cluster->fenced;
 }
 
+static bool hears_others(struct ph_cluster *cluster, const struct ph_member *member,
+                         uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < member->hears_count; i++) {
+        const struct ph_member *other = ph_member_by_hash(cluster, member->hears[i]);
+        if (!other || (!other->info.self && !ph_member_is_heard(cluster, other, now_ms)))
+            return true;
+    }
+    return false;
+}
+
+/* Who hears few of the others cannot tell that those hear each other, and may take itself and one
+ * of them for a side. That one says that it is of another side. (Without others it is only late.)
+ */
+static bool is_left_out(const struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view && !(member->flags & PH_BEAT_IN_VIEW) &&
+            ph_member_is_heard(cluster, member, hub->now_ms) &&
+            hears_others(cluster, member, hub->now_ms))
+            return true;
+    }
+    return false;
+}
+
+/* Since when the others go on without this node; 0: they do not. */
+static uint64_t left_out_since(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster->excluded && cluster->in_view == 1)
+        return cluster->excluded_ms;
+    if (!is_left_out(hub))
+        cluster->left_out_ms = 0;
+    else if (!cluster->left_out_ms)
+        cluster->left_out_ms = hub->now_ms;
+    return cluster->left_out_ms;
+}
+
 /* May anything run here? Never waits for the gate. */
 static void review_fence(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     uint64_t lease_ms = lease_of(hub);
-    uint64_t excluded_ms = cluster->excluded_ms + EXCLUDED_BEATS * cluster->heartbeat_ms;
+    uint64_t left_out_ms = left_out_since(hub);
+    uint64_t excluded_ms = left_out_ms + EXCLUDED_BEATS * cluster->heartbeat_ms;
     uint64_t held_ms = atomic_load_explicit(&hub->lease_until_ms, memory_order_relaxed);
-    bool excluded = cluster->excluded && cluster->in_view == 1;
     const char *why = NULL;
     if (needs_quorum(hub) && cluster->in_view < needed(hub))
         why = "no quorum";
     else if (lease_ms <= hub->now_ms || (!cluster->fenced && held_ms <= hub->now_ms))
         why = "the majority has not answered for too long";
-    else if (excluded && hub->now_ms >= excluded_ms)
+    else if (left_out_ms && hub->now_ms >= excluded_ms)
         why = "the other nodes go on without this one";
-    else if (excluded)
+    else if (left_out_ms)
         look_again(cluster, excluded_ms);
     if (lease_ms != UINT64_MAX && lease_ms > hub->now_ms)
         look_again(cluster, lease_ms);

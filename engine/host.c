@@ -447,11 +447,12 @@ static const struct ph_actor_class host_class = {
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-/* Each hub of a node has a generation of its own, later ones higher. */
+/* Each hub of a node has a generation of its own, later ones higher: seconds later by the time that
+ * has passed, and by one for each before. */
 static uint64_t generation_of(struct ph_node *node)
 {
     uint64_t number = atomic_fetch_add_explicit(&node->generations, 1, memory_order_relaxed);
-    return node->incarnation + (number << 32);
+    return node->incarnation + (((ph_now_ms() - node->bound_ms) / 1000 + number) << 32);
 }
 
 static const struct ph_kind *kind_of(const struct ph_spec *spec)

@@ -55,6 +55,17 @@ struct ph_peer {
 
 /* ---- The links' side: called on the links' thread ------------------------------------------- */
 
+/* A number that rises from one start of a node to the next: the time of day in ms, and chance. The
+ * upper 32 bits are seconds. */
+static inline uint64_t ph_incarnation(uint64_t wall_ms, uint64_t random)
+{
+    return wall_ms / 1000 << 32 | wall_ms % 1000 << 22 | random >> 42;
+}
+static inline uint64_t ph_incarnation_ms(uint64_t incarnation)
+{
+    return (incarnation >> 32) * 1000 + (incarnation >> 22 & 1023);
+}
+
 /* Binds links to a node, before its first hub is created. `listen` is the endpoint that others
  * reach this node by; `incarnation` rises from one start of this node to the next. */
 void ph_node_bind_links(struct ph_node *, struct ph_links_port_binding binding, const char *listen,

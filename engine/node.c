@@ -173,6 +173,7 @@ void ph_node_bind_links(struct ph_node *node, struct ph_links_port_binding bindi
 {
     node->links = binding;
     node->incarnation = incarnation;
+    node->bound_ms = ph_now_ms();
     memcpy(node->listen, listen, strnlen(listen, PH_ENDPOINT_MAX));
 }
 

@@ -28,7 +28,7 @@ struct ph_node {
     _Atomic uint64_t restart_slot_us;   /* of the restart rate, which all hubs share */
     struct ph_links_port_binding links; /* set before the first hub; no port: alone */
     char listen[PH_ENDPOINT_MAX + 1];   /* where others reach it; "": it has no links */
-    uint64_t incarnation;
+    uint64_t incarnation, bound_ms;     /* of ph_node_bind_links */
     _Atomic uint32_t generations; /* of hubs of this node: each has its own, later ones higher */
     uint64_t heartbeat_ms, dead_after_ms, lease_ms; /* constant; never 0 */
     struct ph_node_peer *peers; /* the live ones, for hubs that come later; under `lock` */

@@ -423,7 +423,7 @@ static int create_mesh(struct ph_links *links, const struct ph_links_config *con
 {
     uint64_t incarnation = config->incarnation
                                ? config->incarnation
-                               : (uint64_t)ph_wall_ms() / 1000 << 32 | (random_number() >> 32);
+                               : ph_incarnation((uint64_t)ph_wall_ms(), random_number());
     struct ph_mesh_setup setup = {
         .name = ph_node_name(links->node),
         .endpoint = links->endpoint,

@@ -122,6 +122,29 @@ static void pair_that_is_cut_is_not_in_one_view(void **state)
     fc_assert_listed_everywhere(c, "a-[1..30]");
 }
 
+/* Who reaches one of the others only sees too little to tell that those are a side without it; it
+ * stops what it has all the same, whichever node it is. */
+static void node_that_reaches_one_of_a_side_is_left_out(void **state)
+{
+    (void)state;
+    for (unsigned out = 0; out < 4; out++) {
+        struct fake_cluster *c = fc_create_settled(4, "");
+        fc_start(c, 0, "a-[1..30]");
+        fc_settle(c);
+        for (unsigned way = 2; way < 4; way++) {
+            fc_cut(c, out, (out + way) % 4);
+            fc_cut(c, (out + way) % 4, out);
+        }
+        fc_run(c, 30000);
+        assert_int_equal(fc_local(c, out), 0);
+        assert_once(c, "a", 30);
+        fc_heal(c);
+        fc_settle(c);
+        fc_assert_listed_everywhere(c, "a-[1..30]");
+        fc_destroy(c);
+    }
+}
+
 /* A link that works in one direction only is no link. */
 static void one_way_link_is_no_link(void **state)
 {
@@ -321,6 +344,7 @@ int main(void)
         PARTITION_TEST(duplicates_collapse_after_a_heal),
         PARTITION_TEST(intents_of_both_sides_are_merged),
         PARTITION_TEST(pair_that_is_cut_is_not_in_one_view),
+        cmocka_unit_test(node_that_reaches_one_of_a_side_is_left_out),
         PARTITION_TEST(one_way_link_is_no_link),
         PARTITION_TEST(short_cut_changes_nothing),
         MAJORITY_TEST(minority_fences_before_the_others_take_over),

@@ -7,9 +7,16 @@
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
 #include "engine/legacy.h"
+#include "engine/spec.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
 #include "tests/sim/workload.h"
+
+enum { RECOUNT_STEPS = 41 };
+
+/* A fence that meets a child which is being stopped to be started anew says to those that wait for
+ * the start that it was done (ph_super_stopping_fence). Until it says that it was not: */
+static const bool fence_cancels_starts = false;
 
 struct sim_oracle *sim_oracle_create(void)
 {
@@ -20,7 +27,7 @@ void sim_oracle_destroy(struct sim_oracle *oracle)
 {
     sim_logs_destroy(oracle);
     ph_free(oracle->written);
-    ph_free(oracle->handled);
+    ph_free(oracle->letters);
     ph_free(oracle);
 }
 
@@ -112,6 +119,8 @@ static void note_upheaval(const struct sim_hub *hub)
     struct sim_oracle *oracle = hub->node->sim->oracle;
     struct sim_seen *seen = &oracle->seen[hub->node->index];
     const struct ph_cluster *cluster = hub->hub.cluster;
+    if (cluster->fenced)
+        seen->fenced_us = hub->node->sim->now_us;
     if (cluster->view == seen->view && cluster->fenced == seen->fenced)
         return;
     seen->view = cluster->view;
@@ -128,6 +137,11 @@ void sim_check_saved(const struct sim_instance *instance)
         .upheavals = oracle->upheavals,
         .written = sim_version_of(instance->hub, instance->id),
     };
+}
+
+void sim_check_unsaved(const struct sim_instance *instance)
+{
+    sim_mail_lost_of(instance->node->sim, instance->id);
 }
 
 void sim_check_spent(const struct sim_instance *instance)
@@ -247,13 +261,28 @@ static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_v
     return NULL;
 }
 
+/* Of two with one version each node would keep its own, for ever: what comes back to a later life
+ * is what it was. A life whose clock was lost may begin where another one did. */
+static void check_unwritten(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    for (size_t i = 0; !sim->config.lost_disks && i < sim->oracle->written_count; i++)
+        if (sim->oracle->written[i].id == id &&
+            sim->oracle->written[i].stopped != !ph_entry_spec_rcu(entry) &&
+            ph_version_compare(sim->oracle->written[i].version, entry->version) == 0)
+            sim_fail(sim, "%s writes version %llu of c%u, as a life of it before did",
+                     hub->node->name, (unsigned long long)entry->version.clock, id);
+}
+
 static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
     struct sim_oracle *oracle = hub->node->sim->oracle;
+    check_unwritten(hub, entry, id);
     oracle->written = sim_grow(oracle->written, oracle->written_count, &oracle->written_capacity,
                                sizeof *oracle->written);
     if (ph_version_compare(entry->version, oracle->newest[id]) > 0)
         oracle->newest[id] = entry->version;
+    sim_mail_lost_of(hub->node->sim, id);
     oracle->written[oracle->written_count++] = (struct sim_written){
         .version = entry->version,
         .id = id,
@@ -261,6 +290,39 @@ static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsi
         .life = hub->generation,
         .stopped = !ph_entry_spec_rcu(entry),
     };
+}
+
+/* When it was: they stand in the order in which they were written. */
+static size_t written_at(const struct sim_oracle *oracle, unsigned id, struct ph_version version)
+{
+    size_t i = oracle->written_count;
+    while (i && (oracle->written[i - 1].id != id ||
+                 ph_version_compare(oracle->written[i - 1].version, version) != 0))
+        i--;
+    return i;
+}
+
+static bool has_met(const struct sim_hub *hub, const struct sim_hub *other)
+{
+    const struct ph_member *member = ph_member_by_name(hub->hub.cluster, other->node->name);
+    return member && member->info.generation == other->generation && !member->left;
+}
+
+/* Forgotten by all, it may begin anew; but not while one that this hub has met still
+ * wants what was stopped. */
+static void check_forgotten(struct sim_hub *hub, unsigned id)
+{
+    struct sim *sim = hub->node->sim;
+    size_t stopped = written_at(sim->oracle, id, sim->oracle->promised[id]);
+    sim->oracle->promised[id] = (struct ph_version){0};
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *other = sim->nodes[i].hub;
+        const struct ph_entry *entry = other ? entry_of(other, id) : NULL;
+        if (entry && ph_entry_spec_rcu(entry) && has_met(hub, other) &&
+            written_at(sim->oracle, id, entry->version) < stopped)
+            sim_fail(sim, "%s forgets that c%u is stopped, and %s still wants it", hub->node->name,
+                     id, other->node->name);
+    }
 }
 
 static void check_intents(struct sim_hub *hub)
@@ -278,7 +340,7 @@ static void check_intents(struct sim_hub *hub)
                      (unsigned long long)now.clock);
         if (order < 0 && oracle->promised_stop[id] &&
             !holder_of(sim, id, oracle->promised[id], NULL, false))
-            oracle->promised[id] = (struct ph_version){0}; /* forgotten by all: it may begin anew */
+            check_forgotten(hub, id);
         if (order > 0 && now.author == hub->node->name_hash)
             note_written(hub, entry, id);
         seen->version[id] = now;
@@ -333,6 +395,38 @@ void sim_check_request(struct sim_request *request)
     ph_placement_read_rcu(at, &placed);
     request->known_on = node_of(request->sim, hub->cluster->members[at->member]->info.name);
     request->known_epoch = placed.epoch;
+}
+
+static bool was_fenced(const struct sim_request *request)
+{
+    const struct sim_seen *seen = &request->sim->oracle->seen[request->hub->node->index];
+    return request->hub->hub.cluster->fenced || seen->fenced_us >= request->began_us;
+}
+
+/* An instance of what it asked for was there since, or one that is younger than what it wrote. One
+ * that runs since before, from another spec, is no answer. */
+void sim_check_started(const struct sim_request *request)
+{
+    struct sim *sim = request->sim;
+    const struct sim_oracle *oracle = sim->oracle;
+    const struct sim_written *written = NULL;
+    const struct ph_entry *entry = entry_of(request->hub, request->id);
+    struct ph_spec *wanted = entry ? ph_entry_spec_rcu(entry) : NULL;
+    for (size_t i = request->mark; i < oracle->written_count && !written; i++)
+        if (oracle->written[i].id == request->id && !oracle->written[i].stopped &&
+            oracle->written[i].life == request->hub->generation &&
+            oracle->written[i].node == request->hub->node->index)
+            written = &oracle->written[i];
+    if (!written || (wanted && ph_spec_equal(wanted, request->spec)) ||
+        (!fence_cancels_starts && was_fenced(request)))
+        return;
+    for (const struct sim_instance *at = sim->instances; at; at = at->next)
+        if (at->id == request->id && (at->epoch > written->version.clock ||
+                                      (ph_spec_equal(at->spec, request->spec) &&
+                                       (!at->ended || at->ended_us >= request->began_us))))
+            return;
+    sim_fail(sim, "%s has acknowledged the start of c%u, and nothing of what it asked for ran",
+             request->hub->node->name, request->id);
 }
 
 /* By then the child is not wanted, unless somebody wanted it again; and the instance that the hub
@@ -438,6 +532,11 @@ static void check_gate(struct sim_hub *hub)
 
 /* ---- Steps and lives ------------------------------------------------------------------------ */
 
+void sim_check_losses(struct sim *sim)
+{
+    sim_mail_lost_any(sim);
+}
+
 void sim_check_step(struct sim_hub *hub)
 {
     check_lease(hub);
@@ -447,6 +546,8 @@ void sim_check_step(struct sim_hub *hub)
     sim_logs_check(hub);
     check_counters(hub);
     check_gate(hub);
+    if (++hub->node->sim->oracle->recount_steps % RECOUNT_STEPS == 0)
+        sim_recount(hub);
 }
 
 void sim_check_hub_begins(struct sim_hub *hub)
@@ -466,23 +567,8 @@ void sim_check_hub_ends(struct sim_hub *hub)
     struct sim *sim = hub->node->sim;
     sim->oracle->crashed_us = sim->now_us;
     sim->oracle->upheavals++;
+    sim_mail_lost_any(sim);
     forget_lost(sim, hub);
     for (unsigned id = 0; id < SIM_IDS_MAX; id++)
         sim->oracle->acting[id][hub->node->index] = NULL;
-}
-
-/* ---- Messages ------------------------------------------------------------------------------ */
-
-void sim_check_message(struct sim *sim, const struct sim_instance *instance, uint64_t number)
-{
-    struct sim_oracle *oracle = sim->oracle;
-    while (number >= oracle->handled_capacity) {
-        size_t before = oracle->handled_capacity;
-        oracle->handled_capacity = before ? before * 2 : 1024;
-        oracle->handled = ph_realloc(oracle->handled, oracle->handled_capacity);
-        memset(oracle->handled + before, 0, oracle->handled_capacity - before);
-    }
-    if (oracle->handled[number]++)
-        sim_fail(sim, "message %llu for c%u is handled once more, on %s",
-                 (unsigned long long)number, instance->id, instance->node->name);
 }

@@ -96,7 +96,10 @@ static void end(struct sim_instance *instance, struct ph_exit *exit, const char 
         sim_check_saved(instance);
     else if (!instance->stands_by && (instance->instance > 1 || !fails))
         sim_check_spent(instance); /* else its node gives it back */
+    if (!saved)
+        sim_check_unsaved(instance);
     instance->ended = true;
+    instance->ended_us = instance->node->sim->now_us;
     tail->now = NULL;
     tail->busy = false;
     tell(instance, PH_EVENT_CHILD_DOWN, exit, saved);
@@ -131,6 +134,7 @@ static void plant_twin(const struct sim_instance *instance)
         twin->node = hub->node;
         twin->life = hub->node->lives;
         twin->epoch = hub->hub.last_epoch + 1;
+        ph_spec_get(twin->spec);
         twin->next = sim->instances;
         sim->instances = twin;
         sim_check_start(twin);
@@ -282,6 +286,7 @@ void sim_children_end(struct sim_hub *hub)
     for (struct sim_instance *at = hub->node->sim->instances; at; at = at->next) {
         if (at->hub != hub)
             continue;
+        at->ended_us = at->ended ? at->ended_us : at->node->sim->now_us;
         at->ended = true;
         at->hub = NULL;
     }
@@ -304,6 +309,7 @@ static struct sim_instance *make_instance(struct sim_hub *hub, struct ph_child *
     instance->id = sim_id_of(child->id);
     instance->epoch = atomic_load_explicit(&child->epoch, memory_order_relaxed);
     instance->started_us = sim->now_us;
+    instance->spec = ph_spec_get(ph_spec_asked(ph_child_spec_rcu(child)));
     instance->like_process = sim_chance(&sim->children, sim->config.like_processes);
     tail->now = instance;
     instance->next = sim->instances;
@@ -385,6 +391,7 @@ static void exec_stop(void *context, struct ph_child *child)
     if (!tail->now || tail->now->stopping)
         return;
     tail->now->stopping = true;
+    sim_check_unsaved(tail->now);
     end_later(tail->now, false);
 }
 
@@ -396,6 +403,7 @@ static void exec_kill(void *context, struct ph_child *child)
         return;
     tail->now->stopping = true;
     tail->now->killed = true;
+    sim_check_unsaved(tail->now);
     end_later(tail->now, true);
 }
 

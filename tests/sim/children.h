@@ -19,7 +19,8 @@ struct sim_instance {
     struct ph_child *child;
     uint32_t instance;
     unsigned id;
-    uint64_t epoch, started_us;
+    uint64_t epoch, started_us, ended_us;
+    struct ph_spec *spec; /* as it was asked for; referenced */
     uint64_t counter;
     bool up, stopping, saving, killed, ended, like_process;
     bool stands_by;

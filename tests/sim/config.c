@@ -1,4 +1,5 @@
-/* What a seed stands for. */
+#include "tests/sim/config.h"
+
 #include <stdio.h>
 
 #include "engine/base.h"
@@ -57,6 +58,15 @@ static void draw_hot(struct sim_config *config, struct ph_prng *prng)
     config->hot_retention_ms = sim_chance(prng, 700) ? 5000 : 0;
 }
 
+/* Whether a name is taken is for each node to say that hears its holder: so all do. */
+static void make_clash(struct sim_config *config)
+{
+    config->kinds = 0;
+    config->absence = config->core_only = config->mixed = false;
+    config->loss = config->loss < 50 ? config->loss : 50;
+    config->late_us = config->late_us < 200000 ? config->late_us : 200000;
+}
+
 void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t steps)
 {
     struct ph_prng prng;
@@ -75,10 +85,19 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
     config->lost_disks = sim_chance(&prng, 300);
     config->pauses_long = sim_chance(&prng, 200);
     config->core_only = sim_chance(&prng, 250);
+    config->mixed = sim_chance(&prng, 100);
+    config->clash = sim_chance(&prng, 60);
     draw_hot(config, &prng);
     config->steps = sim_between(&prng, 5000, 30000);
+    config->calm_steps = sim_chance(&prng, 300) ? sim_between(&prng, 500, 4000) : 0;
+    unsigned absences = (unsigned)ph_prng_below(&prng, 1000);
     if (nodes)
         config->nodes = nodes;
+    config->absence = absences < (config->nodes > 5 ? 60 : 200);
+    if (config->nodes == SIM_NODES_MAX)
+        config->clash = false;
+    if (config->clash)
+        make_clash(config);
     if (steps)
         config->steps = steps;
 }
@@ -98,6 +117,9 @@ void sim_note_config(struct sim *sim)
              : config->majority ? "majority"
                                 : "diverge",
              (unsigned long long)config->heartbeat_ms, (unsigned long long)config->dead_after_ms);
+    sim_note(sim, NULL, "config", "%s%s%s%s%s", config->absence ? "a long split, " : "",
+             config->clash ? "a name is taken, " : "", config->mixed ? "other protocols, " : "",
+             config->core_only ? "a core, " : "", config->calm_steps ? "a calm end" : "");
     sim_note(sim, NULL, "config",
              "wire: delay %llu us, late %llu us; loss %u, twice %u, late %u, corrupt %u of 1000%s; "
              "window %llu, chunk %llu, queue %llu",

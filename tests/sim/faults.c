@@ -7,6 +7,7 @@
 #include "tests/sim/checks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/workload.h"
 
 enum { SECOND_US = 1000000 };
 
@@ -87,6 +88,13 @@ static void cut_ring(struct sim *sim)
                 cut(sim, a, b, true);
         }
     }
+}
+
+static void cut_off(struct sim *sim, unsigned one)
+{
+    sim_note(sim, NULL, "fault", "n%u is cut off", one);
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        cut(sim, one, i, true);
 }
 
 static void partition(struct sim *sim)
@@ -177,6 +185,7 @@ static void shut_down(struct sim_node *node, bool process)
     sim_note(sim, node, "fault", process ? "leaves" : "its hub is stopped");
     node->leaving = process;
     node->hub->ending = true;
+    sim_check_losses(sim);
     sim_post(node->hub, ph_event_create(PH_EVENT_SHUTDOWN));
     later(node, 2 * SECOND_US + some_seconds(sim), process ? boot_again : begin_hub_again);
 }
@@ -198,6 +207,46 @@ static void slow_down(struct sim_node *node)
              (unsigned long long)node->slow);
 }
 
+/* It hears everything late, and speaks in time: what it does not read piles up before it. */
+static void swamp(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    bool swamped = node->lag_us != 0;
+    node->lag_us = swamped ? 0 : sim_between(&sim->faults, 100000, 12 * SECOND_US);
+    sim_note(sim, node, "fault", "hears everything %llu ms late",
+             (unsigned long long)node->lag_us / 1000);
+}
+
+/* All processes but one end, and begin again a moment later; that one reaches nobody meanwhile. */
+static void blink(struct sim *sim)
+{
+    unsigned one = any_node(sim);
+    sim_note(sim, NULL, "fault", "all but n%u begin anew, and it is cut off", one);
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        cut(sim, one, i, true);
+        if (i == one || !node->alive)
+            continue;
+        sim_crash(node);
+        sim_tell_refused(node);
+        later(node, sim_exponential(&sim->faults, 200000), boot_again);
+    }
+}
+
+/* The others leave it out, or one that it does not reach; and its gate holds back what it makes of
+ * that. */
+static void hold_view(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    unsigned other = any_node(sim);
+    if (!node->hub || node->hub->ending || other == node->index)
+        return;
+    heal_cuts(sim);
+    sim_note(sim, node, "fault", "keeps its view, and n%u does not reach it", other);
+    cut(sim, node->index, other, true);
+    sim_workload_lock(node->hub, sim_between(&sim->faults, 8000, 20000));
+}
+
 static void hit_node(struct sim_node *node, unsigned how)
 {
     if (!node->alive)
@@ -210,8 +259,10 @@ static void hit_node(struct sim_node *node, unsigned how)
         shut_down(node, false);
     else if (how < 850)
         pause_node(node);
-    else
+    else if (how < 930)
         slow_down(node);
+    else
+        swamp(node);
 }
 
 static bool has(const struct sim *sim, unsigned kind)
@@ -223,12 +274,16 @@ static void tick(struct sim *sim, struct sim_item *item)
 {
     unsigned what = (unsigned)ph_prng_below(&sim->faults, 1000);
     unsigned how = (unsigned)ph_prng_below(&sim->faults, 1000), node = any_node(sim);
-    if (sim->healing) {
+    if (sim->healing || sim->absent) {
         ph_free(item);
         return;
     }
     sim->fault_count++;
-    if (what < 350 && has(sim, 0))
+    if (what < 20 && has(sim, 6))
+        blink(sim);
+    else if (what < 50 && has(sim, 7))
+        hold_view(&sim->nodes[node]);
+    else if (what < 350 && has(sim, 0))
         partition(sim);
     else if (what < 500)
         heal_cuts(sim);
@@ -238,11 +293,56 @@ static void tick(struct sim *sim, struct sim_item *item)
     sim_at(sim, sim->now_us + sim_exponential(&sim->faults, sim->config.fault_us), item);
 }
 
+/* It stays to the end of the run. */
+static void boot_rival(struct sim *sim, struct sim_item *item)
+{
+    struct sim_node *rival = &sim->nodes[sim->config.nodes];
+    ph_free(item);
+    sim_note(sim, rival, "fault", "another node of that name, at %s", rival->endpoint);
+    sim_boot(rival, false);
+}
+
 void sim_faults_begin(struct sim *sim)
 {
     struct sim_item *item = ph_alloc(sizeof *item);
     item->act = tick;
     sim_at(sim, sim->now_us + 2 * SECOND_US, item);
+    if (!sim->config.clash)
+        return;
+    item = ph_alloc(sizeof *item);
+    item->act = boot_rival; /* all know the one that has the name */
+    sim_at(sim, sim->now_us + 8 * SECOND_US, item);
+}
+
+/* ---- A long split ---------------------------------------------------------------------------- */
+
+/* Longer than a tombstone is kept at least; and the hubs have a while to purge. */
+enum { ABSENCE_US = 85 * SECOND_US, ASKING_US = 8 * SECOND_US };
+
+static void fall_silent(struct sim *sim, struct sim_item *item)
+{
+    sim->silent = true;
+    ph_free(item);
+}
+
+uint64_t sim_absence_begin(struct sim *sim)
+{
+    struct sim_item *item = ph_alloc(sizeof *item);
+    item->act = fall_silent;
+    sim_at(sim, sim->now_us + ASKING_US, item);
+    sim->absent = true;
+    heal_cuts(sim);
+    if (sim_chance(&sim->faults, 500))
+        cut_halves(sim);
+    else
+        cut_off(sim, any_node(sim));
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        node->slow = 1;
+        node->lag_us = 0;
+        sim_touch(node);
+    }
+    return sim->now_us + ABSENCE_US;
 }
 
 /* ---- Healing ------------------------------------------------------------------------------- */
@@ -261,24 +361,57 @@ static void choose_core(struct sim *sim)
     }
 }
 
+static unsigned core_size(const struct sim *sim)
+{
+    unsigned size = 0;
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        size += sim->core[i];
+    return size;
+}
+
+/* It reaches some of the core, but not enough of it for any side but the core to be the largest. */
+static void cut_from_two(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    unsigned cuts = (unsigned)sim_between(&sim->faults, 2, core_size(sim) - 1);
+    node->half_cut = true;
+    while (cuts) {
+        unsigned i = any_node(sim);
+        if (!sim->core[i] || sim->cut[i][node->index])
+            continue;
+        cut(sim, i, node->index, true);
+        cuts--;
+    }
+}
+
 static void break_for_good(struct sim_node *node)
 {
     struct sim *sim = node->sim;
-    unsigned way = (unsigned)ph_prng_below(&sim->faults, 3);
-    sim_note(sim, node, "fault", "for good: %s", way == 0 ? "gone" : way == 1 ? "cut off" : "deaf");
-    if (way == 0 && node->alive) {
+    static const char *const ways[] = {"gone", "cut off", "deaf", "swamped", "half cut off"};
+    enum { GONE, CUT_OFF, DEAF, SWAMPED, HALF, WAYS };
+    unsigned way = (unsigned)ph_prng_below(&sim->faults, WAYS);
+    if (way == HALF && core_size(sim) < 3)
+        way = CUT_OFF;
+    sim_note(sim, node, "fault", "for good: %s", ways[way]);
+    if (way == GONE && node->alive) {
         sim_crash(node);
         sim_tell_refused(node);
     }
+    node->lag_us = way == SWAMPED ? 3 * sim->config.dead_after_ms * 1000 : 0;
     for (unsigned i = 0; i < sim->config.nodes; i++) {
-        cut(sim, i, node->index, false);
-        if (way == 1)
+        bool all = way == GONE || way == CUT_OFF || !sim->core[i];
+        if (all || way == DEAF)
+            cut(sim, i, node->index, false);
+        if (all)
             cut(sim, node->index, i, false);
     }
+    if (way == HALF)
+        cut_from_two(node);
 }
 
 void sim_heal(struct sim *sim)
 {
+    sim->absent = sim->silent = false;
     choose_core(sim);
     sim_check_core(sim);
     memset(sim->cut, 0, sizeof sim->cut);
@@ -289,9 +422,12 @@ void sim_heal(struct sim *sim)
             continue;
         }
         node->slow = 1;
+        node->lag_us = 0;
         if (node->paused_until_us > sim->now_us)
             node->paused_until_us = sim->now_us;
         node->wants_hub = true;
+        if (node->alive && node->protocol >= SIM_PROTOCOL_HIGHER)
+            sim_crash(node); /* it is given the protocol of the others */
         if (!node->alive)
             sim_boot(node, false);
         else if (!node->hub && !node->leaving)

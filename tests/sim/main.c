@@ -37,14 +37,15 @@ struct outcome {
 
 /* ---- One run ------------------------------------------------------------------------------- */
 
-static void settle(struct sim *sim)
+/* Until all is settled: false when the run has failed. */
+static bool settle(struct sim *sim)
 {
     uint64_t until_us = sim->now_us + (uint64_t)SETTLE_S * 1000000;
     uint64_t look_us = sim->now_us + 2000000;
     const char *why = "it has not begun";
     while (sim->now_us < until_us) {
         if (!sim_step(sim))
-            return;
+            return false;
         if (sim->now_us < look_us)
             continue;
         look_us = sim->now_us + 250000;
@@ -56,18 +57,43 @@ static void settle(struct sim *sim)
         sim_fail(sim, "not settled after %d s: %s", SETTLE_S, why);
     else
         sim_check_promises(sim);
+    return !sim->failed;
+}
+
+static bool step_for(struct sim *sim, uint64_t steps)
+{
+    while (steps--)
+        if (!sim_step(sim))
+            return false;
+    return true;
+}
+
+static bool step_until(struct sim *sim, uint64_t until_us)
+{
+    while (sim->now_us < until_us)
+        if (!sim_step(sim))
+            return false;
+    return true;
 }
 
 static void run(struct sim *sim)
 {
     sim_workload_begin(sim);
     sim_faults_begin(sim);
-    for (uint64_t i = 0; i < sim->config.steps; i++)
-        if (!sim_step(sim))
-            return;
+    if (!step_for(sim, sim->config.steps))
+        return;
+    if (sim->config.absence && !step_until(sim, sim_absence_begin(sim)))
+        return;
     sim_note(sim, NULL, "heal", "%s", "");
     sim->healing = true;
     sim_heal(sim);
+    sim_workload_end(sim);
+    if (!settle(sim) || !sim->config.calm_steps)
+        return;
+    sim_note(sim, NULL, "calm", "%s", "");
+    sim_workload_calm(sim);
+    if (!step_for(sim, sim->config.calm_steps))
+        return;
     sim_workload_end(sim);
     settle(sim);
 }

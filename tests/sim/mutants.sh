@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# mutants.sh [SEEDS | --check]: is the simulator any good? Plants each bug of mutants/ into a copy of
-# the tree, builds prochub-sim there and runs it until it fails, SEEDS seeds at most (1000), which the
-# tree itself must pass. A mutant that is not found, or does not build, is a fault. With --check the
-# patches are only held against the tree. The first line of a patch says what it breaks.
+# mutants.sh [SEEDS [NODES] | --check]: is the simulator any good? Plants each bug of mutants/ into a
+# copy of the tree, builds prochub-sim there and runs it until it fails, SEEDS seeds at most (1000), of
+# NODES nodes each (0: drawn from the seed), which the tree itself must pass. A mutant that is not
+# found, or does not build, is a fault. One that takes four times as long as the tree itself, and at
+# least a minute, hangs: it is found by that, and the line says so. With --check the patches are only
+# held against the tree. The first line of a patch says what it breaks.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -21,10 +23,13 @@ if [ "${1-}" = --check ]; then
 fi
 
 seeds=${1:-1000}
+nodes=${2:-0}
+options=(--seeds "$seeds" --quiet --stop)
+[ "$nodes" = 0 ] || options+=(--nodes "$nodes")
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
-for tool in cmake ninja patch; do
+for tool in cmake ninja patch timeout; do
     command -v "$tool" >/dev/null || { echo "mutants.sh: needs $tool (script/bootstrap)"; exit 1; }
 done
 (cd "$source" && tar -c CMakeLists.txt engine ipc tui bench tests/sim) | tar -x -C "$copy"
@@ -34,23 +39,35 @@ build()
     ninja -C "$copy/build" prochub-sim >"$copy/log" 2>&1 || { tail -n 20 "$copy/log"; return 1; }
 }
 build
-"$copy/build/prochub-sim" --seeds "$seeds" --quiet --stop >"$copy/log" || {
+began=$SECONDS
+"$copy/build/prochub-sim" "${options[@]}" >"$copy/log" || {
     tail -n 3 "$copy/log"
     echo "mutants.sh: the tree itself fails"
     exit 1
 }
+limit=$(((SECONDS - began) * 4))
+[ $limit -ge 60 ] || limit=60
 
 passed=0
 failed=0
+timeouts=0
 for mutant in "$here"/mutants/*.patch; do
     name=$(basename "$mutant" .patch)
     rc=0
     if patch -s -d "$copy" -p1 <"$mutant" && build; then
-        "$copy/build/prochub-sim" --seeds "$seeds" --quiet --stop >"$copy/log" 2>&1 || rc=$?
+        timeout --kill-after=5 "$limit" "$copy/build/prochub-sim" "${options[@]}" >"$copy/log" 2>&1 || rc=$?
     else
+        rc=none
+        failed=$((failed + 1))
         echo "$name: does not build"
     fi
-    if [ $rc != 0 ]; then
+    if [ $rc = none ]; then
+        :
+    elif [ $rc = 124 ] || [ $rc = 137 ]; then
+        passed=$((passed + 1))
+        timeouts=$((timeouts + 1))
+        echo "$name: found by timeout: it hangs, or takes longer than $limit s"
+    elif [ $rc != 0 ]; then
         passed=$((passed + 1))
         reason=$(grep -m1 -E '^FAIL: |assertion failed' "$copy/log" || echo "ended with $rc")
         seed=$(sed -nE 's/.*seed=([0-9]+).*/\1/p' "$copy/log" | tail -n 1)
@@ -65,5 +82,5 @@ for mutant in "$here"/mutants/*.patch; do
         rm -f "$copy/$file.orig" "$copy/$file.rej"
     done
 done
-echo "$passed passed, $failed failed"
+echo "$passed passed ($timeouts by timeout), $failed failed"
 [ $failed = 0 ]

@@ -4,6 +4,8 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "ipc/wire.h"
+#include "tests/sim/checks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
 
@@ -81,12 +83,12 @@ static void port_open(void *context, uint32_t channel, const char *endpoint)
     struct sim_node *node = context;
     struct sim *sim = node->sim;
     unsigned to = 0;
-    while (to < sim->config.nodes && strcmp(sim->nodes[to].endpoint, endpoint) != 0)
+    while (to < sim->node_count && strcmp(sim->nodes[to].endpoint, endpoint) != 0)
         to++;
     ph_assert(node->channel_count < SIM_CHANNELS_MAX);
     node->channels[node->channel_count++] =
-        (struct sim_channel){.number = channel, .to = to == sim->config.nodes ? SIM_NODES_MAX : to};
-    if (to < sim->config.nodes && sim->nodes[to].alive && !sim->cut[node->index][to] &&
+        (struct sim_channel){.number = channel, .to = to == sim->node_count ? SIM_NODES_MAX : to};
+    if (to < sim->node_count && sim->nodes[to].alive && !sim->cut[node->index][to] &&
         sim_chance(&sim->wire, 500))
         send_signal(node, channel, true);
 }
@@ -105,11 +107,56 @@ static uint64_t arrival(struct sim_node *from, unsigned to)
     const struct sim_config *config = &sim->config;
     uint64_t at_us =
         sim->now_us + config->delay_us / 2 + sim_exponential(&sim->wire, config->delay_us / 2);
+    at_us += sim->nodes[to].lag_us;
     if (!sim->healing && sim_chance(&sim->wire, config->late))
         return at_us + sim_exponential(&sim->wire, config->late_us);
     uint64_t *last_us = &sim->last_us[from->index][to];
     *last_us = at_us > *last_us ? at_us : *last_us;
     return *last_us;
+}
+
+/* ---- Other protocols ------------------------------------------------------------------------- */
+
+bool sim_speak(const struct sim_node *a, const struct sim_node *b)
+{
+    return a->protocol == b->protocol ||
+           (a->protocol < SIM_PROTOCOL_HIGHER && b->protocol < SIM_PROTOCOL_HIGHER);
+}
+
+/* The hello of a node that speaks other protocols, or as it has to look to one that does; one that
+ * speaks a newer one, too, says something more. */
+static void rewrite_hello(struct packet *packet, struct ph_wire_header header, uint64_t from,
+                          uint64_t to, bool more)
+{
+    struct ph_wire_hello hello;
+    struct ph_text frame = PH_TEXT_INIT;
+    if (ph_wire_read_hello(packet->bytes + PH_WIRE_HEADER, header.body_length, &hello) != 0)
+        return;
+    hello.protocol_min = from;
+    hello.protocol_max = to;
+    ph_wire_begin(&frame);
+    ph_wire_put_hello(&frame, &hello);
+    ph_assert(frame.length == packet->length);
+    if (more)
+        frame.data[PH_WIRE_HEADER]++; /* an array of one more: the first 0 behind the others */
+    ph_wire_seal(frame.data, frame.length, header);
+    memcpy(packet->bytes, frame.data, frame.length);
+    ph_text_fini(&frame);
+}
+
+static void translate(const struct sim_node *from, struct packet *packet)
+{
+    const struct sim_node *to = packet->to;
+    struct ph_wire_header header;
+    bool hello = ph_wire_read(packet->bytes, packet->length, &header) == PH_WIRE_GOOD &&
+                 header.class == PH_WIRE_HELLO;
+    bool speak = sim_speak(from, to);
+    if (!speak && (from->protocol == SIM_PROTOCOL_HEADER || to->protocol == SIM_PROTOCOL_HEADER))
+        packet->bytes[4]++; /* the version of the header */
+    else if (hello && !speak)
+        rewrite_hello(packet, header, PH_WIRE_PROTOCOL_MAX + 2, PH_WIRE_PROTOCOL_MAX + 3, false);
+    else if (hello && from->protocol == SIM_PROTOCOL_NEWER)
+        rewrite_hello(packet, header, PH_WIRE_PROTOCOL_MIN, PH_WIRE_PROTOCOL_MAX + 1, true);
 }
 
 /* Bits and lengths that nobody sent. */
@@ -149,6 +196,8 @@ static void port_transmit(void *context, uint32_t number, const void *bytes, siz
     sim->fault_count += copies - 1;
     while (copies--) {
         struct packet *packet = create_packet(to, bytes, length);
+        if (sim->config.mixed)
+            translate(node, packet);
         if (!sim->healing && sim_chance(&sim->wire, sim->config.corrupt)) {
             spoil(sim, packet);
             sim->fault_count++;
@@ -157,11 +206,30 @@ static void port_transmit(void *context, uint32_t number, const void *bytes, siz
     }
 }
 
+/* Nobody takes one node for another, or for one that it understands. */
+static void check_peer(const struct sim_node *node, const struct ph_peer *peer)
+{
+    struct sim *sim = node->sim;
+    unsigned i = 0;
+    while (i < sim->node_count && strcmp(sim->nodes[i].endpoint, peer->endpoint) != 0)
+        i++;
+    const struct sim_node *other = i < sim->node_count ? &sim->nodes[i] : NULL;
+    if (!other || strcmp(other->name, peer->name) != 0)
+        sim_fail(sim, "%s takes %s for one at %s", node->name, peer->name, peer->endpoint);
+    else if (sim_is_rival(node) || sim_is_rival(other))
+        sim_fail(sim, "%s at %s speaks with %s at %s: that name was taken", node->name,
+                 node->endpoint, other->name, other->endpoint);
+    else if (!sim_speak(node, other))
+        sim_fail(sim, "%s speaks with %s, which has no protocol in common with it", node->name,
+                 other->name);
+}
+
 static void port_peer_up(void *context, const struct ph_peer *peer)
 {
     struct sim_node *node = context;
     sim_note(node->sim, node, "peer_up", "%s as %llu", peer->name,
              (unsigned long long)peer->number);
+    check_peer(node, peer);
     if (!node->hub)
         return;
     struct ph_event *event = ph_event_create(PH_EVENT_PEER_UP);
@@ -177,6 +245,7 @@ static void port_peer_down(void *context, uint64_t peer, enum ph_peer_end why)
                                        [PH_PEER_LOST] = "lost"};
     struct sim_node *node = context;
     sim_note(node->sim, node, "peer_down", "%llu: %s", (unsigned long long)peer, whys[why]);
+    sim_check_losses(node->sim);
     if (!node->hub)
         return;
     struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
@@ -201,7 +270,14 @@ static void port_frame(void *context, uint64_t peer, const char *hub, size_t hub
 static void port_clash(void *context, const char *name, const char *endpoint)
 {
     struct sim_node *node = context;
+    node->clashes++;
     sim_note(node->sim, node, "name_clash", "%s at %s", name, endpoint);
+}
+
+static void port_trouble(void *context, const char *endpoint, const char *text)
+{
+    struct sim_node *node = context;
+    sim_note(node->sim, node, "trouble", "%s: %s", endpoint, text);
 }
 
 const struct ph_mesh_port sim_mesh_port = {
@@ -212,12 +288,13 @@ const struct ph_mesh_port sim_mesh_port = {
     .peer_down = port_peer_down,
     .frame = port_frame,
     .clash = port_clash,
+    .trouble = port_trouble,
 };
 
 void sim_tell_refused(struct sim_node *gone)
 {
     struct sim *sim = gone->sim;
-    for (unsigned i = 0; !sim->config.silent && i < sim->config.nodes; i++) {
+    for (unsigned i = 0; !sim->config.silent && i < sim->node_count; i++) {
         struct sim_node *node = &sim->nodes[i];
         for (unsigned c = 0; node->alive && c < node->channel_count; c++)
             if (node->channels[c].to == gone->index && !sim->cut[i][gone->index])
@@ -247,6 +324,7 @@ static uint64_t link_room(void *context, uint64_t peer)
 static void link_reset(void *context, uint64_t peer)
 {
     struct sim_hub *hub = context;
+    sim_check_losses(hub->node->sim);
     ph_mesh_reset(hub->node->mesh, peer, sim_local_ms(hub->node));
 }
 

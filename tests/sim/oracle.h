@@ -1,5 +1,5 @@
 /*
- * What the oracle remembers. Only checks.c and logs.c look in here.
+ * What the oracle remembers. Only the files of the checks look in here.
  *
  * The log of each life of a hub: every row of it by its number, as it stood at the end of a step.
  * A member's copy at (generation, number) is held against it.
@@ -46,6 +46,7 @@ struct sim_seen {
         uint64_t generation, hi;
     } logs[PH_MEMBERS_MAX];
     bool leased, fenced;
+    uint64_t fenced_us; /* when it was last */
     uint64_t epoch, view;
     unsigned steps;
     struct sim_log *log;
@@ -57,6 +58,19 @@ struct sim_saved {
     bool waits;
     uint64_t upheavals; /* how many there were then */
     struct ph_version written;
+};
+
+/* A message, by its number. */
+struct sim_letter {
+    bool sent, counts, handled; /* see mail.c */
+    uint8_t id, node;
+    uint64_t sent_us, losses, lost_of; /* how many there were then */
+};
+
+/* Who can reach whom: see groups.c. */
+struct sim_side {
+    uint32_t nodes;
+    uint64_t lives, since_us;
 };
 
 struct sim_oracle {
@@ -72,8 +86,13 @@ struct sim_oracle {
     uint64_t upheavals;                    /* changes of any view or fence, ends of hubs */
     struct ph_version newest[SIM_IDS_MAX]; /* that was written */
     uint64_t crashed_us;                   /* when a hub ended last */
-    unsigned char *handled;                /* messages */
-    size_t handled_capacity;
+    struct sim_letter *letters;
+    size_t letter_capacity;
+    uint64_t losses, lost_of[SIM_IDS_MAX];
+    uint64_t last_handled[SIM_IDS_MAX][SIM_NODES_MAX]; /* the highest number, by its sender */
+    struct sim_side sides[SIM_NODES_MAX];
+    uint64_t sides_us; /* when to look at them again */
+    uint64_t recount_steps;
     struct sim_log *logs;
 };
 
@@ -84,5 +103,13 @@ void *sim_grow(void *array, size_t count, size_t *capacity, size_t bytes);
 void sim_logs_note(struct sim_hub *);
 void sim_logs_check(struct sim_hub *);
 void sim_logs_destroy(struct sim_oracle *);
+
+/* recount.c: looks at everything that this hub keeps. */
+void sim_recount(struct sim_hub *);
+
+/* mail.c: something that may cost any message, or one for that id. */
+void sim_mail_lost_any(struct sim *);
+void sim_mail_lost_of(struct sim *, unsigned id);
+struct sim_letter *sim_letter_of(struct sim_oracle *, uint64_t number);
 
 #endif

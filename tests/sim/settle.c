@@ -139,6 +139,30 @@ static const char *check_pending(const struct sim *sim)
             return because("a request of %s is not answered: %s c%u since %.3f",
                            at->hub->node->name, ph_event_name(at->verb), at->id,
                            (double)at->began_us / 1e6);
+    uint64_t missing = sim_mail_missing(sim);
+    if (missing)
+        return because("message %llu is not handled, and nothing was lost",
+                       (unsigned long long)missing);
+    return NULL;
+}
+
+/* Those that are left out hear it, and stop. */
+static const char *check_left_out(const struct sim *sim)
+{
+    for (const struct sim_instance *at = sim->instances; at; at = at->next)
+        if (!at->ended && at->node->half_cut && sim_acts(at))
+            return because("%s is left out by nodes that it hears, and still runs c%u",
+                           at->node->name, at->id);
+    return NULL;
+}
+
+static const char *check_clash(const struct sim *sim)
+{
+    const struct sim_node *holder = &sim->nodes[0], *rival = &sim->nodes[sim->config.nodes];
+    if (sim->config.clash && rival->alive && (!holder->clashes || !rival->clashes))
+        return because("%s at %s is not told that its name is taken",
+                       holder->clashes ? rival->name : holder->name,
+                       holder->clashes ? rival->endpoint : holder->endpoint);
     return NULL;
 }
 
@@ -146,6 +170,10 @@ const char *sim_unsettled(struct sim *sim)
 {
     unsigned expected = 0;
     const char *why = check_pending(sim);
+    if (!why)
+        why = check_left_out(sim);
+    if (!why)
+        why = check_clash(sim);
     for (unsigned i = 0; i < sim->config.nodes; i++)
         expected += sim->core[i] && sim->nodes[i].hub;
     for (unsigned i = 0; !why && i < sim->config.nodes; i++) {
@@ -191,9 +219,9 @@ static void describe_id(const struct sim_hub *hub, unsigned id)
     const struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
     if (!entry)
         return;
-    sim_note(hub->node->sim, hub->node, "entry", "%s %s version %llu, child %s%s%s%s%s", name,
-             ph_entry_spec_rcu(entry) ? "wanted" : "stopped",
-             (unsigned long long)entry->version.clock,
+    sim_note(hub->node->sim, hub->node, "entry", "%s %s version %llu, pin %llu, child %s%s%s%s%s",
+             name, ph_entry_spec_rcu(entry) ? "wanted" : "stopped",
+             (unsigned long long)entry->version.clock, (unsigned long long)entry->pinned.clock,
              entry->child ? ph_state_name(ph_child_state(entry->child)) : "none",
              entry->pending ? ", pending" : "", entry->move ? ", moving" : "",
              entry->mail && entry->mail->waiting.first ? ", mail waits" : "",
@@ -210,6 +238,18 @@ static void describe_id(const struct sim_hub *hub, unsigned id)
                  (unsigned long long)placed.epoch,
                  ph_directory_is_void(hub->hub.directory, at) ? " void" : "");
     }
+}
+
+static void describe_drain(const struct sim_hub *hub, unsigned node)
+{
+    char mark[24];
+    int length = snprintf(mark, sizeof mark, "drain n%u", node);
+    struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, mark, (size_t)length);
+    if (entry)
+        sim_note(hub->node->sim, hub->node, "entry", "%s: %llu, version %llu of %llx", mark,
+                 (unsigned long long)atomic_load_explicit(&entry->mark, memory_order_relaxed),
+                 (unsigned long long)entry->version.clock,
+                 (unsigned long long)entry->version.author);
 }
 
 void sim_describe(struct sim *sim)
@@ -231,5 +271,7 @@ void sim_describe(struct sim *sim)
             describe_member(hub, cluster->members[slot]);
         for (unsigned id = 0; id < sim->config.ids; id++)
             describe_id(hub, id);
+        for (unsigned n = 0; n < sim->config.nodes; n++)
+            describe_drain(hub, n);
     }
 }

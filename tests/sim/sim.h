@@ -16,6 +16,7 @@
  *   children.c  children that do as they are told  workload.c requests from all nodes
  *   faults.c    crashes, pauses, cuts, returns     checks.c   what must hold after every step
  *   settle.c    what must hold in the end          report.c   hash, narrative, failure
+ *   logs.c, groups.c, mail.c, recount.c            parts of the checks, see checks.h
  */
 #ifndef PH_TESTS_SIM_SIM_H
 #define PH_TESTS_SIM_SIM_H
@@ -28,6 +29,7 @@
 #include "engine/hub.h"
 #include "engine/prng.h"
 #include "ipc/mesh.h"
+#include "tests/sim/config.h"
 
 enum { SIM_NODES_MAX = 32, SIM_IDS_MAX = 48, SIM_CHANNELS_MAX = 256 };
 
@@ -41,31 +43,17 @@ struct sim_item {
     void (*act)(struct sim *, struct sim_item *);
 };
 
-/* Everything that is drawn from the seed before time begins. Rates are thousandths. */
-struct sim_config {
-    unsigned nodes, ids;
-    bool majority, strict; /* strict: a quorum counts from all nodes, so no two sides have one */
-    uint64_t heartbeat_ms, dead_after_ms, lease_ms, migrate_timeout_ms, move_rate, in_flight;
-    uint64_t hot_child_ms, hot_state_ms, hot_retention_ms;
-    bool hot, hot_confirm;
-    uint64_t window_bytes, chunk_bytes, queue_bytes;
-    uint64_t steps;
-    /* The wire. */
-    unsigned loss, twice, late, corrupt;
-    uint64_t delay_us, late_us;
-    bool silent; /* nobody is told that a node's process is gone */
-    /* Children. */
-    unsigned start_fails, crashes, save_fails, stuck, like_processes;
-    uint64_t start_us;
-    /* Faults and requests come on average once in. */
-    uint64_t fault_us, request_us;
-    unsigned kinds; /* of faults: a bit for each */
-    bool drifts, lost_disks, pauses_long, core_only;
-};
-
 struct sim_channel {
     uint32_t number;
     unsigned to; /* SIM_NODES_MAX: nobody listens there, ever */
+};
+
+/* Which protocols a node speaks; this tree's are 1 to 1. */
+enum sim_protocol {
+    SIM_PROTOCOL_OURS,
+    SIM_PROTOCOL_NEWER,  /* 1 to 2, and hellos with a field more: understood */
+    SIM_PROTOCOL_HIGHER, /* 3 to 4: refused, with a reason */
+    SIM_PROTOCOL_HEADER, /* another header: not even read */
 };
 
 /* One life of a hub on a node. */
@@ -97,7 +85,11 @@ struct sim_node {
     int64_t drift;
     uint64_t base_us, base_local_us;
     uint64_t paused_until_us, busy_until_us, slow;
-    bool leaving; /* its process ends when its hub has */
+    uint64_t lag_us;                     /* what is sent to it waits so long before it is read */
+    enum sim_protocol protocol, foreign; /* foreign: what it speaks until all is healed, or 0 */
+    bool half_cut;    /* for good: it reaches some of the core, and is left out */
+    uint64_t clashes; /* that it was told of */
+    bool leaving;     /* its process ends when its hub has */
     uint64_t due_us;
 };
 
@@ -114,11 +106,16 @@ struct sim {
     size_t items, item_capacity;
     uint64_t tie;
     struct ph_prng draw, wire, children, faults, requests, order;
-    struct sim_node nodes[SIM_NODES_MAX];
+    struct sim_node nodes[SIM_NODES_MAX]; /* config.nodes, and the one with a name that is taken */
+    unsigned node_count;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
     uint64_t last_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* when what was sent last arrives */
     bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
     bool healing; /* no more faults; children do as they are told */
+    bool absent;  /* the long split: nothing else goes wrong, … */
+    bool silent;  /* … and after a while nothing is asked for, either */
+    bool ticking; /* requests come */
+    bool calm;    /* nothing goes wrong any more, and requests come */
     bool canary;
     uint64_t steps, fault_count;
     uint64_t second, second_steps;  /* to notice a world that stands still */
@@ -139,6 +136,9 @@ void sim_destroy(struct sim *);
 void sim_at(struct sim *, uint64_t at_us, struct sim_item *);
 /* One thing happens. False: nothing ever will, or the run has failed. */
 bool sim_step(struct sim *);
+
+/* The other node that has the name of the first one; in no check, since nobody knows it. */
+bool sim_is_rival(const struct sim_node *);
 
 uint64_t sim_local_ms(const struct sim_node *);
 /* When the node's clock shows that; SIM_NEVER for PH_NEVER. */
@@ -164,29 +164,27 @@ static inline uint64_t sim_between(struct ph_prng *prng, uint64_t low, uint64_t 
 /* Exponential with that mean, in whole numbers. */
 uint64_t sim_exponential(struct ph_prng *, uint64_t mean);
 
-/* ---- config.c ------------------------------------------------------------------------------ */
-
-/* Everything from the seed; `nodes` 0: drawn, too; `steps` 0: drawn. */
-void sim_draw(struct sim_config *, uint64_t seed, unsigned nodes, uint64_t steps);
-/* A run in which the canary's bug comes up, and is one. */
-void sim_make_canary(struct sim_config *);
-/* For people. */
-void sim_note_config(struct sim *);
-
 /* ---- network.c ----------------------------------------------------------------------------- */
 
 extern const struct ph_mesh_port sim_mesh_port; /* its context is the node */
 extern const struct ph_link_port sim_link_port; /* its context is the hub */
 /* Those that have a channel to a node that is gone are told, unless the wire is silent. */
 void sim_tell_refused(struct sim_node *gone);
+/* Do the two have a protocol in common? */
+bool sim_speak(const struct sim_node *, const struct sim_node *);
 
 /* ---- faults.c, workload.c ------------------------------------------------------------------ */
 
 void sim_faults_begin(struct sim *);
+/* The long split; when it is over. */
+uint64_t sim_absence_begin(struct sim *);
 /* Ends every fault that the core can see, or all. */
 void sim_heal(struct sim *);
 void sim_workload_begin(struct sim *);
+/* No more requests; drains that are left are taken back, but for one at most. */
 void sim_workload_end(struct sim *);
+/* All is healed: only moves and messages. */
+void sim_workload_calm(struct sim *);
 
 /* ---- The whole run ------------------------------------------------------------------------- */
 

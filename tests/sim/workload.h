@@ -18,6 +18,11 @@ struct sim_request {
     struct ph_version version; /* what the hub knew of the id when it was asked, … */
     unsigned known_on;         /* … and where it ran as far as it knew; SIM_NODES_MAX: nowhere */
     uint64_t known_epoch;
+    struct ph_spec *spec; /* of a start; referenced */
+    uint64_t message;     /* of a call: its number */
 };
+
+/* Locks the hub's gate for all that can be held. */
+void sim_workload_lock(struct sim_hub *, uint64_t for_ms);
 
 #endif

@@ -9,6 +9,7 @@
 #include "engine/base.h"
 #include "engine/op.h"
 #include "engine/rendezvous.h"
+#include "engine/spec.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
 #include "tests/sim/report.h"
@@ -119,6 +120,8 @@ static void trace_record(void *context, const struct ph_record *record)
         sim_check_conflict(hub, record->id, record->text);
     if (strcmp(record->type, "child_stopped") == 0)
         sim_check_gave_way(hub, record->id, record->text);
+    if (strcmp(record->type, "node_down") == 0 || strcmp(record->type, "node_left") == 0)
+        sim_check_losses(sim);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
              record->text);
 }
@@ -178,6 +181,11 @@ static bool greet_peer(void *arg, const struct ph_peer *peer)
     return true;
 }
 
+bool sim_is_rival(const struct sim_node *node)
+{
+    return node->index >= node->sim->config.nodes;
+}
+
 void sim_hub_begin(struct sim_node *node)
 {
     struct sim *sim = node->sim;
@@ -185,7 +193,9 @@ void sim_hub_begin(struct sim_node *node)
     struct sim_hub *hub = ph_alloc(sizeof *hub);
     hub->node = node;
     ph_queue_init(&hub->inbox);
-    hub->generation = node->incarnation + (node->generations++ << 32);
+    /* As engine/host.c makes it. */
+    uint64_t up_s = (local_us(node) - node->base_local_us) / 1000000;
+    hub->generation = node->incarnation + ((up_s + node->generations++) << 32);
     uint64_t secret = ph_prng_next(&sim->order);
     const struct ph_cluster_setup cluster = {
         .node = node->name,
@@ -216,7 +226,8 @@ void sim_hub_begin(struct sim_node *node)
     ph_hub_init(&hub->hub, &setup);
     node->hub = hub;
     sim_note(sim, node, "hub", "begins, generation %llx", (unsigned long long)hub->generation);
-    sim_check_hub_begins(hub);
+    if (!sim_is_rival(node))
+        sim_check_hub_begins(hub);
     ph_mesh_each_peer(node->mesh, greet_peer, hub);
     sim_touch(node);
 }
@@ -228,7 +239,8 @@ static void end_hub(struct sim_node *node)
     struct ph_event *event;
     if (!hub)
         return;
-    sim_check_hub_ends(hub);
+    if (!sim_is_rival(node))
+        sim_check_hub_ends(hub);
     hub->dead = true;
     node->hub = NULL;
     sim_children_end(hub);
@@ -247,6 +259,23 @@ static void end_hub(struct sim_node *node)
 
 /* ---- Nodes --------------------------------------------------------------------------------- */
 
+static const char *const protocols[] = {
+    [SIM_PROTOCOL_OURS] = "",
+    [SIM_PROTOCOL_NEWER] = "a newer protocol, too",
+    [SIM_PROTOCOL_HIGHER] = "only higher protocols",
+    [SIM_PROTOCOL_HEADER] = "with another header",
+};
+
+/* In the end all are understood. */
+static enum sim_protocol draw_protocol(struct sim_node *node)
+{
+    struct sim *sim = node->sim;
+    bool newer = sim->config.mixed && sim_chance(&sim->order, 300);
+    if (node->foreign && !sim->healing)
+        return node->foreign;
+    return newer ? SIM_PROTOCOL_NEWER : SIM_PROTOCOL_OURS;
+}
+
 void sim_boot(struct sim_node *node, bool lost_disk)
 {
     struct sim *sim = node->sim;
@@ -255,14 +284,18 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     node->alive = true;
     node->lives++;
     node->generations = 0;
-    uint64_t clock_ms = sim->now_us / 1000 + 1000000;
-    node->incarnation = lost_disk ? sim_between(&sim->order, 1, clock_ms) : clock_ms + node->lives;
+    uint64_t wall_ms = sim->now_us / 1000 + 1000000;
+    if (lost_disk)
+        wall_ms = sim_between(&sim->order, 1, wall_ms);
+    node->incarnation = ph_incarnation(wall_ms, ph_prng_next(&sim->order));
     node->base_us = sim->now_us;
     node->base_local_us = sim_between(&sim->order, 1000000, 4000000000);
     node->drift = config->drifts ? (int64_t)sim_between(&sim->order, 0, 1000) - 500 : 0;
     node->paused_until_us = 0;
     node->busy_until_us = sim->now_us;
     node->slow = 1;
+    node->lag_us = 0;
+    node->protocol = draw_protocol(node);
     node->leaving = false;
     node->channel_count = 0;
     const struct ph_mesh_setup setup = {
@@ -280,7 +313,8 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     };
     int rc = ph_mesh_create(&setup, &node->mesh, NULL);
     ph_assert(rc == 0);
-    sim_note(sim, node, "boot", "%s", lost_disk ? "its clock is lost" : "");
+    sim_note(sim, node, "boot", "%s%s%s", lost_disk ? "its clock is lost" : "",
+             node->protocol ? "it speaks " : "", protocols[node->protocol]);
     for (unsigned i = 0; i < config->nodes; i++) {
         if (i == node->index)
             continue;
@@ -369,7 +403,8 @@ static void step_hub(struct sim_node *node)
     ph_hub_submit(&hub->hub, event, now_ms);
 done:
     node->busy_until_us = sim->now_us + sim_between(&sim->order, 2, 40) * node->slow;
-    sim_check_step(hub);
+    if (!sim_is_rival(node))
+        sim_check_step(hub);
     ph_hub_end_batch(&hub->hub);
     ph_rcu_barrier();
     if (hub->hub.stopped)
@@ -411,7 +446,7 @@ bool sim_step(struct sim *sim)
 {
     uint64_t next = sim->items ? sim->heap[0]->at_us : SIM_NEVER;
     struct sim_node *due = NULL;
-    for (unsigned i = 0; i < sim->config.nodes; i++) {
+    for (unsigned i = 0; i < sim->node_count; i++) {
         if (sim->nodes[i].due_us < next) {
             next = sim->nodes[i].due_us;
             due = &sim->nodes[i];
@@ -427,6 +462,7 @@ bool sim_step(struct sim *sim)
         item->act(sim, item);
     }
     count_step(sim);
+    sim_check_groups(sim);
     return !sim->failed;
 }
 
@@ -442,16 +478,20 @@ void sim_create(struct sim *sim, uint64_t seed, const struct sim_config *config)
     for (unsigned i = 0; i < PH_COUNT_OF(streams); i++)
         ph_prng_init(streams[i], seed * 8 + 1 + i);
     sim->oracle = sim_oracle_create();
-    for (unsigned i = 0; i < config->nodes; i++) {
+    sim->node_count = config->nodes + config->clash;
+    for (unsigned i = 0; i < sim->node_count; i++) {
         struct sim_node *node = &sim->nodes[i];
         node->sim = sim;
         node->index = i;
-        snprintf(node->name, sizeof node->name, "n%u", i);
+        snprintf(node->name, sizeof node->name, "n%u", sim_is_rival(node) ? 0 : i);
         snprintf(node->endpoint, sizeof node->endpoint, "tcp://127.0.0.1:%u", 1000 + i);
         node->name_hash = ph_name_hash(node->name, strlen(node->name));
         node->wants_hub = true;
+        if (config->mixed && sim_chance(&sim->order, 250))
+            node->foreign =
+                sim_chance(&sim->order, 500) ? SIM_PROTOCOL_HIGHER : SIM_PROTOCOL_HEADER;
         node->due_us = SIM_NEVER;
-        sim->core[i] = true;
+        sim->core[i] = !sim_is_rival(node);
     }
     for (unsigned i = 0; i < config->nodes; i++)
         sim_boot(&sim->nodes[i], false);
@@ -459,7 +499,7 @@ void sim_create(struct sim *sim, uint64_t seed, const struct sim_config *config)
 
 void sim_destroy(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->config.nodes; i++)
+    for (unsigned i = 0; i < sim->node_count; i++)
         if (sim->nodes[i].alive)
             sim_crash(&sim->nodes[i]);
     while (sim->items)
@@ -467,6 +507,7 @@ void sim_destroy(struct sim *sim)
     while (sim->instances) {
         struct sim_instance *instance = sim->instances;
         sim->instances = instance->next;
+        ph_spec_put(instance->spec);
         ph_free(instance);
     }
     ph_free(sim->heap);
