@@ -26,6 +26,14 @@ struct ph_event *ph_event_create(enum ph_event_type type)
     return event;
 }
 
+static void release_dispatch(struct ph_event *event)
+{
+    ph_free(event->dispatch.payload);
+    ph_free(event->dispatch.nodes);
+    if (event->dispatch.lock)
+        ph_event_destroy(event->dispatch.lock);
+}
+
 static void release_content(struct ph_event *event)
 {
     switch (event->type) {
@@ -39,10 +47,7 @@ static void release_content(struct ph_event *event)
         ph_ids_fini(&event->target.ids);
         break;
     case PH_EVENT_DISPATCH:
-        ph_free(event->dispatch.payload);
-        ph_free(event->dispatch.nodes);
-        if (event->dispatch.lock)
-            ph_event_destroy(event->dispatch.lock);
+        release_dispatch(event);
         break;
     case PH_EVENT_HOOK_ADD:
     case PH_EVENT_HOOK_REMOVE:
