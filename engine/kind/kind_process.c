@@ -32,6 +32,11 @@ static void told_kept(void *owner, uint32_t instance, const char *why)
     ph_kind_not_saved(owner, instance, why);
 }
 
+static void told_merged(void *owner, uint32_t instance, int code, const char *why)
+{
+    ph_kind_merged(owner, instance, code, why);
+}
+
 static void told_note(void *owner, const char *type, const char *text)
 {
     ph_kind_note(owner, type, text);
@@ -43,6 +48,7 @@ static const struct ph_process_owner owner = {
     .down = told_down,
     .saved = told_saved,
     .kept = told_kept,
+    .merged = told_merged,
     .note = told_note,
 };
 
@@ -121,9 +127,11 @@ static void kind_forward(struct ph_child *child, struct ph_queue *into)
 
 static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
 {
-    (void)legacy;
-    ph_kind_merged(child, atomic_load_explicit(&child->instance, memory_order_relaxed),
-                   PH_EUNSUPPORTED, "an OS process cannot merge states");
+    if (ph_child_spec_rcu(child)->socket)
+        ph_process_merge_any(process_of(child), legacy);
+    else
+        ph_kind_merged(child, atomic_load_explicit(&child->instance, memory_order_relaxed),
+                       PH_EUNSUPPORTED, "an OS process without socket=yes cannot merge states");
 }
 
 static void kind_resume(struct ph_child *child)
@@ -157,6 +165,7 @@ static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
 static void kind_inspect(const struct ph_child *child, struct ph_child_info *info)
 {
     info->pid = ph_process_pid_any(process_of(child));
+    info->handled = ph_process_handled_any(process_of(child));
     info->queue = ph_process_queue_any(process_of(child));
 }
 

@@ -13,6 +13,7 @@
 #include "engine/error.h"
 #include "engine/kind/monitor_inside.h"
 #include "engine/kind/process.h"
+#include "engine/legacy.h"
 
 enum {
     COMMANDS_PER_TURN = 1024,
@@ -24,6 +25,7 @@ enum command_type {
     COMMAND_START,
     COMMAND_SAVE,
     COMMAND_ACTIVATE,
+    COMMAND_MERGE,
     COMMAND_MAIL,
     COMMAND_STOP,
     COMMAND_KILL,
@@ -49,6 +51,7 @@ struct command {
     uint32_t lease;
     uint64_t until_ms;
     struct ph_text state;
+    struct ph_legacy *legacy;
 };
 
 /* ---- Commands, on the monitor's thread ------------------------------------------------------- */
@@ -69,6 +72,12 @@ static void do_activate(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_activate(command->process, &command->state, command->epoch);
+}
+
+static void do_merge(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_merge(command->process, command->legacy);
 }
 
 static void do_mail(struct ph_monitor *monitor, struct command *command)
@@ -129,10 +138,11 @@ static void do_quit(struct ph_monitor *monitor, struct command *command)
 }
 
 static void (*const command_table[COMMANDS])(struct ph_monitor *, struct command *) = {
-    [COMMAND_ACTIVATE] = do_activate, [COMMAND_MAIL] = do_mail,     [COMMAND_LOAD] = do_load,
-    [COMMAND_SAVE] = do_save,         [COMMAND_START] = do_start,   [COMMAND_STOP] = do_stop,
-    [COMMAND_KILL] = do_kill,         [COMMAND_SIGNAL] = do_signal, [COMMAND_DESTROY] = do_destroy,
-    [COMMAND_RUN] = do_run,           [COMMAND_LEASE] = do_lease,   [COMMAND_QUIT] = do_quit,
+    [COMMAND_ACTIVATE] = do_activate, [COMMAND_MERGE] = do_merge, [COMMAND_MAIL] = do_mail,
+    [COMMAND_LOAD] = do_load,         [COMMAND_SAVE] = do_save,   [COMMAND_START] = do_start,
+    [COMMAND_STOP] = do_stop,         [COMMAND_KILL] = do_kill,   [COMMAND_SIGNAL] = do_signal,
+    [COMMAND_DESTROY] = do_destroy,   [COMMAND_RUN] = do_run,     [COMMAND_LEASE] = do_lease,
+    [COMMAND_QUIT] = do_quit,
 };
 
 /* Returns how long the loop may wait for something else. */
@@ -239,6 +249,18 @@ int ph_process_deliver_any(struct ph_process *process, struct ph_message_box *bo
     if (rc == 0 && !atomic_exchange_explicit(&process->mail_posted, true, memory_order_acq_rel))
         post(process->monitor, new_command(COMMAND_MAIL, process));
     return rc;
+}
+
+void ph_process_merge_any(struct ph_process *process, struct ph_legacy *legacy)
+{
+    struct command *command = new_command(COMMAND_MERGE, process);
+    command->legacy = ph_legacy_get(legacy);
+    post(process->monitor, command);
+}
+
+uint64_t ph_process_handled_any(const struct ph_process *process)
+{
+    return atomic_load_explicit(&process->handled, memory_order_relaxed);
 }
 
 uint32_t ph_process_queue_any(const struct ph_process *process)

@@ -29,6 +29,7 @@
 #include "engine/text.h"
 #include "engine/waiter.h"
 
+struct ph_legacy;
 struct ph_monitor;
 struct ph_process; /* one place for an OS process; lives as long as its child */
 
@@ -43,6 +44,8 @@ struct ph_process_owner {
     /* A `down` after a save; the state is moved. / It could not be saved and goes on. */
     void (*saved)(void *owner, uint32_t instance, struct ph_text *state);
     void (*kept)(void *owner, uint32_t instance, const char *why);
+    /* It has joined a state (code 0), or is as it was. */
+    void (*merged)(void *owner, uint32_t instance, int code, const char *why);
     /* "notify_invalid", "log_failed", "output_dropped", …: what people should know;
      * rate-limited. */
     void (*note)(void *owner, const char *type, const char *text);
@@ -73,10 +76,16 @@ void ph_process_prepare_any(struct ph_process *, const char *id, struct ph_spec 
                             uint32_t instance, uint64_t epoch);
 void ph_process_activate_any(struct ph_process *, struct ph_text *state, uint64_t epoch);
 
+/* A running one with socket=yes joins another one's state into its own; the legacy is referenced.
+ * Answered by `merged`, or by its end. */
+void ph_process_merge_any(struct ph_process *, struct ph_legacy *);
+
 /* To a process with socket=yes: takes the box, or PH_ELIMIT. / How many wait. / By its owner, when
  * there is no instance: moves them to the end of `into`. */
 PH_MUST_CHECK int ph_process_deliver_any(struct ph_process *, struct ph_message_box *);
 uint32_t ph_process_queue_any(const struct ph_process *);
+/* How many the present or last instance was given. */
+uint64_t ph_process_handled_any(const struct ph_process *);
 void ph_process_forward(struct ph_process *, struct ph_queue *into);
 
 /* Before a start: the state that the instance begins with; moved. Used up by that start. */

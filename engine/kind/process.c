@@ -12,6 +12,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/kind/monitor_inside.h"
+#include "engine/legacy.h"
 
 enum { LAST_DATAGRAMS = 64 };
 
@@ -229,6 +230,7 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->saving = false;
     process->passive = passive;
     process->stood_by = process->works = false;
+    atomic_store_explicit(&process->handled, 0, memory_order_relaxed);
     if (!spec->socket)
         ph_process_mail_clear(process, PH_EUNSUPPORTED, "the child takes no messages any more");
     pthread_mutex_lock(&process->lock);
@@ -294,6 +296,17 @@ void ph_process_save(struct ph_process *process)
     }
     ph_process_stop(process);
     process->saving = process->stage == PH_PROCESS_RUNS;
+}
+
+/* One that ends says so by its end. */
+void ph_process_merge(struct ph_process *process, struct ph_legacy *legacy)
+{
+    if (process->stage != PH_PROCESS_RUNS || !process->works || process->legacy) {
+        ph_legacy_put(legacy);
+        return;
+    }
+    process->legacy = legacy;
+    ph_talk_merge(&process->talk, legacy->state, legacy->length);
 }
 
 void ph_process_activate(struct ph_process *process, struct ph_text *state, uint64_t epoch)

@@ -74,11 +74,12 @@ struct ph_process {
     struct ph_alarm watchdog;
     char failed[200]; /* why it is being killed by us; "": it is not */
     enum ph_exit_how failed_how;
-    bool passive;        /* it is to stand by */
-    bool stood_by;       /* told */
-    bool works;          /* it said so */
-    struct ph_talk talk; /* closed when it has no socket */
-    uint32_t fd_count;   /* LISTEN_FDS … */
+    bool passive;             /* it is to stand by */
+    bool stood_by;            /* told */
+    bool works;               /* it said so */
+    struct ph_legacy *legacy; /* that it is to join, referenced; or NULL */
+    struct ph_talk talk;      /* closed when it has no socket */
+    uint32_t fd_count;        /* LISTEN_FDS … */
     struct ph_text fd_names;
     bool saving; /* it was told to end for that */
     struct ph_memcopy copy;
@@ -93,6 +94,7 @@ struct ph_process {
     /* Any thread. */
     struct ph_mailbox mail;
     atomic_bool mail_posted; /* the monitor will look */
+    atomic_ullong handled;   /* messages that the present or last instance was given */
     atomic_int pid;
     atomic_bool ready;
     pthread_mutex_t lock; /* guards ring and status */
@@ -108,6 +110,7 @@ void ph_process_load(struct ph_process *, struct ph_text *state);
 void ph_process_stop(struct ph_process *);
 void ph_process_kill(struct ph_process *);
 void ph_process_save(struct ph_process *);
+void ph_process_merge(struct ph_process *, struct ph_legacy *); /* the reference is moved */
 void ph_process_activate(struct ph_process *, struct ph_text *state, uint64_t epoch);
 void ph_process_start(struct ph_process *, char *id, struct ph_spec *spec, uint32_t instance,
                       uint64_t epoch, bool passive);

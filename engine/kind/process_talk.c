@@ -8,6 +8,7 @@
 #include "engine/base.h"
 #include "engine/kind/monitor_inside.h"
 #include "engine/kind/process.h"
+#include "engine/legacy.h"
 
 static struct ph_process *of_talk(struct ph_talk *talk)
 {
@@ -33,7 +34,11 @@ static struct ph_message_box *talk_next(struct ph_talk *talk)
     if (!process->up)
         return NULL;
     process->unsent = NULL;
-    return box ? box : ph_mailbox_take(&process->mail);
+    if (!box)
+        box = ph_mailbox_take(&process->mail);
+    /* Relaxed: a figure. */
+    atomic_fetch_add_explicit(&process->handled, box != NULL, memory_order_relaxed);
+    return box;
 }
 
 static void talk_saved(struct ph_talk *talk)
@@ -49,6 +54,14 @@ static void talk_not_saved(struct ph_talk *talk, const char *why)
         return; /* it was told to stop meanwhile */
     process->saving = false;
     process->owner->kept(process->arg, process->instance, why);
+}
+
+static void talk_merged(struct ph_talk *talk, int code, const char *why)
+{
+    struct ph_process *process = of_talk(talk);
+    ph_legacy_put(process->legacy);
+    process->legacy = NULL;
+    process->owner->merged(process->arg, process->instance, code, why);
 }
 
 static void talk_failed(struct ph_talk *talk, enum ph_exit_how how, const char *why)
@@ -69,6 +82,7 @@ const struct ph_talk_calls ph_process_talk_calls = {
     .next = talk_next,
     .saved = talk_saved,
     .not_saved = talk_not_saved,
+    .merged = talk_merged,
     .failed = talk_failed,
     .refused = talk_refused,
 };
@@ -99,6 +113,8 @@ void ph_process_talk_close(struct ph_process *process)
     struct ph_message_box *back = ph_talk_close(&process->talk);
     if (back)
         process->unsent = back;
+    ph_legacy_put(process->legacy);
+    process->legacy = NULL;
 }
 
 bool ph_process_talk_take_saved(struct ph_process *process, struct ph_text *state)

@@ -57,7 +57,7 @@ static void lose(struct ph_talk *talk)
 
 static bool has_more(const struct ph_talk *talk)
 {
-    return talk->out_at < talk->out.length || talk->load_at < talk->load.length;
+    return talk->out_at < talk->out.length || talk->state_verb;
 }
 
 static void empty(struct ph_text *buffer)
@@ -71,17 +71,18 @@ static void empty(struct ph_text *buffer)
 /* The next lines of a state, when all before them are out. */
 static void fill(struct ph_talk *talk)
 {
-    size_t left = talk->load.length - talk->load_at;
-    if (left == 0 || talk->out.length)
+    size_t piece = talk->state_left < PIECE_BYTES ? talk->state_left : PIECE_BYTES;
+    if (!talk->state_verb || talk->out.length)
         return;
-    size_t piece = left < PIECE_BYTES ? left : PIECE_BYTES;
-    ph_line_put(&talk->out, "state", talk->load.data + talk->load_at, piece);
-    talk->load_at += piece;
-    if (talk->load_at < talk->load.length)
+    if (piece)
+        ph_line_put(&talk->out, "state", talk->state_at, piece);
+    talk->state_at += piece;
+    talk->state_left -= piece;
+    if (talk->state_left)
         return;
-    ph_line_put(&talk->out, "load", "", 0);
+    ph_line_put(&talk->out, talk->state_verb, "", 0);
+    talk->state_verb = NULL;
     ph_text_fini(&talk->load);
-    talk->load_at = 0;
 }
 
 /* False: not now, or never. */
@@ -123,6 +124,16 @@ static void ask(struct ph_talk *talk, enum ph_talk_state state, const char *verb
     flush(talk);
 }
 
+static void ask_with_state(struct ph_talk *talk, enum ph_talk_state state, const char *verb,
+                           const char *bytes, size_t length)
+{
+    talk->state = state;
+    talk->state_verb = verb;
+    talk->state_at = bytes;
+    talk->state_left = length;
+    flush(talk);
+}
+
 void ph_talk_stand_by(struct ph_talk *talk)
 {
     static const char passive[] = "passive";
@@ -141,12 +152,10 @@ void ph_talk_work(struct ph_talk *talk, struct ph_text *state, uint64_t epoch)
     talk->epoch = epoch;
     talk->load = *state;
     *state = PH_TEXT_INIT;
-    if (talk->load.length == 0) {
+    if (talk->load.length)
+        ask_with_state(talk, PH_TALK_LOAD_ASKED, "load", talk->load.data, talk->load.length);
+    else
         ask_to_work(talk);
-        return;
-    }
-    talk->state = PH_TALK_LOAD_ASKED;
-    flush(talk);
 }
 
 static void ask_message(struct ph_talk *talk)
@@ -163,7 +172,10 @@ void ph_talk_pump(struct ph_talk *talk)
 {
     if (talk->state != PH_TALK_WORKS || talk->ending || talk->source.fd < 0)
         return;
-    if (talk->wants_save) {
+    if (talk->merge) {
+        ask_with_state(talk, PH_TALK_MERGE_ASKED, "merge", talk->merge, talk->merge_length);
+        talk->merge = NULL;
+    } else if (talk->wants_save) {
         talk->wants_save = false;
         ask(talk, PH_TALK_SAVE_ASKED, "save", "", 0);
     } else {
@@ -171,9 +183,17 @@ void ph_talk_pump(struct ph_talk *talk)
     }
 }
 
+void ph_talk_merge(struct ph_talk *talk, const void *state, size_t length)
+{
+    talk->merge = state;
+    talk->merge_length = length;
+    ph_talk_pump(talk);
+}
+
 bool ph_talk_save(struct ph_talk *talk)
 {
-    if (talk->state != PH_TALK_WORKS && talk->state != PH_TALK_MESSAGE_ASKED)
+    if (talk->state != PH_TALK_WORKS && talk->state != PH_TALK_MESSAGE_ASKED &&
+        talk->state != PH_TALK_MERGE_ASKED)
         return false;
     talk->wants_save = true;
     ph_talk_pump(talk);
@@ -267,6 +287,24 @@ static void not_saved(struct ph_talk *talk, const struct ph_line *line)
     ph_talk_pump(talk);
 }
 
+static void end_merge(struct ph_talk *talk, int code, const char *why)
+{
+    talk->state = PH_TALK_WORKS;
+    talk->calls->merged(talk, code, why);
+    ph_talk_pump(talk);
+}
+
+static void merged(struct ph_talk *talk, const struct ph_line *line)
+{
+    (void)line;
+    end_merge(talk, 0, "");
+}
+
+static void not_merged(struct ph_talk *talk, const struct ph_line *line)
+{
+    end_merge(talk, PH_EFAILED, line->length ? line->text : "it gave no reason");
+}
+
 typedef void (*answer)(struct ph_talk *, const struct ph_line *);
 
 /* What is not here answers nothing that was asked. */
@@ -275,6 +313,7 @@ static const answer table[PH_TALK_STATES][PH_LINE_VERBS] = {
     [PH_TALK_LOAD_ASKED] = {[PH_LINE_OK] = loaded, [PH_LINE_ERROR] = cannot_load},
     [PH_TALK_WORK_ASKED] = {[PH_LINE_OK] = works, [PH_LINE_ERROR] = refuses_role},
     [PH_TALK_MESSAGE_ASKED] = {[PH_LINE_OK] = handled, [PH_LINE_ERROR] = refused},
+    [PH_TALK_MERGE_ASKED] = {[PH_LINE_OK] = merged, [PH_LINE_ERROR] = not_merged},
     [PH_TALK_SAVE_ASKED] =
         {[PH_LINE_OK] = saved, [PH_LINE_ERROR] = not_saved, [PH_LINE_STATE] = take_state},
 };
@@ -382,6 +421,8 @@ struct ph_message_box *ph_talk_close(struct ph_talk *talk)
     ph_text_fini(&talk->out);
     ph_text_fini(&talk->load);
     ph_text_fini(&talk->in);
-    talk->out_at = talk->load_at = talk->in_seen = 0;
+    talk->out_at = talk->in_seen = 0;
+    talk->state_verb = NULL;
+    talk->merge = NULL;
     return back;
 }

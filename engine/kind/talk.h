@@ -25,6 +25,7 @@ enum ph_talk_state {
     PH_TALK_WORK_ASKED, /* "role active" is out */
     PH_TALK_WORKS,
     PH_TALK_MESSAGE_ASKED, /* `box` is out */
+    PH_TALK_MERGE_ASKED,   /* another one's state is going out, "merge" behind it */
     PH_TALK_SAVE_ASKED,
     PH_TALK_SAVED, /* its state is here: it has nothing more to say */
     PH_TALK_FAILED,
@@ -42,6 +43,8 @@ struct ph_talk_calls {
     /* Its state is complete: ph_talk.saved, to be taken. */
     void (*saved)(struct ph_talk *);
     void (*not_saved)(struct ph_talk *, const char *why);
+    /* It joined the state that it was given (code 0), or is as it was. */
+    void (*merged)(struct ph_talk *, int code, const char *why);
     /* It is to be ended. `how`: PH_EXIT_EXEC when it cannot load its state, else PH_EXIT_FAILED. */
     void (*failed)(struct ph_talk *, enum ph_exit_how how, const char *why);
     /* It could not do what a cast says. */
@@ -62,9 +65,13 @@ struct ph_talk {
     bool box_begun;             /* a byte of it is */
     struct ph_text out;         /* lines that go out, from out_at on */
     size_t out_at;
-    bool blocked;        /* the socket is full; EPOLLOUT will tell */
-    struct ph_text load; /* a state that goes out in pieces, from load_at on */
-    size_t load_at;
+    bool blocked;         /* the socket is full; EPOLLOUT will tell */
+    struct ph_text load;  /* a state to load, until it is out */
+    const char *state_at; /* of a state that goes out in pieces, what is left … */
+    size_t state_left;
+    const char *state_verb; /* … and the line behind it; NULL: none goes out */
+    const void *merge;      /* a state to join as soon as no message is out; borrowed; or NULL */
+    size_t merge_length;
     struct ph_text in; /* a line that is not complete, of which in_seen bytes hold no end */
     size_t in_seen;
     struct ph_text saved; /* what it saved */
@@ -84,6 +91,9 @@ void ph_talk_work(struct ph_talk *, struct ph_text *state, uint64_t epoch);
 void ph_talk_pump(struct ph_talk *);
 /* Save, when what is out is answered; false: it does not work yet, or does not any more. */
 PH_MUST_CHECK bool ph_talk_save(struct ph_talk *);
+/* Join that state, when what is out is answered: borrowed until `merged`, or until it is closed.
+ * Never two at a time. */
+void ph_talk_merge(struct ph_talk *, const void *state, size_t length);
 /* The program has ended: hears its last words, and asks nothing more. */
 void ph_talk_hear_out(struct ph_talk *);
 /* Closes it. A message of which nothing went out is given back; one that is out is failed; NULL:

@@ -39,7 +39,9 @@ static struct ph_spec *create_spec(enum contract_child behaviour)
 static struct ph_spec *create_talking_spec(enum contract_child behaviour)
 {
     static const char *const scripts[] = {
-        [CONTRACT_RUNS] = "while read -r verb text; do echo ok; done <&3 >&3",
+        [CONTRACT_RUNS] = "while read -r verb text; do "
+                          "case $verb in state) ;; merge) echo error never ;; *) echo ok ;; esac; "
+                          "done <&3 >&3",
         [CONTRACT_ENDS] = "read -r role <&3; echo ok >&3; exit 0",
         [CONTRACT_FAILS] = "read -r role <&3; echo ok >&3; exit 3",
     };

@@ -14,6 +14,7 @@
 #include "engine/base.h"
 #include "engine/kind/kind_process.h"
 #include "engine/kind/process.h"
+#include "engine/legacy.h"
 #include "engine/op.h"
 #include "engine/waiter.h"
 #include "tests/contract/kind_contract.h"
@@ -125,7 +126,7 @@ static void end(struct contract_stage *stage)
 
 struct counted {
     struct contract_stage *stage;
-    unsigned kepts, prepares, notes;
+    unsigned kepts, prepares, notes, merges;
 };
 
 static bool is_counted(void *arg)
@@ -133,7 +134,7 @@ static bool is_counted(void *arg)
     const struct counted *counted = arg;
     struct contract_reports now = contract_reports(counted->stage);
     return now.kepts >= counted->kepts && now.prepares >= counted->prepares &&
-           now.notes >= counted->notes;
+           now.notes >= counted->notes && now.merges >= counted->merges;
 }
 
 static void await_count(struct counted counted)
@@ -219,6 +220,65 @@ static void samples_refuse_what_is_no_state(void **state)
         assert_answer(call(stage, "get"), 0, "0");
         end(stage);
     }
+}
+
+static void merge(struct contract_stage *stage, const char *state, int code, const char *why)
+{
+    struct ph_legacy *legacy = ph_legacy_create("n9", state, strlen(state));
+    unsigned merges = contract_reports(stage).merges;
+    ph_kind_process.merge(stage->child, legacy);
+    ph_legacy_put(legacy);
+    await_count((struct counted){.stage = stage, .merges = merges + 1});
+    assert_int_equal(contract_reports(stage).merge_code, code);
+    assert_string_equal(contract_reports(stage).why_merged, why);
+}
+
+/* Another one's count is added; what is none leaves it as it was, and how many messages it had is
+ * known. */
+static void samples_join_their_counts(void **state)
+{
+    struct contract_stage *stage = *state;
+    for (size_t i = 0; i < PH_COUNT_OF(samples); i++) {
+        struct ph_child_info info;
+        contract_make_child(stage, sample_spec(i, "socket=yes"));
+        contract_start(stage);
+        contract_wait_ups(stage, 1);
+        assert_answer(call(stage, "inc 2"), 0, "2");
+        merge(stage, "40", 0, "");
+        merge(stage, "forty", PH_EFAILED, "that is no count");
+        assert_answer(call(stage, "get"), 0, "42");
+        ph_rcu_enter();
+        ph_child_inspect_rcu(stage->child, &info);
+        ph_rcu_exit();
+        assert_int_equal(info.handled, 2);
+        end(stage);
+    }
+    contract_make_child(stage, real_shell_spec("exec sleep 1000", ""));
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    merge(stage, "1", PH_EUNSUPPORTED, "an OS process without socket=yes cannot merge states");
+    end(stage);
+}
+
+/* One that ends while it joins a state has ended, and the next one is not asked. */
+static void end_is_the_answer_to_a_merge(void **state)
+{
+    static const char script[] = "while read -r verb text; do "
+                                 "[ $verb != merge ] || kill -9 $$; [ $verb = state ] || echo ok; "
+                                 "done <&3 >&3";
+    struct contract_stage *stage = *state;
+    struct ph_legacy *legacy = ph_legacy_create("n9", "1", 1);
+    contract_make_child(stage, real_shell_spec(script, "socket=yes"));
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    ph_kind_process.merge(stage->child, legacy);
+    contract_wait_downs(stage, 1);
+    contract_start(stage);
+    contract_wait_ups(stage, 2);
+    assert_answer(call(stage, "hello"), 0, "");
+    assert_int_equal(contract_reports(stage).merges, 0);
+    ph_legacy_put(legacy);
+    end(stage);
 }
 
 /* A state is used up by the instance that it was given to, also when that never went to work. */
@@ -541,6 +601,8 @@ int main(void)
         KIND(samples_move_with_their_count),
         KIND(samples_stand_by_and_go_to_work),
         KIND(samples_refuse_what_is_no_state),
+        KIND(samples_join_their_counts),
+        KIND(end_is_the_answer_to_a_merge),
         KIND(state_is_of_one_instance),
         KIND(crash_costs_at_most_the_message_in_hand),
         KIND(unread_mail_is_forwarded),

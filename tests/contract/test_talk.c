@@ -60,6 +60,11 @@ static void told_not_saved(struct ph_talk *talk, const char *why)
     note(talk, "kept", why);
 }
 
+static void told_merged(struct ph_talk *talk, int code, const char *why)
+{
+    note(talk, code ? "not-merged" : "merged", code ? why : NULL);
+}
+
 static void told_failed(struct ph_talk *talk, enum ph_exit_how how, const char *why)
 {
     of(talk)->how = how;
@@ -85,6 +90,7 @@ static const struct ph_talk_calls calls = {
     .next = next,
     .saved = told_saved,
     .not_saved = told_not_saved,
+    .merged = told_merged,
     .failed = told_failed,
     .refused = told_refused,
 };
@@ -253,6 +259,30 @@ static void save_comes_before_unread_mail(void **state)
     assert_memory_equal(stage->talk.saved.data, "a\0b", 3);
     assert_false(ph_talk_save(&stage->talk));
     assert_int_equal(read(stage->program, (char[1]){0}, 1), 0); /* nothing more will come */
+}
+
+/* A merge waits for the message that is out, and comes before the others and before a save. */
+static void merge_comes_between_messages(void **state)
+{
+    struct stage *stage = *state;
+    work(stage);
+    send_message(stage, PH_MESSAGE_CAST, "one");
+    send_message(stage, PH_MESSAGE_CAST, "two");
+    assert_asked(stage, "cast one\n");
+    ph_talk_merge(&stage->talk, "4\n2", 3);
+    assert_true(ph_talk_save(&stage->talk));
+    assert_asked(stage, "");
+    say_text(stage, "ok\n");
+    assert_asked(stage, "state 4\\00122\nmerge\n");
+    say_text(stage, "error never\n");
+    assert_asked(stage, "save\n");
+    say_text(stage, "error later\n");
+    assert_asked(stage, "cast two\n");
+    say_text(stage, "ok\n");
+    ph_talk_merge(&stage->talk, "", 0);
+    assert_asked(stage, "merge\n");
+    say_text(stage, "ok\n");
+    assert_string_equal(stage->heard, "not-merged:never kept:later merged");
 }
 
 /* A message of which nothing went out is given back; one that did is failed, and not repeated. */
@@ -443,6 +473,7 @@ int main(void)
         TALK(messages_go_out_one_at_a_time),
         TALK(state_comes_before_work),
         TALK(save_comes_before_unread_mail),
+        TALK(merge_comes_between_messages),
         TALK(only_unwritten_messages_are_given_back),
         TALK(last_words_count),
         TALK(large_states_are_cut),

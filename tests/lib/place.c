@@ -63,6 +63,14 @@ static void told_stands_by(void *arg, uint32_t instance)
     pthread_mutex_unlock(&place->lock);
 }
 
+static void told_merged(void *arg, uint32_t instance, int code, const char *why)
+{
+    (void)arg;
+    (void)instance;
+    (void)code;
+    (void)why;
+}
+
 static void told_note(void *arg, const char *type, const char *text)
 {
     struct place *place = arg;
@@ -79,6 +87,7 @@ static const struct ph_process_owner place_owner = {
     .down = told_down,
     .saved = told_saved,
     .kept = told_kept,
+    .merged = told_merged,
     .note = told_note,
 };
 
