@@ -369,12 +369,16 @@ static unsigned core_size(const struct sim *sim)
     return size;
 }
 
-/* It reaches some of the core, but not enough of it for any side but the core to be the largest. */
+/* It reaches some of the core, one of it mostly, but not enough of it for any side but the core to
+ * be the largest. */
 static void cut_from_two(struct sim_node *node)
 {
     struct sim *sim = node->sim;
-    unsigned cuts = (unsigned)sim_between(&sim->faults, 2, core_size(sim) - 1);
-    node->half_cut = true;
+    unsigned most = core_size(sim) - 1;
+    unsigned cuts = (unsigned)sim_between(&sim->faults, 2, most);
+    if (sim_chance(&sim->faults, 600))
+        cuts = most;
+    node->half_cut = node->protocol < SIM_PROTOCOL_HIGHER; /* else it hears nobody */
     while (cuts) {
         unsigned i = any_node(sim);
         if (!sim->core[i] || sim->cut[i][node->index])
@@ -388,8 +392,9 @@ static void break_for_good(struct sim_node *node)
 {
     struct sim *sim = node->sim;
     static const char *const ways[] = {"gone", "cut off", "deaf", "swamped", "half cut off"};
-    enum { GONE, CUT_OFF, DEAF, SWAMPED, HALF, WAYS };
-    unsigned way = (unsigned)ph_prng_below(&sim->faults, WAYS);
+    enum { GONE, CUT_OFF, DEAF, SWAMPED, HALF };
+    unsigned way = (unsigned)ph_prng_below(&sim->faults, HALF + 4); /* that is the rarest fault */
+    way = way < HALF ? way : HALF;
     if (way == HALF && core_size(sim) < 3)
         way = CUT_OFF;
     sim_note(sim, node, "fault", "for good: %s", ways[way]);
