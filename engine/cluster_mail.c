@@ -594,6 +594,14 @@ void ph_mail_forget_unread(struct ph_hub *hub, struct ph_letters *unread)
     }
 }
 
+void ph_mail_lose_unread(struct ph_hub *hub, struct ph_letters *unread)
+{
+    struct ph_letter letter;
+    take_back_calls(hub, unread);
+    while (ph_letters_take(unread, &letter))
+        drop(hub, &letter, PH_ECONNECTION, "the child's node was lost before it answered");
+}
+
 /* Per record: token of a call (0: none), bytes. */
 void ph_mail_pack_unread(struct ph_text *out, const struct ph_letters *unread)
 {

@@ -119,6 +119,8 @@ void ph_mail_pack_unread(struct ph_text *, const struct ph_letters *);
 void ph_mail_give_back(struct ph_hub *, struct ph_entry *, struct ph_child *, struct ph_letters *);
 /* The move is done: its target has them. Leaves the list empty. */
 void ph_mail_forget_unread(struct ph_hub *, struct ph_letters *);
+/* The target is lost, and may have handled them: nobody does so again. Leaves the list empty. */
+void ph_mail_lose_unread(struct ph_hub *, struct ph_letters *);
 
 /* The same at the target: they are read, go into the mailbox of a child that does not run yet, and
  * are dropped without a word when it never will: they are still the source's. */

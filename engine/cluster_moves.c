@@ -336,9 +336,13 @@ static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
     struct ph_cluster *cluster = hub->cluster;
     char why[PH_MOVE_TEXT_MAX + 1];
     snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
-    if (!move->refused && ph_cluster_in_view(cluster, move->member))
+    if (!move->refused && ph_cluster_in_view(cluster, move->member)) {
         move->lost = false; /* it is back, and is asked */
-    else if (is_elsewhere(cluster, move))
+        return;
+    }
+    if (!move->refused)
+        ph_mail_lose_unread(hub, &move->unread);
+    if (is_elsewhere(cluster, move))
         leave_behind(hub, move);
     else if (ph_entry_spec_rcu(move->entry))
         ph_move_bring_back(hub, move, why);

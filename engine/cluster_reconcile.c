@@ -249,7 +249,9 @@ bool ph_cluster_is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
     bool has = outsider_has(hub, entry, &comes);
     if (is_on_its_way(hub, entry))
         return true; /* its new node's row comes */
-    if (!cluster->agreed || !ph_cluster_may_run(hub))
+    /* What is here already, and shown so to all, nobody else starts. */
+    bool alone = entry->child ? cluster->released : cluster->agreed;
+    if (!alone || !ph_cluster_may_run(hub))
         return true; /* looked at again when it is, and when the fence is lifted */
     if (!cluster->excluded && !has && (!comes || is_ours(hub, entry)))
         return false;
