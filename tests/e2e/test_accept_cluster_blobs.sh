@@ -84,6 +84,7 @@ for target in n1 n2 n3 n1; do
     on n2 "migrate all to $target timeout=60s"
     as_before n3
 done
+[ "$(ask n1 migrations 'all(m["mode"] == "hot" for m in v)')" = True ] || fail "some moved cold"
 
 rule "the same through a link that is cut and comes back while they are on their way"
 start_behind n4 --hub default:migration=hot
