@@ -57,6 +57,27 @@ static void assert_at_rest(struct fake_cluster *c)
     }
 }
 
+/* How a node shows the move of a child: "FROM TO PHASE MODE", of its newest one. */
+static void assert_shown(struct fake_cluster *c, unsigned node, const char *id, const char *wanted)
+{
+    struct ph_text rows = PH_TEXT_INIT;
+    char shown[64] = "";
+    const char *field[5] = {"", "", "", "", ""};
+    ph_moves_inspect(&fc_hub(c, node)->hub, &rows);
+    char *rest = rows.data, *row;
+    bool ended = true; /* those under way are listed first */
+    while (ended && (row = strsep(&rest, "\x1e")) && *row) {
+        for (unsigned i = 0; i < 5; i++)
+            field[i] = strsep(&row, "\x1f");
+        if (strcmp(field[0], id) != 0)
+            continue;
+        ended = strcmp(field[3], "done") == 0 || strcmp(field[3], "failed") == 0;
+        snprintf(shown, sizeof shown, "%s %s %s %s", field[1], field[2], field[3], field[4]);
+    }
+    assert_string_equal(shown, wanted);
+    ph_text_fini(&rows);
+}
+
 /* ---- Start before stop ------------------------------------------------------------------------
  */
 
@@ -84,6 +105,39 @@ static void source_works_until_the_target_stands_by(void **state)
     assert_string_equal(fc_state(c, id), "born n1 n3");
     assert_int_equal(c->nodes[2]->prepares, 2);
     assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+}
+
+/* People see both sides of a move: what it waits for, and that it is hot. */
+static void moves_are_shown_with_phase_and_mode(void **state)
+{
+    struct fake_cluster *c = *state;
+    struct ph_cluster *cluster = fc_hub(c, 2)->hub.cluster;
+    const uint64_t others = UINT64_C(1) << 40; /* bytes of other states: no room for its own */
+    char id[16];
+    start_one(c, id);
+    c->nodes[2]->slow = true;
+    struct ph_op *move = fc_pin(c, 1, id, "n3");
+    fc_run(c, 500);
+    assert_shown(c, 0, id, "n1 n3 preparing hot");
+    assert_shown(c, 2, id, "n1 n3 preparing hot");
+    c->nodes[2]->slow = false;
+    fc_run(c, 10000); /* it is called off, and tried again */
+    assert_int_equal(fc_wait(c, move, 30000), 0);
+    fc_settle(c);
+    assert_shown(c, 0, id, "n1 n3 done hot");
+    move = fc_pin(c, 1, id, "n1");
+    for (unsigned ms = 0; ms < 1000 && !cluster->moves_out; ms++)
+        fc_run(c, 1);
+    cluster->moves_bytes += others;
+    fc_run(c, 500);
+    assert_shown(c, 2, id, "n3 n1 standby hot"); /* it waits for its turn */
+    assert_shown(c, 0, id, "n3 n1 standby hot");
+    cluster->moves_bytes -= others;
+    assert_int_equal(fc_wait(c, move, 5000), 0);
+    assert_int_equal(fc_wait(c, fc_pin_mode(c, 1, id, "n2", PH_MOVE_COLD), 5000), 0);
+    fc_settle(c);
+    assert_shown(c, 1, id, "n1 n2 done cold");
     assert_at_rest(c);
 }
 
@@ -371,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOT_TEST(source_works_until_the_target_stands_by),
+        HOT_TEST(moves_are_shown_with_phase_and_mode),
         HOT_TEST(target_that_cannot_make_it_changes_nothing),
         HOT_TEST(mode_of_a_migrate_wins_over_the_hubs),
         cmocka_unit_test(without_handover_it_begins_anew_and_once),
