@@ -5,7 +5,7 @@
 . "$PH_SOURCE_DIR/tests/lib/cluster.sh"
 
 under_way_mib=64 # of states, as docs/cluster.md promises
-copies=5         # of each: saved, in its record, in its frames, in ZeroMQ, kept afterwards
+copies=4         # of each: saved, in a record, in frames, kept afterwards
 
 # start_blobs NODE: small, large and very large ones.
 start_blobs()
