@@ -28,6 +28,7 @@ struct options {
     unsigned rounds;
     uint64_t children; /* 0: those of the case */
     double seconds;
+    const char *mode; /* NULL: cold */
     enum ph_form form;
     const char *keeper_path;
 };
@@ -146,14 +147,25 @@ static int run_case(const struct options *options, const struct ph_bench_suite *
     return rc;
 }
 
+static bool has_modes(const struct ph_bench_suite *suite)
+{
+    for (size_t i = 0; i < suite->case_count; i++)
+        if (suite->cases[i].mode)
+            return true;
+    return false;
+}
+
 static int run_suite(const struct options *options, const struct ph_bench_suite *suite,
                      struct ph_rows *rows)
 {
+    const char *mode = options->mode ? options->mode : "cold";
     int first = 0;
     for (size_t i = 0; i < suite->case_count; i++) {
-        if (options->children && suite->cases[i].repeated)
+        const struct ph_bench_case *which = &suite->cases[i];
+        if ((options->children && which->repeated) ||
+            (which->mode && strcmp(which->mode, mode) != 0))
             continue;
-        int rc = run_case(options, suite, &suite->cases[i], rows);
+        int rc = run_case(options, suite, which, rows);
         first = first ? first : rc;
     }
     return first;
@@ -216,6 +228,12 @@ static bool read_seconds(struct options *options, const char *text)
     return end != text && !*end && options->seconds > 0 && options->seconds <= SECONDS_MAX;
 }
 
+static bool read_mode(struct options *options, const char *text)
+{
+    options->mode = text;
+    return strcmp(text, "cold") == 0 || strcmp(text, "hot") == 0;
+}
+
 static bool read_form(struct options *options, const char *text)
 {
     return ph_form_parse(text, &options->form);
@@ -235,6 +253,7 @@ static const struct option {
     {.name = "--rounds", .read = read_rounds, .use = "N  rounds of every case, 1 to 100 (5)"},
     {.name = "--children", .read = read_children, .use = "N  children instead of a case's own"},
     {.name = "--seconds", .read = read_seconds, .use = "S  length of a measurement, to 60 (0.5)"},
+    {.name = "--mode", .read = read_mode, .use = "cold|hot  how children move, in migrate (cold)"},
     {.name = "-o", .read = read_form, .use = "FORM  table, wide, json, jsonl or tsv"},
     {.name = "--keeper", .read = read_keeper, .use = "PATH  prochub-keeper, if it is elsewhere"},
 };
@@ -247,12 +266,17 @@ static const struct option *find_option(const char *name)
     return NULL;
 }
 
+static const struct ph_bench_suite *find_suite(const char *name)
+{
+    for (size_t i = 0; i < PH_COUNT_OF(suites); i++)
+        if (strcmp(name, suites[i]->name) == 0)
+            return suites[i];
+    return NULL;
+}
+
 static bool is_suite(const char *name)
 {
-    bool found = strcmp(name, "all") == 0;
-    for (size_t i = 0; i < PH_COUNT_OF(suites); i++)
-        found |= strcmp(name, suites[i]->name) == 0;
-    return found;
+    return strcmp(name, "all") == 0 || find_suite(name);
 }
 
 static int refuse(const char *what, const char *why)
@@ -284,6 +308,9 @@ static int read_arguments(struct options *options, int argc, char **argv)
             return refuse(argv[i + 1], option->use);
         i++;
     }
+    const struct ph_bench_suite *suite = options->suite ? find_suite(options->suite) : NULL;
+    if (options->mode && suite && !has_modes(suite))
+        return refuse(suite->name, "nothing of it has a --mode");
     return 0;
 }
 

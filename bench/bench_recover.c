@@ -42,7 +42,7 @@ static int measure_ours(const struct ph_bench_setup *setup, double *values, stru
     if (rc == 0)
         rc = ph_stage_start(&peers.stage, &ids, spec, error);
     if (rc == 0)
-        rc = ph_peers_migrate(&peers, setup->children, "b", error);
+        rc = ph_peers_migrate(&peers, setup->children, "b", PH_MOVE_ANY, error);
     if (rc == 0)
         rc = ph_peers_settle(&peers, error);
     if (rc)

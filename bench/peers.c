@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -202,13 +203,64 @@ void ph_peers_kill(struct ph_peers *peers, unsigned other)
     }
 }
 
-int ph_peers_migrate(struct ph_peers *peers, uint64_t children, const char *node,
-                     struct ph_error *error)
+int ph_peers_begin_migrate(struct ph_peers *peers, uint64_t children, const char *node,
+                           enum ph_move_mode mode, struct ph_op **op, struct ph_error *error)
 {
     struct ph_ids ids = {0};
-    struct ph_op *op;
     int rc = ph_stage_ids(&ids, children, error);
-    if (rc == 0)
-        rc = ph_migrate(peers->stage.hub, &ids, node, PH_MOVE_ANY, &op, error);
+    return rc ? rc : ph_migrate(peers->stage.hub, &ids, node, mode, op, error);
+}
+
+int ph_peers_migrate(struct ph_peers *peers, uint64_t children, const char *node,
+                     enum ph_move_mode mode, struct ph_error *error)
+{
+    struct ph_op *op;
+    int rc = ph_peers_begin_migrate(peers, children, node, mode, &op, error);
     return rc ? rc : ph_stage_wait(op, error);
+}
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+static FILE *open_proc(pid_t pid, const char *name, const char *mode)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/%s", (long)(pid ? pid : getpid()), name);
+    return fopen(path, mode);
+}
+
+/* A line "KEY: N kB" of the kernel's account of a process, in bytes; 0: it has none. */
+static double account_of(pid_t pid, const char *key)
+{
+    char line[256];
+    unsigned long long kibibytes = 0;
+    FILE *file = open_proc(pid, "status", "re");
+    size_t length = strlen(key);
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, key, length) == 0 && line[length] == ':')
+            kibibytes = strtoull(line + length + 1, NULL, 10);
+    if (file)
+        fclose(file);
+    return (double)kibibytes * 1024;
+}
+
+double ph_peers_resident_bytes(pid_t pid)
+{
+    return account_of(pid, "VmRSS");
+}
+
+double ph_peers_peak_bytes(pid_t pid)
+{
+    return account_of(pid, "VmHWM");
+}
+
+int ph_peers_forget_peak(pid_t pid, struct ph_error *error)
+{
+    FILE *file = open_proc(pid, "clear_refs", "we");
+    bool done = file && fputs("5", file) >= 0;
+    if (file)
+        done = fclose(file) == 0 && done;
+    if (done)
+        return 0;
+    return ph_error_set(error, -errno, "cannot reset the peak of memory of process %ld: %s",
+                        (long)pid, ph_error_text(-errno));
 }

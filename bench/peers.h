@@ -50,9 +50,18 @@ PH_MUST_CHECK int ph_peers_answer(struct ph_peers *, unsigned other, uint64_t *w
 /* SIGKILL; returns when the process is gone. */
 void ph_peers_kill(struct ph_peers *, unsigned other);
 
-/* Moves `children` ids "w-N" to that node and pins them there. */
+/* Moves `children` ids "w-N" to that node and pins them there; `begin` does not wait for it. */
 PH_MUST_CHECK int ph_peers_migrate(struct ph_peers *, uint64_t children, const char *node,
-                                   struct ph_error *error);
+                                   enum ph_move_mode, struct ph_error *error);
+PH_MUST_CHECK int ph_peers_begin_migrate(struct ph_peers *, uint64_t children, const char *node,
+                                         enum ph_move_mode, struct ph_op **op,
+                                         struct ph_error *error);
+
+/* Memory of a node's process that is resident now, and the most that was since `forget_peak`.
+ * `pid` 0: this process. */
+double ph_peers_resident_bytes(pid_t pid);
+double ph_peers_peak_bytes(pid_t pid);
+PH_MUST_CHECK int ph_peers_forget_peak(pid_t pid, struct ph_error *error);
 
 /* Waits until so many children run, in the hub or (`local`) on "a". */
 PH_MUST_CHECK int ph_peers_wait_running(struct ph_hub *, uint64_t running, bool local,

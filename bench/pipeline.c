@@ -179,30 +179,80 @@ static bool give_all(int fd, struct cds_lfht *table, struct record *records, uin
     return alive;
 }
 
-int ph_pipeline_run(uint64_t count, unsigned state_bytes, double *seconds, struct ph_error *error)
+/* ---- Both ------------------------------------------------------------------------------------
+ */
+
+/* The other process, which runs `serve` and ends when `*fd` is closed. */
+static int fork_other(void (*serve)(int fd, uint64_t arg), uint64_t arg, int *fd, pid_t *pid,
+                      struct ph_error *error)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
         return ph_error_set(error, -errno, "cannot make a socket: %s", ph_error_text(-errno));
-    pid_t pid = fork();
-    if (pid == 0) {
+    *pid = fork();
+    if (*pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(fds[0]);
         ph_rcu_join_thread();
-        take_all(fds[1], count);
+        serve(fds[1], arg);
         _exit(0);
     }
+    int code = -errno;
     close(fds[1]);
-    if (pid < 0)
-        return ph_error_set(error, -errno, "cannot make a process: %s", ph_error_text(-errno));
+    *fd = fds[0];
+    if (*pid > 0)
+        return 0;
+    close(fds[0]);
+    return ph_error_set(error, code, "cannot make a process: %s", ph_error_text(code));
+}
+
+static int end_other(int fd, pid_t pid, bool done, struct ph_error *error)
+{
+    close(fd);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    return done ? 0 : ph_error_set(error, PH_EFAILED, "the pipeline's other process has ended");
+}
+
+int ph_pipeline_run(uint64_t count, unsigned state_bytes, double *seconds, struct ph_error *error)
+{
+    int fd;
+    pid_t pid;
+    int rc = fork_other(take_all, count, &fd, &pid, error);
+    if (rc)
+        return rc;
     ph_rcu_join_thread();
     struct cds_lfht *table = create_table(count);
     struct record *records = make_records(count, table);
     uint64_t start_ns = ph_now_ns();
-    bool done = give_all(fds[0], table, records, count, state_bytes);
+    bool done = give_all(fd, table, records, count, state_bytes);
     *seconds = ph_stage_since(start_ns);
-    close(fds[0]);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+    return end_other(fd, pid, done, error);
+}
+
+static void answer_trips(int fd, uint64_t bytes)
+{
+    char *state = ph_alloc(bytes);
+    while (receive(fd, state, bytes) && transmit(fd, state, 1)) {
     }
-    return done ? 0 : ph_error_set(error, PH_EFAILED, "the pipeline's other process has ended");
+}
+
+int ph_pipeline_trips(size_t bytes, uint64_t times, double *ms, struct ph_error *error)
+{
+    int fd;
+    pid_t pid;
+    int rc = fork_other(answer_trips, bytes, &fd, &pid, error);
+    if (rc)
+        return rc;
+    char *state = ph_alloc(bytes), byte;
+    memset(state, 1, bytes);
+    /* The first one touches the other's memory. */
+    bool done = transmit(fd, state, bytes) && receive(fd, &byte, 1);
+    for (uint64_t i = 0; done && i < times; i++) {
+        uint64_t start_ns = ph_now_ns();
+        done = transmit(fd, state, bytes) && receive(fd, &byte, 1);
+        ms[i] = ph_stage_since(start_ns) * 1e3;
+    }
+    ph_free(state);
+    return end_other(fd, pid, done, error);
 }

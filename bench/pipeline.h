@@ -18,4 +18,8 @@ enum { PH_PIPELINE_STATE_MAX = 64 };
 PH_MUST_CHECK int ph_pipeline_run(uint64_t count, unsigned state_bytes, double *seconds,
                                   struct ph_error *error);
 
+/* `ms` of each of `times` round trips: so many bytes to the other process, one byte back. */
+PH_MUST_CHECK int ph_pipeline_trips(size_t bytes, uint64_t times, double *ms,
+                                    struct ph_error *error);
+
 #endif

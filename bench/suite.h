@@ -40,6 +40,7 @@ struct ph_bench_case {
     bool fixed;        /* --children does not change it */
     bool repeated;     /* the case before with more children: --children leaves it out */
     unsigned threads;
+    const char *mode; /* measured for this --mode only; NULL: for each */
 };
 
 struct ph_bench_suite {

@@ -405,6 +405,18 @@ void ph_moves_work(struct ph_hub *hub)
 
 /* ---- For people ------------------------------------------------------------------------------ */
 
+/* One that waits for its turn is prepared: its target has an instance that stands by. */
+static enum ph_move_phase seen_phase(const struct ph_transfer *move)
+{
+    return move->ready ? PH_MOVE_STANDBY : move->phase;
+}
+
+static const char *seen_error(const struct ph_transfer *move)
+{
+    bool late = move->late && !move->ended_ms;
+    return late ? "called off: it was not saved within hot.state_timeout" : move->error;
+}
+
 static void put_row(const struct ph_hub *hub, const struct ph_transfer *move, struct ph_text *out)
 {
     static const char *const phases[] = {
@@ -416,10 +428,11 @@ static void put_row(const struct ph_hub *hub, const struct ph_transfer *move, st
     const char *self = cluster->members[0]->info.name;
     const char *other = cluster->members[move->member]->info.name;
     uint64_t until_ms = move->ended_ms ? move->ended_ms : hub->now_ms;
-    ph_text_printf(out, "%s\x1f%s\x1f%s\x1f%s\x1f%llu\x1f%llu\x1f%s\x1e", move->id,
+    ph_text_printf(out, "%s\x1f%s\x1f%s\x1f%s\x1f%s\x1f%llu\x1f%llu\x1f%s\x1e", move->id,
                    move->incoming ? other : self, move->incoming ? self : other,
-                   phases[move->phase], (unsigned long long)move->bytes,
-                   (unsigned long long)(until_ms - move->began_ms), move->error);
+                   phases[seen_phase(move)], move->hot ? "hot" : "cold",
+                   (unsigned long long)move->bytes, (unsigned long long)(until_ms - move->began_ms),
+                   seen_error(move));
 }
 
 void ph_moves_inspect(const struct ph_hub *hub, struct ph_text *out)

@@ -134,6 +134,8 @@ void ph_super_moving_fence(struct ph_hub *hub, struct ph_child *child, struct ph
 void ph_super_stopping_fence(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     (void)call;
+    if (child->care->again) /* who waits for it to start again waits in vain */
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
     child->care->again = false;
     if (child->care->killed || child->care->altering)
         return;

@@ -360,19 +360,19 @@ int ph_command_quorum(struct ph_session *session, const struct ph_args *args)
 /* ---- migrations ----------------------------------------------------------------------------- */
 
 static const struct ph_column migration_columns[] = {
-    {.key = "id", .type = PH_COLUMN_TEXT},     {.key = "from", .type = PH_COLUMN_TEXT},
-    {.key = "to", .type = PH_COLUMN_TEXT},     {.key = "phase", .type = PH_COLUMN_TEXT},
-    {.key = "bytes", .type = PH_COLUMN_BYTES}, {.key = "age_ms", .type = PH_COLUMN_DURATION},
-    {.key = "error", .type = PH_COLUMN_TEXT},
+    {.key = "id", .type = PH_COLUMN_TEXT},         {.key = "from", .type = PH_COLUMN_TEXT},
+    {.key = "to", .type = PH_COLUMN_TEXT},         {.key = "phase", .type = PH_COLUMN_TEXT},
+    {.key = "mode", .type = PH_COLUMN_TEXT},       {.key = "bytes", .type = PH_COLUMN_BYTES},
+    {.key = "age_ms", .type = PH_COLUMN_DURATION}, {.key = "error", .type = PH_COLUMN_TEXT},
 };
 
 static int put_migration(struct ph_rows *rows, const char *const *fields)
 {
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         ph_rows_str(rows, fields[i][0] ? fields[i] : NULL);
-    ph_rows_uint(rows, strtoull(fields[4], NULL, 10));
     ph_rows_uint(rows, strtoull(fields[5], NULL, 10));
-    ph_rows_str(rows, fields[6][0] ? fields[6] : NULL);
+    ph_rows_uint(rows, strtoull(fields[6], NULL, 10));
+    ph_rows_str(rows, fields[7][0] ? fields[7] : NULL);
     return ph_rows_end_row(rows);
 }
 

@@ -1,7 +1,7 @@
 /*
- * The moves: those under way and the last ones that ended, with phase, bytes and age; what is still
- * to move as a whole; why the one under the cursor failed; on wide screens who gave how much to
- * whom.
+ * The moves: those under way and the last ones that ended, with phase, mode, bytes and age; what
+ * is still to move as a whole; why the one under the cursor failed; on wide screens who gave how
+ * much to whom. Keys hold all moves up, let them go on, and call off those that are being prepared.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "tui/theme.h"
 #include "tui/view.h"
 
-enum { FLOW_NODES = 6, FLOW_COLS = 46, WIDE_COLS = 118, AROUND = 4 };
+enum { FLOW_NODES = 6, FLOW_COLS = 46, WIDE_COLS = 118, AROUND = 4, STEPS = 5 };
 
 struct moves {
     uint64_t cursor, top, page;
@@ -27,9 +27,9 @@ struct column {
 };
 
 static const struct column columns[] = {
-    {"id", "CHILD", 0, 0, false},    {"from", "FROM", 8, 0, false}, {"to", "TO", 8, 0, false},
-    {"phase", "PHASE", 9, 0, false}, {"steps", "", 7, 60, false},   {"bytes", "BYTES", 8, 60, true},
-    {"age_ms", "AGE", 8, 50, true},
+    {"id", "CHILD", 0, 0, false},    {"from", "FROM", 8, 0, false},  {"to", "TO", 8, 0, false},
+    {"phase", "PHASE", 9, 0, false}, {"steps", "", 7, 76, false},    {"mode", "MODE", 4, 50, false},
+    {"bytes", "BYTES", 8, 60, true}, {"age_ms", "AGE", 8, 50, true},
 };
 
 static void *moves_init(const struct ph_view *view)
@@ -77,6 +77,17 @@ static void moves_update(void *state, const struct ph_model *model, int rows, in
     ph_want(wants, PH_SLOT_MOVES, 0, "migrations");
 }
 
+/* What is ordered is so on every node of the hub. */
+static unsigned order(const struct ph_model *model, enum ph_action action,
+                      struct ph_request *request)
+{
+    bool held = ph_model_flag(model, "paused");
+    const char *word = action == PH_ACTION_CALL_OFF ? "cancel" : held ? "resume" : "pause";
+    ph_text_printf(&request->command, "migrations %s", word);
+    request->children = ph_model_uint(model, "migrating");
+    return PH_REACT_RUN;
+}
+
 static unsigned moves_key(void *state, const struct ph_model *model, enum ph_action action,
                           struct ph_request *request)
 {
@@ -85,6 +96,8 @@ static unsigned moves_key(void *state, const struct ph_model *model, enum ph_act
         note_cursor(moves, model);
         return PH_REACT_DRAW | PH_REACT_UPDATE;
     }
+    if (action == PH_ACTION_HOLD || action == PH_ACTION_CALL_OFF)
+        return order(model, action, request);
     if (action != PH_ACTION_OPEN)
         return PH_REACT_NONE;
     if (!*moves->id) {
@@ -99,11 +112,12 @@ static unsigned moves_key(void *state, const struct ph_model *model, enum ph_act
 
 static const struct phase {
     const char *name;
-    unsigned steps; /* of three */
+    unsigned steps; /* of STEPS; a cold move begins with saving */
     enum ph_style style;
 } phases[] = {
-    {"saving", 1, PH_STYLE_MOVE}, {"sent", 2, PH_STYLE_MOVE},  {"starting", 2, PH_STYLE_BUSY},
-    {"done", 3, PH_STYLE_GOOD},   {"failed", 0, PH_STYLE_BAD},
+    {"preparing", 1, PH_STYLE_BUSY}, {"standby", 2, PH_STYLE_BUSY},  {"saving", 3, PH_STYLE_MOVE},
+    {"sent", 4, PH_STYLE_MOVE},      {"starting", 4, PH_STYLE_MOVE}, {"done", STEPS, PH_STYLE_GOOD},
+    {"failed", 0, PH_STYLE_BAD},
 };
 
 static const struct phase *phase_of(const struct ph_json *row)
@@ -144,7 +158,7 @@ static void draw_cell(struct ph_grid *grid, int row, int col, int width,
         strcmp(column->key, "phase") == 0 ? (uint16_t)phase->style : (uint16_t)PH_STYLE_TEXT;
     if (strcmp(column->key, "steps") == 0)
         ph_grid_bar(grid, row, col, width, (uint16_t)phase->style,
-                    (struct ph_share){phase->steps, 3});
+                    (struct ph_share){phase->steps, STEPS});
     else if (column->right)
         ph_grid_put_right(grid, row, col, width, style, text_of(move, column->key, human));
     else
@@ -188,12 +202,14 @@ static void draw_total(struct ph_grid *grid, const struct moves *moves,
     unsigned flying, failed;
     uint64_t migrating = ph_model_uint(model, "migrating");
     count_phases(data_of(model), &flying, &failed);
-    snprintf(text, sizeof text, "%s migrating  %u in flight  %u failed",
-             ph_human_count(migrating, left), flying, failed);
+    snprintf(text, sizeof text, "%s%s migrating  %u in flight  %u failed",
+             ph_model_flag(model, "paused") ? "PAUSED  " : "", ph_human_count(migrating, left),
+             flying, failed);
     int width = ph_grid_width(grid, text);
     ph_grid_put(grid, 0, 1, grid->cols - width - 3, PH_STYLE_HEAD, "Moves");
     ph_grid_put_right(grid, 0, grid->cols - width - 1, width,
-                      failed ? PH_STYLE_WARN : PH_STYLE_TEXT, text);
+                      failed || ph_model_flag(model, "paused") ? PH_STYLE_WARN : PH_STYLE_TEXT,
+                      text);
     if (!migrating) {
         ph_grid_put(grid, 1, 1, grid->cols - 1, PH_STYLE_GOOD, "every child is where it belongs");
         return;

@@ -11,6 +11,8 @@
 #include "engine/error.h"
 #include "engine/op.h"
 
+enum { SHOWN_FIELDS = 8 }; /* id, from, to, phase, mode, bytes, age, error */
+
 static int set_up(void **state)
 {
     *state = fc_create_settled(3, "migration=hot");
@@ -57,6 +59,28 @@ static void assert_at_rest(struct fake_cluster *c)
     }
 }
 
+/* How a node shows the move of a child: "FROM TO PHASE MODE[, ERROR]", of its newest one. */
+static void assert_shown(struct fake_cluster *c, unsigned node, const char *id, const char *wanted)
+{
+    struct ph_text rows = PH_TEXT_INIT;
+    char shown[256] = "";
+    const char *field[SHOWN_FIELDS];
+    ph_moves_inspect(&fc_hub(c, node)->hub, &rows);
+    char *rest = rows.data, *row;
+    bool ended = true; /* those under way are listed first */
+    while (ended && (row = strsep(&rest, "\x1e")) && *row) {
+        for (unsigned i = 0; i < SHOWN_FIELDS; i++)
+            field[i] = strsep(&row, "\x1f");
+        if (strcmp(field[0], id) != 0)
+            continue;
+        ended = strcmp(field[3], "done") == 0 || strcmp(field[3], "failed") == 0;
+        snprintf(shown, sizeof shown, "%s %s %s %s%s%s", field[1], field[2], field[3], field[4],
+                 *field[7] ? ", " : "", field[7]);
+    }
+    assert_string_equal(shown, wanted);
+    ph_text_fini(&rows);
+}
+
 /* ---- Start before stop ------------------------------------------------------------------------
  */
 
@@ -83,6 +107,67 @@ static void source_works_until_the_target_stands_by(void **state)
     assert_int_equal(fc_wait(c, move, 30000), 0);
     assert_string_equal(fc_state(c, id), "born n1 n3");
     assert_int_equal(c->nodes[2]->prepares, 2);
+    assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+}
+
+/* People see both sides of a move: what it waits for, and that it is hot. */
+static void moves_are_shown_with_phase_and_mode(void **state)
+{
+    struct fake_cluster *c = *state;
+    struct ph_cluster *cluster = fc_hub(c, 2)->hub.cluster;
+    const uint64_t others = UINT64_C(1) << 40; /* bytes of other states: no room for its own */
+    char id[16];
+    start_one(c, id);
+    c->nodes[2]->slow = true;
+    struct ph_op *move = fc_pin(c, 1, id, "n3");
+    fc_run(c, 500);
+    assert_shown(c, 0, id, "n1 n3 preparing hot");
+    assert_shown(c, 2, id, "n1 n3 preparing hot");
+    c->nodes[2]->slow = false;
+    fc_run(c, 10000); /* it is called off, and tried again */
+    assert_int_equal(fc_wait(c, move, 30000), 0);
+    fc_settle(c);
+    assert_shown(c, 0, id, "n1 n3 done hot");
+    move = fc_pin(c, 1, id, "n1");
+    for (unsigned ms = 0; ms < 1000 && !cluster->moves_out; ms++)
+        fc_run(c, 1);
+    cluster->moves_bytes += others;
+    fc_run(c, 500);
+    assert_shown(c, 2, id, "n3 n1 standby hot"); /* it waits for its turn */
+    assert_shown(c, 0, id, "n3 n1 standby hot");
+    cluster->moves_bytes -= others;
+    assert_int_equal(fc_wait(c, move, 5000), 0);
+    assert_int_equal(fc_wait(c, fc_pin_mode(c, 1, id, "n2", PH_MOVE_COLD), 5000), 0);
+    fc_settle(c);
+    assert_shown(c, 1, id, "n1 n2 done cold");
+    assert_at_rest(c);
+}
+
+/* A child that does not give its state in time is not killed: its move is called off, people see
+ * why, and it goes on with its state when it has given it. */
+static void late_state_stays_where_it_is(void **state)
+{
+    struct fake_cluster *c = *state;
+    struct ph_hub *hub = &fc_hub(c, 0)->hub;
+    char id[16];
+    start_one(c, id);
+    c->nodes[0]->busy = true;
+    struct ph_op *move = fc_pin(c, 1, id, "n3");
+    fc_run(c, hub->options.hot_state_timeout_ms - 500);
+    assert_shown(c, 0, id, "n1 n3 saving hot");
+    fc_run(c, 1000);
+    assert_shown(c, 0, id,
+                 "n1 n3 saving hot, called off: it was not saved within hot.state_timeout");
+    c->nodes[0]->busy = false;
+    hub->ports.exec->save(hub->ports.context, ph_registry_find_rcu(hub->registry, id, strlen(id)));
+    fc_run(c, 100);
+    assert_int_equal(fc_where(c, id), 0);
+    assert_shown(c, 0, id, "n1 n3 failed hot, it was not saved in time");
+    assert_string_equal(fc_state(c, id), "born n1 n1");
+    assert_int_equal(fc_wait(c, move, 5000), 0);
+    assert_string_equal(fc_state(c, id), "born n1 n1 n3");
+    fc_settle(c);
     assert_int_equal(c->doubled, 0);
     assert_at_rest(c);
 }
@@ -371,6 +456,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HOT_TEST(source_works_until_the_target_stands_by),
+        HOT_TEST(moves_are_shown_with_phase_and_mode),
+        HOT_TEST(late_state_stays_where_it_is),
         HOT_TEST(target_that_cannot_make_it_changes_nothing),
         HOT_TEST(mode_of_a_migrate_wins_over_the_hubs),
         cmocka_unit_test(without_handover_it_begins_anew_and_once),

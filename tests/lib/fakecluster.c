@@ -159,9 +159,9 @@ static void port_stop(void *context, struct ph_child *child)
 
 static void port_save(void *context, struct ph_child *child)
 {
+    const struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
-    (void)context;
-    if (!kid->runs)
+    if (!kid->runs || node->busy)
         return;
     kid->runs = false;
     ph_text_put(&report(child, PH_EVENT_CHILD_DOWN)->child.saved, kid->state);

@@ -41,6 +41,7 @@ struct fc_node {
     const char *fails;                   /* id that cannot be started here; NULL: none */
     bool mute;                           /* children read no messages */
     bool slow;                           /* starts are not answered */
+    bool busy;                           /* children are not saved */
     bool deaf;                           /* merges are not answered */
     size_t joins;                        /* merges that were asked for */
     size_t starts, prepares;             /* of instances, ever; how many of them stood by first */

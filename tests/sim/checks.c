@@ -14,10 +14,6 @@
 
 enum { RECOUNT_STEPS = 41 };
 
-/* A fence that meets a child which is being stopped to be started anew says to those that wait for
- * the start that it was done (ph_super_stopping_fence). Until it says that it was not: */
-static const bool fence_cancels_starts = false;
-
 struct sim_oracle *sim_oracle_create(void)
 {
     return ph_alloc(sizeof(struct sim_oracle));
@@ -119,8 +115,6 @@ static void note_upheaval(const struct sim_hub *hub)
     struct sim_oracle *oracle = hub->node->sim->oracle;
     struct sim_seen *seen = &oracle->seen[hub->node->index];
     const struct ph_cluster *cluster = hub->hub.cluster;
-    if (cluster->fenced)
-        seen->fenced_us = hub->node->sim->now_us;
     if (cluster->view == seen->view && cluster->fenced == seen->fenced)
         return;
     seen->view = cluster->view;
@@ -397,12 +391,6 @@ void sim_check_request(struct sim_request *request)
     request->known_epoch = placed.epoch;
 }
 
-static bool was_fenced(const struct sim_request *request)
-{
-    const struct sim_seen *seen = &request->sim->oracle->seen[request->hub->node->index];
-    return request->hub->hub.cluster->fenced || seen->fenced_us >= request->began_us;
-}
-
 /* An instance of what it asked for was there since, or one that is younger than what it wrote. One
  * that runs since before, from another spec, is no answer. */
 void sim_check_started(const struct sim_request *request)
@@ -417,8 +405,7 @@ void sim_check_started(const struct sim_request *request)
             oracle->written[i].life == request->hub->generation &&
             oracle->written[i].node == request->hub->node->index)
             written = &oracle->written[i];
-    if (!written || (wanted && ph_spec_equal(wanted, request->spec)) ||
-        (!fence_cancels_starts && was_fenced(request)))
+    if (!written || (wanted && ph_spec_equal(wanted, request->spec)))
         return;
     for (const struct sim_instance *at = sim->instances; at; at = at->next)
         if (at->id == request->id && (at->epoch > written->version.clock ||

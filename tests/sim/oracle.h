@@ -46,7 +46,6 @@ struct sim_seen {
         uint64_t generation, hi;
     } logs[PH_MEMBERS_MAX];
     bool leased, fenced;
-    uint64_t fenced_us; /* when it was last */
     uint64_t epoch, view;
     unsigned steps;
     struct sim_log *log;

@@ -73,12 +73,14 @@ static void check_row(const char *row, const char *suite)
     assert_true(number_of(row, "rounds") == 1);
 }
 
-/* Runs a suite as small as it gets and checks its rows. */
-static void check_suite(const char *suite, unsigned rows_wanted)
+/* Runs what the words say with one round and checks its rows. */
+static void check_rows(const char *const *which, const char *suite, unsigned rows_wanted)
 {
-    const char *const words[] = {suite,          "--rounds",  "1",     "--children",
-                                 "20",           "--seconds", "0.001", "--keeper",
-                                 PH_KEEPER_PATH, "-o",        "jsonl", NULL};
+    const char *words[WORDS_MAX] = {suite,      "--rounds",     "1",  "--seconds", "0.001",
+                                    "--keeper", PH_KEEPER_PATH, "-o", "jsonl"};
+    size_t count = 9;
+    for (size_t i = 0; which[i]; i++)
+        words[count++] = which[i];
     unsigned rows = 0;
     int rc = run_bench(words);
     if (rc)
@@ -90,6 +92,12 @@ static void check_suite(const char *suite, unsigned rows_wanted)
         rows++;
     }
     assert_int_equal(rows, rows_wanted);
+}
+
+/* Runs a suite as small as it gets and checks its rows. */
+static void check_suite(const char *suite, unsigned rows_wanted)
+{
+    check_rows((const char *const[]){"--children", "20", NULL}, suite, rows_wanted);
 }
 
 #ifdef PH_BENCH_LINK
@@ -151,6 +159,13 @@ static void migrate_prints_its_figures(void **state)
     check_suite("migrate", 1);
 }
 
+/* Hot moves have figures of their own: a rate, the gap for three sizes of state, memory. */
+static void migrate_prints_its_hot_figures(void **state)
+{
+    (void)state;
+    check_rows((const char *const[]){"--mode", "hot", "--children", "2", NULL}, "migrate", 13);
+}
+
 /* Every figure of the suite recover is a row with its ceiling. */
 static void recover_prints_its_figures(void **state)
 {
@@ -196,6 +211,8 @@ static void wrong_arguments_are_refused(void **state)
         {.words = {"start", "--rounds", "0"}, .said = "'0': N  rounds"},
         {.words = {"start", "--seconds", "-1"}, .said = "'-1': S  length"},
         {.words = {"start", "--children", "9999999"}, .said = "'9999999': N  children"},
+        {.words = {"migrate", "--mode", "warm"}, .said = "'warm': cold|hot  how children"},
+        {.words = {"start", "--mode", "hot"}, .said = "'start': nothing of it has a --mode"},
         {.words = {"start", "-o", "xml"}, .said = "'xml': FORM  table"},
     };
     for (size_t i = 0; i < PH_COUNT_OF(wrong); i++) {
@@ -229,6 +246,7 @@ int main(void)
         cmocka_unit_test(spawn_prints_its_figures),
 #ifndef PH_TSAN
         cmocka_unit_test(migrate_prints_its_figures),
+        cmocka_unit_test(migrate_prints_its_hot_figures),
         cmocka_unit_test(recover_prints_its_figures),
         cmocka_unit_test(sync_prints_its_figures),
 #endif

@@ -117,16 +117,17 @@ static void feed_cluster(struct ph_screen *screen)
 
 static void feed_moves(struct ph_screen *screen)
 {
-    static const char *const phases[] = {"saving", "sent", "starting", "done", "failed"};
+    static const char *const phases[] = {"preparing", "standby",  "saving", "sent",
+                                         "failed",    "starting", "done"};
     char rows[8000] = "";
     size_t used = 0;
     for (unsigned i = 0; i < 20; i++)
         used += (size_t)snprintf(
             rows + used, sizeof rows - used,
             "{\"t\":\"migration\",\"id\":\"worker-%05u\",\"from\":\"n2\",\"to\":\"n%u\","
-            "\"phase\":\"%s\",\"bytes\":%u,\"age_ms\":%u,\"error\":%s}\n",
-            i, i % 2 ? 1 : 3, phases[i % 5], i * 4096, i * 137,
-            i % 5 == 4 ? "\"n3 did not answer in time\"" : "null");
+            "\"phase\":\"%s\",\"mode\":\"%s\",\"bytes\":%u,\"age_ms\":%u,\"error\":%s}\n",
+            i, i % 2 ? 1 : 3, phases[i % 7], i % 7 < 4 ? "hot" : "cold", i * 4096, i * 137,
+            i % 7 == 4 ? "\"n3 did not answer in time\"" : "null");
     feed(screen, PH_SLOT_MOVES, 0, "%s", rows);
 }
 
@@ -386,6 +387,25 @@ static void moving_asks_where_and_then_whether(void **state)
     assert_string_equal(ph_text_str(&screen->command), "unpin 'worker-00005'");
 }
 
+/* All moves are held up and go on with one key, those being prepared are called off with another;
+ * both ask. */
+static void moves_are_held_and_called_off_with_consent(void **state)
+{
+    struct ph_screen *screen = &((struct fixture *)*state)->screen;
+    press(screen, "3");
+    feed_cluster_and_moves(screen);
+    ph_screen_update(screen, 24, 80);
+    press(screen, "W");
+    assert_int_equal(screen->overlay, PH_OVERLAY_CONFIRM);
+    assert_string_equal(ph_text_str(&screen->command), "migrations pause");
+    press(screen, "nX");
+    assert_string_equal(ph_text_str(&screen->command), "migrations cancel");
+    assert_int_equal(screen->children, 310);
+    feed(screen, PH_SLOT_STATUS, 0, "%s", "{\"t\":\"status\",\"migrating\":310,\"paused\":true}");
+    press(screen, "nW");
+    assert_string_equal(ph_text_str(&screen->command), "migrations resume");
+}
+
 /* On a node: its children, the plan of a drain at once, the drain itself after a question, and back
  * again. */
 static void nodes_are_planned_at_once_and_drained_with_consent(void **state)
@@ -531,6 +551,8 @@ static void random_keys_at_random_sizes_are_survived(void **state)
                                'U',
                                'P',
                                'D',
+                               'W',
+                               'X',
                                'j',
                                'k',
                                'g',
@@ -602,6 +624,7 @@ int main(void)
         WITH_SCREEN(the_cursor_sticks_to_its_child),
         WITH_SCREEN(stopping_asks_first),
         WITH_SCREEN(moving_asks_where_and_then_whether),
+        WITH_SCREEN(moves_are_held_and_called_off_with_consent),
         WITH_SCREEN(nodes_are_planned_at_once_and_drained_with_consent),
         WITH_SCREEN(signals_are_edited_first),
         WITH_SCREEN(the_line_completes_and_remembers),
