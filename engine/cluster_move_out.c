@@ -148,7 +148,7 @@ static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 static void prepare_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
     ph_move_call_off(hub, ph_container_of(timer, struct ph_transfer, deadline),
-                     "the target did not prepare it within hot.child_timeout");
+                     "the target has not prepared it in time, or was cut off");
 }
 
 /* It is not killed for that: when it has been saved after all it goes on here. */

@@ -306,6 +306,15 @@ void ph_moves_lost(struct ph_hub *hub, uint16_t member)
     }
 }
 
+/* Their deadlines pass at once: each is asked about, or called off. */
+void ph_moves_linked(struct ph_hub *hub, uint16_t member)
+{
+    for (struct ph_transfer *move = hub->cluster->moves_first; move; move = move->next)
+        if (move->member == member && !move->incoming && !move->ready &&
+            (move->phase == PH_MOVE_SENT || move->phase == PH_MOVE_PREPARING))
+            ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
+}
+
 /* Does another node have a younger one? Rows come later than answers: what the target's log said
  * last does not count when the target has refused it, nor what is left of instances before. */
 static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_transfer *move)

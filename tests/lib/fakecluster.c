@@ -592,6 +592,8 @@ static bool work_node(struct fake_cluster *cluster, struct fc_node *node)
 {
     struct ph_event *event;
     bool worked = false;
+    if (node->paused_ms > cluster->now_ms)
+        return false;
     node->fake.now_ms = cluster->now_ms;
     while ((event = take_post(node))) {
         fake_submit(&node->fake, event);
@@ -650,6 +652,8 @@ static uint64_t next_ms(struct fake_cluster *cluster)
     for (unsigned from = 0; from < FC_NODES; from++) {
         if (cluster->nodes[from]) {
             uint64_t deadline = ph_hub_next_deadline(&cluster->nodes[from]->fake.hub);
+            uint64_t paused_ms = cluster->nodes[from]->paused_ms;
+            deadline = deadline < paused_ms ? paused_ms : deadline;
             next = deadline < next ? deadline : next;
         }
         for (unsigned to = 0; to < FC_NODES; to++) {

@@ -40,6 +40,7 @@ struct fc_node {
     struct fc_post *posts, **posts_last; /* events that were posted in steps */
     const char *fails;                   /* id that cannot be started here; NULL: none */
     bool mute;                           /* children read no messages */
+    uint64_t paused_ms;                  /* until then it does nothing, as if it were stopped */
     bool slow;                           /* starts are not answered */
     bool busy;                           /* children are not saved */
     bool deaf;                           /* merges are not answered */
