@@ -86,6 +86,16 @@ int ph_signal(struct ph_hub *hub, struct ph_ids *ids, int signal_number, struct 
     return target(hub, PH_EVENT_SIGNAL, ids, signal_number, op);
 }
 
+int ph_moves_retry(struct ph_hub *hub, struct ph_ids *ids, struct ph_op **op)
+{
+    return target(hub, PH_EVENT_STEER, ids, 0, op);
+}
+
+int ph_moves_abort(struct ph_hub *hub, struct ph_ids *ids, struct ph_op **op)
+{
+    return target(hub, PH_EVENT_STEER, ids, 1, op);
+}
+
 int ph_hub_stop(struct ph_hub *hub, struct ph_op **op, struct ph_error *error)
 {
     int rc = post(hub, ph_event_create(PH_EVENT_SHUTDOWN), op);

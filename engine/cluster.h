@@ -89,6 +89,9 @@ void ph_cluster_forward_one(struct ph_hub *, struct ph_job *, enum ph_event_type
                             const char *id, size_t length);
 void ph_cluster_pin_one(struct ph_hub *, struct ph_job *, const char *node, enum ph_move_mode,
                         const char *id, size_t length);
+/* People want the move of a child that is here tried now, or called off and its pin taken away:
+ * then it stays until it is retried. 0, or why that cannot be done. */
+int ph_cluster_steer(struct ph_hub *, struct ph_child *, bool abort, const char **why);
 /* The hub ends: what waits for others is told so. */
 void ph_cluster_requests_end(struct ph_hub *);
 /* Intents that this node has written so far; does another member hold all of them up to that
@@ -105,6 +108,8 @@ bool ph_cluster_may_run(const struct ph_hub *);
 bool ph_cluster_child_ran_elsewhere(const struct ph_child *);
 /* Is it on its way from another node, which has its state yet? Is it to be moved hot? */
 bool ph_cluster_child_arrives(const struct ph_child *);
+/* Does it only stand by here, and run elsewhere? */
+bool ph_cluster_child_stands_by(const struct ph_child *);
 bool ph_cluster_moves_hot(const struct ph_child *);
 void ph_cluster_child_prepared(struct ph_hub *, struct ph_child *); /* it stands by */
 /* Its first instance never ran; it is about to be retired. */

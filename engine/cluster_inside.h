@@ -155,22 +155,6 @@ void ph_cluster_requests_fini(struct ph_hub *);
 
 /* ---- cluster_moves.c ------------------------------------------------------------------------- */
 
-#define PH_MOVE_PHASE_MAP(X)                                             \
-    X(PH_MOVE_PREPARING, "preparing") /* the target makes an instance */ \
-    X(PH_MOVE_STANDBY, "standby")     /* … which stands by */          \
-    X(PH_MOVE_SAVING, "saving")       /* the source stops it */          \
-    X(PH_MOVE_SENT, "sent")           /* the target has to answer */     \
-    X(PH_MOVE_STARTING, "starting")   /* the target starts it */         \
-    X(PH_MOVE_DONE, "done")                                              \
-    X(PH_MOVE_FAILED, "failed")
-
-enum ph_move_phase {
-#define PH_MOVE_PHASE_ENUM(name, text) name,
-    PH_MOVE_PHASE_MAP(PH_MOVE_PHASE_ENUM)
-#undef PH_MOVE_PHASE_ENUM
-        PH_MOVE_PHASES
-};
-
 void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
 void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
 /* A session with it begins: what was asked in the one before may have been lost. */

@@ -36,6 +36,22 @@ enum {
 /* What the source asks, and what the target's answer is about. */
 enum ph_move_verb { PH_MOVE_PREPARE, PH_MOVE_TAKE, PH_MOVE_CANCEL, PH_MOVE_VERBS };
 
+#define PH_MOVE_PHASE_MAP(X)                                             \
+    X(PH_MOVE_PREPARING, "preparing") /* the target makes an instance */ \
+    X(PH_MOVE_STANDBY, "standby")     /* … which stands by */          \
+    X(PH_MOVE_SAVING, "saving")       /* the source stops it */          \
+    X(PH_MOVE_SENT, "sent")           /* the target has to answer */     \
+    X(PH_MOVE_STARTING, "starting")   /* the target starts it */         \
+    X(PH_MOVE_DONE, "done")                                              \
+    X(PH_MOVE_FAILED, "failed")
+
+enum ph_move_phase {
+#define PH_MOVE_PHASE_ENUM(name, text) name,
+    PH_MOVE_PHASE_MAP(PH_MOVE_PHASE_ENUM)
+#undef PH_MOVE_PHASE_ENUM
+        PH_MOVE_PHASES
+};
+
 struct ph_transfer {
     struct ph_hub_timer deadline; /* first */
     struct ph_transfer *next, *before;

@@ -326,6 +326,25 @@ void ph_move_call_off(struct ph_hub *hub, struct ph_transfer *move, const char *
     ph_mail_look(hub, entry);
 }
 
+int ph_cluster_steer(struct ph_hub *hub, struct ph_child *child, bool abort, const char **why)
+{
+    struct ph_entry *entry = child->entry;
+    struct ph_transfer *move = entry->move;
+    *why = "its state is on its way: it cannot be called back";
+    if (abort && move && (move->incoming || move->phase != PH_MOVE_PREPARING))
+        return PH_EREFUSED;
+    *why = "it does not move, and is where it belongs";
+    if (!move && !entry->misplaced)
+        return PH_EREFUSED;
+    if (abort && move)
+        ph_move_call_off(hub, move, "called off by a request");
+    if (abort && atomic_load_explicit(&entry->pin, memory_order_relaxed))
+        ph_cluster_pin(hub, entry, 0);
+    entry->retry_ms = abort ? PH_NEVER : 0;
+    ph_cluster_touch(hub, entry);
+    return 0;
+}
+
 void ph_move_withdraw(struct ph_hub *hub, struct ph_transfer *move, const char *why)
 {
     cancel_standby(hub, move);

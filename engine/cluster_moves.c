@@ -179,6 +179,11 @@ bool ph_cluster_child_arrives(const struct ph_child *child)
     return child->entry && child->entry->move && child->entry->move->incoming;
 }
 
+bool ph_cluster_child_stands_by(const struct ph_child *child)
+{
+    return child->entry && ph_move_stands_by(child->entry);
+}
+
 bool ph_cluster_moves_hot(const struct ph_child *child)
 {
     return child->entry->move && child->entry->move->hot;

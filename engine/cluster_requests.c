@@ -483,7 +483,7 @@ static void read_one_request(struct ph_hub *hub, struct ph_member *member, struc
     const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
     uint64_t token = ph_unpack_uint(frame, UINT64_MAX);
     bool known = verb == PH_EVENT_CHILD_UP || verb == PH_EVENT_START || verb == PH_EVENT_RESTART ||
-                 verb == PH_EVENT_SIGNAL;
+                 verb == PH_EVENT_SIGNAL || verb == PH_EVENT_STEER;
     if (!known || !ph_id_is_valid(id, length))
         ph_unpack_fail(frame);
     if (frame->broken)
@@ -492,11 +492,12 @@ static void read_one_request(struct ph_hub *hub, struct ph_member *member, struc
     if (verb == PH_EVENT_CHILD_UP) {
         if (child)
             answer_whether_up(hub, member, child, token);
-    } else if (!child) {
+    } else if (!child || ph_cluster_child_stands_by(child)) {
         refuse_request(member, id, length, token, PH_EGONE, "it has just left that node");
-    } else if (verb == PH_EVENT_SIGNAL) {
+    } else if (verb == PH_EVENT_SIGNAL || verb == PH_EVENT_STEER) {
         const char *why = "";
-        int rc = ph_hub_signal_child(hub, child, signal, &why);
+        int rc = verb == PH_EVENT_SIGNAL ? ph_hub_signal_child(hub, child, signal, &why)
+                                         : ph_hub_steer_child(hub, child, signal, &why);
         refuse_request(member, id, length, token, rc, why);
     } else {
         obey(hub, member, child, verb, token);

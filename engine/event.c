@@ -44,6 +44,7 @@ static void release_content(struct ph_event *event)
     case PH_EVENT_STOP:
     case PH_EVENT_RESTART:
     case PH_EVENT_SIGNAL:
+    case PH_EVENT_STEER:
         ph_ids_fini(&event->target.ids);
         break;
     case PH_EVENT_DISPATCH:

@@ -48,6 +48,7 @@ struct ph_hub;
     X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                       \
     X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)                   \
     X(PH_EVENT_LEAVE, "leave", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_STEER, "steer", PH_PRIORITY_LOCKED)                   \
     X(PH_EVENT_MOVES, "moves", PH_PRIORITY_SYSTEM)                   \
     X(PH_EVENT_QUORUM, "quorum", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)                     \
@@ -83,7 +84,7 @@ struct ph_event {
         struct {
             struct ph_ids ids;
             int signal;
-        } target; /* stop, restart, signal */
+        } target; /* stop, restart, signal; steer: `signal` 1 aborts a move, 0 retries it */
         struct {
             char name[PH_NAME_MAX + 1]; /* "": make one up / all */
             char reason[PH_NAME_MAX + 1];

@@ -324,6 +324,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_PIN] = ph_hub_on_target,
     [PH_EVENT_DRAIN] = ph_cluster_on_drain,
     [PH_EVENT_LEAVE] = ph_cluster_on_leave,
+    [PH_EVENT_STEER] = ph_hub_on_target,
     [PH_EVENT_MOVES] = ph_cluster_on_moves,
     [PH_EVENT_QUORUM] = ph_cluster_on_quorum,
     [PH_EVENT_SEND] = ph_cluster_on_send,

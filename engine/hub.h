@@ -144,6 +144,8 @@ void ph_hub_jobs_held(struct ph_hub *); /* other members hold more of what we pr
 /* 0, or a code and why not. */
 PH_MUST_CHECK int ph_hub_signal_child(struct ph_hub *, struct ph_child *, int signal,
                                       const char **why);
+PH_MUST_CHECK int ph_hub_steer_child(struct ph_hub *, struct ph_child *, bool abort,
+                                     const char **why);
 
 /* Children and entries come from other nodes, too: without a request that says how many. */
 void ph_hub_grow_tables(struct ph_hub *);

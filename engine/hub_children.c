@@ -308,6 +308,19 @@ static void signal_one(struct ph_hub *hub, struct ph_job *job, struct ph_child *
     ph_job_settle(hub, job, child->id, rc ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED, rc, why);
 }
 
+int ph_hub_steer_child(struct ph_hub *hub, struct ph_child *child, bool abort, const char **why)
+{
+    *why = "this node has no links: nothing moves";
+    return child->entry ? ph_cluster_steer(hub, child, abort, why) : PH_EREFUSED;
+}
+
+static void steer_one(struct ph_hub *hub, struct ph_job *job, struct ph_child *child)
+{
+    const char *why;
+    int rc = ph_hub_steer_child(hub, child, job->signal, &why);
+    ph_job_settle(hub, job, child->id, rc ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED, rc, why);
+}
+
 /* Requests that are not this node's alone to fulfil: true when it is under way. */
 static bool target_in_cluster(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length,
                               bool here)
@@ -328,6 +341,8 @@ static bool target_in_cluster(struct ph_hub *hub, struct ph_job *job, const char
 static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, size_t length)
 {
     struct ph_child *child = ph_registry_find_rcu(hub->registry, id, length);
+    if (child && ph_cluster_child_stands_by(child))
+        child = NULL;
     if (target_in_cluster(hub, job, id, length, child != NULL))
         return;
     if (!child) {
@@ -336,6 +351,10 @@ static void target_one(struct ph_hub *hub, struct ph_job *job, const char *id, s
     }
     if (job->verb == PH_EVENT_SIGNAL) {
         signal_one(hub, job, child);
+        return;
+    }
+    if (job->verb == PH_EVENT_STEER) {
+        steer_one(hub, job, child);
         return;
     }
     if (job->verb == PH_EVENT_PIN) {

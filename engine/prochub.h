@@ -278,6 +278,11 @@ PH_MUST_CHECK int ph_unpin(struct ph_hub *, struct ph_ids *ids, struct ph_op **o
 enum ph_moves_order { PH_MOVES_RESUME, PH_MOVES_PAUSE, PH_MOVES_CANCEL };
 PH_MUST_CHECK int ph_moves(struct ph_hub *, enum ph_moves_order, struct ph_op **op);
 
+/* Tries moves that wait after a failure again now / calls moves off whose state has not been sent,
+ * with their pins: those children stay where they are until they are retried. `ids` is moved. */
+PH_MUST_CHECK int ph_moves_retry(struct ph_hub *, struct ph_ids *ids, struct ph_op **op);
+PH_MUST_CHECK int ph_moves_abort(struct ph_hub *, struct ph_ids *ids, struct ph_op **op);
+
 /* Moves everything off a node and lets nothing on it (`on`) / takes that back. A drain is done when
  * the node has no child any more; its op counts those that moved. */
 PH_MUST_CHECK int ph_drain(struct ph_hub *, const char *node, bool on, struct ph_op **op,

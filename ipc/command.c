@@ -301,9 +301,10 @@ const struct ph_command ph_commands[] = {
     },
     {
         .name = "migrations",
-        .usage = "migrations [pause|resume|cancel]",
-        .summary = "moves in flight and the last ones; let none begin, or all go on",
-        .max = 1,
+        .usage = "migrations [pause|resume|cancel | retry TARGET | abort TARGET]",
+        .summary = "moves in flight and the last ones; hold all, or steer some",
+        .flags = PH_COMMAND_TARGET,
+        .max = UINT_MAX,
         .run = ph_command_migrations,
     },
     {

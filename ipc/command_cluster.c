@@ -376,17 +376,10 @@ static int put_migration(struct ph_rows *rows, const char *const *fields)
     return ph_rows_end_row(rows);
 }
 
-static int order_moves(struct ph_session *session, const struct ph_word *word)
+static int order_moves(struct ph_session *session, const struct ph_word *word, unsigned order)
 {
-    static const char *const words[] = {"resume", "pause", "cancel"};
     struct ph_hub *hub;
     struct ph_op *op;
-    unsigned order = 0;
-    while (order < PH_COUNT_OF(words) && strcmp(word->text, words[order]) != 0)
-        order++;
-    if (order == PH_COUNT_OF(words))
-        return ph_session_error(session, word, PH_EUSAGE,
-                                "migrations, or migrations pause|resume|cancel");
     int rc = ph_session_hub(session, &hub);
     if (rc == 0)
         rc = ph_moves(hub, (enum ph_moves_order)order, &op);
@@ -395,11 +388,45 @@ static int order_moves(struct ph_session *session, const struct ph_word *word)
     return ph_session_report(session, op, "migrations", false, UINT64_MAX);
 }
 
+/* The words behind the first one are the TARGET. */
+static int steer_moves(struct ph_session *session, const struct ph_args *args, bool abort)
+{
+    struct ph_args rest = *args;
+    struct ph_hub *hub;
+    struct ph_ids ids = {0};
+    struct ph_op *op;
+    rest.words++;
+    int rc = ph_session_targets(session, &rest, args->word_count - 1, &hub, &ids);
+    if (rc < 0)
+        return rc;
+    rc = abort ? ph_moves_abort(hub, &ids, &op) : ph_moves_retry(hub, &ids, &op);
+    ph_ids_fini(&ids);
+    if (rc < 0)
+        return ph_session_error(session, args->words[0], rc, "%s", ph_error_text(rc));
+    return ph_session_report(session, op, "migrations", false, UINT64_MAX);
+}
+
+static int change_moves(struct ph_session *session, const struct ph_args *args)
+{
+    static const char *const words[] = {"resume", "pause", "cancel", "retry", "abort"};
+    const struct ph_word *word = args->words[0];
+    unsigned order = 0;
+    while (order < PH_COUNT_OF(words) && strcmp(word->text, words[order]) != 0)
+        order++;
+    if (order > PH_MOVES_CANCEL && order < PH_COUNT_OF(words))
+        return steer_moves(session, args, order == PH_COUNT_OF(words) - 1);
+    if (order == PH_COUNT_OF(words) || args->word_count > 1 || args->expr)
+        return ph_session_error(session, word, PH_EUSAGE,
+                                "migrations, migrations pause|resume|cancel, or migrations "
+                                "retry|abort TARGET");
+    return order_moves(session, word, order);
+}
+
 int ph_command_migrations(struct ph_session *session, const struct ph_args *args)
 {
     struct ph_hub *hub;
     if (args->word_count)
-        return order_moves(session, args->words[0]);
+        return change_moves(session, args);
     struct ph_text text = PH_TEXT_INIT;
     const char *fields[PH_COUNT_OF(migration_columns)];
     int rc = ph_session_hub(session, &hub);

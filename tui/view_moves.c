@@ -78,14 +78,29 @@ static void moves_update(void *state, const struct ph_model *model, int rows, in
 }
 
 /* What is ordered is so on every node of the hub. */
-static unsigned order(const struct ph_model *model, enum ph_action action,
-                      struct ph_request *request)
+static unsigned hold(const struct ph_model *model, struct ph_request *request)
 {
-    bool held = ph_model_flag(model, "paused");
-    const char *word = action == PH_ACTION_CALL_OFF ? "cancel" : held ? "resume" : "pause";
-    ph_text_printf(&request->command, "migrations %s", word);
+    ph_text_printf(&request->command, "migrations %s",
+                   ph_model_flag(model, "paused") ? "resume" : "pause");
     request->children = ph_model_uint(model, "migrating");
     return PH_REACT_RUN;
+}
+
+/* Of the move under the cursor. */
+static unsigned steer(const struct moves *moves, const char *verb, struct ph_request *request,
+                      unsigned reaction)
+{
+    if (!*moves->id) {
+        request->message = "no move under the cursor";
+        return PH_REACT_SAY;
+    }
+    if (verb) {
+        ph_text_printf(&request->command, "migrations %s ", verb);
+        ph_put_word(&request->command, moves->id);
+    }
+    request->children = 1;
+    snprintf(request->id, sizeof request->id, "%s", moves->id);
+    return reaction;
 }
 
 static unsigned moves_key(void *state, const struct ph_model *model, enum ph_action action,
@@ -96,16 +111,15 @@ static unsigned moves_key(void *state, const struct ph_model *model, enum ph_act
         note_cursor(moves, model);
         return PH_REACT_DRAW | PH_REACT_UPDATE;
     }
-    if (action == PH_ACTION_HOLD || action == PH_ACTION_CALL_OFF)
-        return order(model, action, request);
-    if (action != PH_ACTION_OPEN)
-        return PH_REACT_NONE;
-    if (!*moves->id) {
-        request->message = "no move under the cursor";
-        return PH_REACT_SAY;
-    }
-    snprintf(request->id, sizeof request->id, "%s", moves->id);
-    return PH_REACT_DETAIL;
+    if (action == PH_ACTION_HOLD)
+        return hold(model, request);
+    if (action == PH_ACTION_RETRY)
+        return steer(moves, "retry", request, PH_REACT_RUN);
+    if (action == PH_ACTION_ABORT)
+        return steer(moves, "abort", request, PH_REACT_RUN);
+    if (action == PH_ACTION_OPEN)
+        return steer(moves, NULL, request, PH_REACT_DETAIL);
+    return PH_REACT_NONE;
 }
 
 /* ---- Drawing ---- */

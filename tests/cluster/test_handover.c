@@ -171,12 +171,15 @@ static void try_all(bool hot)
         }
 }
 
+/* Start before stop: while the target makes its instance, while the child holds still, after it has
+ * gone. */
 static void hot_move_survives_every_fault_at_every_step(void **state)
 {
     (void)state;
     try_all(true);
 }
 
+/* Stop before start: there is a time when the child runs nowhere. */
 static void cold_move_survives_every_fault_at_every_step(void **state)
 {
     (void)state;

@@ -106,6 +106,45 @@ static void canceled_moves_leave_everything_where_it_is(void **state)
     fc_destroy(c);
 }
 
+static struct ph_op *steer(struct fake_cluster *c, unsigned node, const char *id, bool abort)
+{
+    struct ph_op *op;
+    struct ph_event *event = fake_event(fc_hub(c, node), PH_EVENT_STEER, &op);
+    event->target.ids = fake_ids(id);
+    event->target.signal = abort;
+    fc_post_event(&c->nodes[node]->fake.hub, event);
+    return op;
+}
+
+/* One move is called off, whoever asks: the child stays, unpinned, until its move is tried again.
+ * What the other node has been given cannot be called back. */
+static void aborted_move_stays_until_it_is_retried(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = begin(2, "migration=hot");
+    int there = fc_where(c, "c-1"), other = !there;
+    char to[4];
+    snprintf(to, sizeof to, "n%d", other + 1);
+    c->nodes[other]->slow = true;
+    fc_pin(c, 0, "c-1", to);
+    fc_run(c, 100);
+    assert_int_equal(fc_wait(c, steer(c, (unsigned)other, "c-1", true), 1000), 0);
+    c->nodes[other]->slow = false;
+    fc_run(c, 10000);
+    assert_int_equal(fc_where(c, "c-1"), there);
+    assert_int_equal(fc_owner(c, 0, "c-1"), there);
+    assert_int_equal(fc_wait(c, steer(c, 0, "c-1", false), 1000), PH_EREFUSED);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, "c-2", to), 5000), 0);
+    assert_int_equal(fc_wait(c, steer(c, 0, "c-9999", true), 1000), PH_ENOTFOUND);
+    fc_pin(c, 0, "c-1", to); /* asked for once more, it waits for the retry */
+    fc_run(c, 5000);
+    assert_int_equal(fc_where(c, "c-1"), there);
+    assert_int_equal(fc_wait(c, steer(c, (unsigned)other, "c-1", false), 1000), 0);
+    fc_settle(c);
+    assert_int_equal(fc_where(c, "c-1"), other);
+    fc_destroy(c);
+}
+
 /* A node that ends hands its children over all the same. */
 static void paused_moves_do_not_keep_a_node_from_leaving(void **state)
 {
@@ -215,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paused_moves_wait_and_go_on),
         cmocka_unit_test(canceled_moves_leave_everything_where_it_is),
+        cmocka_unit_test(aborted_move_stays_until_it_is_retried),
         cmocka_unit_test(paused_moves_do_not_keep_a_node_from_leaving),
         cmocka_unit_test(joins_in_a_row_move_each_child_once),
         cmocka_unit_test(what_happens_is_what_was_planned),

@@ -387,9 +387,9 @@ static void moving_asks_where_and_then_whether(void **state)
     assert_string_equal(ph_text_str(&screen->command), "unpin 'worker-00005'");
 }
 
-/* All moves are held up and go on with one key, those being prepared are called off with another;
- * both ask. */
-static void moves_are_held_and_called_off_with_consent(void **state)
+/* All moves are held up and go on with one key; others try the one under the cursor again, or call
+ * it off. All of them ask. */
+static void moves_are_held_retried_and_aborted_with_consent(void **state)
 {
     struct ph_screen *screen = &((struct fixture *)*state)->screen;
     press(screen, "3");
@@ -398,9 +398,13 @@ static void moves_are_held_and_called_off_with_consent(void **state)
     press(screen, "W");
     assert_int_equal(screen->overlay, PH_OVERLAY_CONFIRM);
     assert_string_equal(ph_text_str(&screen->command), "migrations pause");
-    press(screen, "nX");
-    assert_string_equal(ph_text_str(&screen->command), "migrations cancel");
     assert_int_equal(screen->children, 310);
+    press(screen, "nX");
+    assert_int_equal(screen->overlay, PH_OVERLAY_CONFIRM);
+    assert_string_equal(ph_text_str(&screen->command), "migrations abort 'worker-00000'");
+    assert_int_equal(screen->children, 1);
+    press(screen, "nR");
+    assert_string_equal(ph_text_str(&screen->command), "migrations retry 'worker-00000'");
     feed(screen, PH_SLOT_STATUS, 0, "%s", "{\"t\":\"status\",\"migrating\":310,\"paused\":true}");
     press(screen, "nW");
     assert_string_equal(ph_text_str(&screen->command), "migrations resume");
@@ -624,7 +628,7 @@ int main(void)
         WITH_SCREEN(the_cursor_sticks_to_its_child),
         WITH_SCREEN(stopping_asks_first),
         WITH_SCREEN(moving_asks_where_and_then_whether),
-        WITH_SCREEN(moves_are_held_and_called_off_with_consent),
+        WITH_SCREEN(moves_are_held_retried_and_aborted_with_consent),
         WITH_SCREEN(nodes_are_planned_at_once_and_drained_with_consent),
         WITH_SCREEN(signals_are_edited_first),
         WITH_SCREEN(the_line_completes_and_remembers),
