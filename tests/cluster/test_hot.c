@@ -307,6 +307,78 @@ static void state_is_kept_for_hot_retention(void **state)
     }
 }
 
+/* With hot.confirm=false the source does not wait for the target's word: what the target then
+ * cannot start begins anew, once. Otherwise it goes on with its state, because nothing was given
+ * up. */
+static void confirmation_is_what_the_state_waits_for(void **state)
+{
+    (void)state;
+    for (unsigned confirm = 0; confirm < 2; confirm++) {
+        struct fake_cluster *c = fc_create_settled(
+            2, confirm ? "migration=hot" : "migration=hot hot.confirm=false hot.retention=1ms");
+        char id[16];
+        start_one(c, id);
+        fc_pin(c, 0, id, "n2");
+        while (!kid_of(c, 1, id) || !kid_of(c, 1, id)->stands_by)
+            fc_run(c, 1);
+        c->nodes[1]->fails = id; /* when it is to go to work */
+        fc_run(c, 50);
+        c->nodes[1]->fails = NULL;
+        fc_settle(c);
+        assert_int_equal(fc_where(c, id), 1);
+        assert_string_equal(fc_state(c, id), confirm ? "born n1 n1 n2" : "born n1 n2");
+        assert_int_equal(c->doubled, 0);
+        assert_at_rest(c);
+        fc_destroy(c);
+    }
+}
+
+static const char *id_of(char id[16], unsigned number)
+{
+    snprintf(id, 16, "s-%u", number);
+    return id;
+}
+
+/* A child that does not give its state keeps nobody else from leaving with its node: all others are
+ * handed over at once, and it goes on where it is. */
+static void slow_child_holds_up_no_other(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "s-[1..60]");
+    fc_settle(c);
+    uint64_t share = fc_local(c, 0);
+    char id[16];
+    for (unsigned i = 1; fc_where(c, id_of(id, i)) != 0; i++)
+        continue;
+    c->nodes[0]->lazy = id;
+    fc_drain(c, 1, "n1", true);
+    fc_run(c, 2000);
+    assert_in_range(share, 2, 60);
+    assert_int_equal(fc_local(c, 0), 1);
+    fc_run(c, 20000);
+    assert_int_equal(fc_where(c, id), 0);
+    assert_int_equal(fc_starts(c) - c->nodes[1]->prepares - c->nodes[2]->prepares, 60);
+}
+
+/* What a node keeps of a child that has moved away is that child's alone: starts, stops and moves
+ * of others change nothing. */
+static void kept_state_survives_what_others_do(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(2, "migration=hot");
+    char id[16];
+    start_one(c, id);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n2"), 5000), 0);
+    fc_start(c, 0, "other-[1..20]");
+    fc_wait(c, fc_pin(c, 0, "other-[1..20]", "n2"), 5000);
+    fc_wait(c, fake_stop(fc_hub(c, 0), "other-[1..10]"), 5000);
+    fc_start(c, 1, "third-[1..20]");
+    fc_kill(c, 1, false);
+    fc_settle(c);
+    assert_string_equal(fc_state(c, id), "born n1 n1");
+    fc_destroy(c);
+}
+
 /* ---- The order of messages --------------------------------------------------------------------
  */
 
@@ -465,6 +537,9 @@ int main(void)
         HOT_TEST(restart_calls_the_move_off),
         HOT_TEST(standby_of_a_dead_source_does_not_run_beside_the_takeover),
         cmocka_unit_test(state_is_kept_for_hot_retention),
+        cmocka_unit_test(confirmation_is_what_the_state_waits_for),
+        HOT_TEST(slow_child_holds_up_no_other),
+        cmocka_unit_test(kept_state_survives_what_others_do),
         HOT_TEST(messages_of_each_node_keep_their_order),
         HOT_TEST(slow_links_do_not_change_the_order),
         HOT_TEST(own_messages_wait_for_those_on_their_way),

@@ -141,6 +141,8 @@ static void port_activate(void *context, struct ph_child *child, struct ph_text 
 {
     struct fc_kid *kid = ph_child_tail(child);
     kid->stands_by = false;
+    if (fails(context, child))
+        return;
     if (state->length)
         port_load(context, child, state);
     run(context, child);
@@ -161,7 +163,7 @@ static void port_save(void *context, struct ph_child *child)
 {
     const struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
-    if (!kid->runs || node->busy)
+    if (!kid->runs || node->busy || (node->lazy && strcmp(node->lazy, child->id) == 0))
         return;
     kid->runs = false;
     ph_text_put(&report(child, PH_EVENT_CHILD_DOWN)->child.saved, kid->state);

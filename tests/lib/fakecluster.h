@@ -42,7 +42,8 @@ struct fc_node {
     bool mute;                           /* children read no messages */
     uint64_t paused_ms;                  /* until then it does nothing, as if it were stopped */
     bool slow;                           /* starts are not answered */
-    bool busy;                           /* children are not saved */
+    bool busy;                           /* children are not saved, … */
+    const char *lazy;                    /* … or the one of that id; NULL: none */
     bool deaf;                           /* merges are not answered */
     size_t joins;                        /* merges that were asked for */
     size_t starts, prepares;             /* of instances, ever; how many of them stood by first */
