@@ -63,10 +63,11 @@ struct ph_transfer {
     uint64_t began_ms, ended_ms, bytes;
     uint16_t member; /* the other side */
     bool incoming, hot, lost;
-    bool refused; /* by the target */
-    bool late;    /* it was called off while it was saved: it goes on here when it has been */
-    bool ready;   /* in that list */
-    bool arrived; /* the target has it; the move ends when that is in the directory, too */
+    bool refused;   /* by the target */
+    bool late;      /* it was called off while it was saved: it goes on here when it has been */
+    bool ready;     /* in that list */
+    bool confirmed; /* by the target: the child runs there, or did */
+    bool arrived;   /* the target has it; the move ends when that is in the directory, too */
     uint64_t arrived_ms;
     enum ph_move_phase phase;
     struct ph_text state;     /* kept until the target has it, and for `hot.retention` */

@@ -430,7 +430,8 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
         ph_move_call_off(hub, move, answer->why);
     } else if (move->phase != PH_MOVE_SENT || answer->about == PH_MOVE_PREPARE) {
         return;
-    } else if (answer->code == 0 || move->arrived) {
+    } else if (answer->code == 0 || move->confirmed) {
+        move->confirmed = true;
         taken(hub, move);
     } else if (answer->code == PH_EEXISTS && ph_entry_spec_rcu(move->entry)) {
         surrender(hub, move, answer->why);
