@@ -89,6 +89,40 @@ void ph_mail_lost(struct ph_hub *hub, uint16_t member)
     fail_calls(hub, member, PH_ECONNECTION, "the child's node was lost before it answered");
 }
 
+/* ---- Calls of others ------------------------------------------------------------------------- */
+
+/* Whose call an op of this node answers. */
+struct caller {
+    struct ph_hub *hub;
+    uint64_t peer, token;
+    bool silent; /* somebody else answers it */
+};
+
+/* On the thread that completes the op: the hub lives as long as the child that answers. */
+static void answered(void *arg, struct ph_op *op)
+{
+    struct caller *caller = arg;
+    if (caller->silent) {
+        ph_free(caller);
+        return;
+    }
+    struct ph_event *event = ph_event_create(PH_EVENT_ANSWER);
+    const struct ph_op_result *result = ph_op_result(op);
+    event->answer.peer = caller->peer;
+    event->answer.token = caller->token;
+    event->answer.code = result->code;
+    event->answer.text = ph_copy_text(result->text, strlen(result->text));
+    ph_text_append(&event->answer.reply, result->reply, result->reply_length);
+    caller->hub->post(caller->hub, event);
+    ph_free(caller);
+}
+
+static void silence(const struct ph_letter *letter)
+{
+    if (letter->box && letter->box->op && letter->box->op->done_fn == answered)
+        ((struct caller *)letter->box->op->done_arg)->silent = true;
+}
+
 /* ---- What is kept of a child's mail ---------------------------------------------------------- */
 
 static struct ph_mail *mail_of(struct ph_hub *hub, struct ph_entry *entry)
@@ -535,6 +569,8 @@ void ph_mail_fini(struct ph_hub *hub)
     while (cluster->mail.mails) {
         struct ph_mail *mail = cluster->mail.mails;
         ph_order_take_early(mail, &mail->waiting);
+        for (struct ph_letter *at = mail->waiting.first; at; at = at->next)
+            silence(at); /* nobody is there to send answers */
         drop_all(hub, &mail->waiting, PH_ESTOPPING, "the hub is ending");
         free_mail(mail);
     }
@@ -629,32 +665,6 @@ void ph_cluster_on_send(struct ph_hub *hub, struct ph_event *event)
     }
 }
 
-/* Whose call an op of this node answers. */
-struct caller {
-    struct ph_hub *hub;
-    uint64_t peer, token;
-    bool silent; /* somebody else answers it */
-};
-
-/* On the thread that completes the op: the hub lives as long as the child that answers. */
-static void answered(void *arg, struct ph_op *op)
-{
-    struct caller *caller = arg;
-    if (caller->silent) {
-        ph_free(caller);
-        return;
-    }
-    struct ph_event *event = ph_event_create(PH_EVENT_ANSWER);
-    const struct ph_op_result *result = ph_op_result(op);
-    event->answer.peer = caller->peer;
-    event->answer.token = caller->token;
-    event->answer.code = result->code;
-    event->answer.text = ph_copy_text(result->text, strlen(result->text));
-    ph_text_append(&event->answer.reply, result->reply, result->reply_length);
-    caller->hub->post(caller->hub, event);
-    ph_free(caller);
-}
-
 static struct ph_op *remote_op(struct ph_hub *hub, const struct ph_member *member, uint64_t token)
 {
     struct caller *caller = ph_alloc(sizeof *caller);
@@ -698,8 +708,7 @@ void ph_mail_disown(struct ph_letters *unread)
 {
     struct ph_letter letter;
     while (ph_letters_take(unread, &letter)) {
-        if (letter.box->op && letter.box->op->done_fn == answered)
-            ((struct caller *)letter.box->op->done_arg)->silent = true;
+        silence(&letter);
         ph_message_box_destroy(letter.box, PH_ECANCELED, NULL);
     }
 }

@@ -13,7 +13,8 @@
  * until their turn. So it does not matter which ways letters take while a child moves. The tracks
  * go with the child when it moves, as do the messages that it has not read. What is lost with a
  * node or a session is waited for no longer than `dead_after`; after that, and when a child was
- * started anew on another node, nothing is promised but that no message is handled twice.
+ * started anew on another node, nothing is promised but that no message is handled twice. When a
+ * node dies, or is found again (a child may have run on both sides then), all streams begin anew.
  *
  * While letters to a child are on their way, also those of its own node, its *detour* is closed:
  * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
@@ -68,6 +69,7 @@ struct ph_mail {
     struct ph_mail *next, **link; /* of all */
     /* This node's own stream. */
     uint64_t stream;             /* 0: it has none */
+    uint64_t renewals;           /* of the hub, when it began */
     uint64_t sent;               /* its last number */
     uint64_t sent_ms, sent_peer; /* when, and in which session … */
     uint16_t sent_to;            /* … with whom */
@@ -88,6 +90,7 @@ struct ph_mail_desk {
     bool fetching;             /* … and is over */
     uint64_t farewell_ms;      /* when the others were asked for their last letters; 0: not yet */
     uint32_t detour_keys;      /* the last one */
+    uint64_t renewals;         /* how often nodes were lost, or found again: streams begin anew */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS]; /* calls that other nodes answer */
     uint64_t dropped, gaps, doubled;                /* figures */
 };

@@ -62,9 +62,11 @@ void ph_order_stamp(struct ph_hub *hub, struct ph_mail *mail, struct ph_letter *
                     const struct ph_member *to)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (!mail->stream || has_broken(cluster, mail) || mail->sent_ms + RENEW_MS < hub->now_ms) {
+    if (!mail->stream || has_broken(cluster, mail) || mail->sent_ms + RENEW_MS < hub->now_ms ||
+        mail->renewals != cluster->mail.renewals) {
         mail->stream = ++cluster->next_token;
         mail->sent = 0;
+        mail->renewals = cluster->mail.renewals;
     }
     letter->origin = own_origin(cluster);
     letter->stream = mail->stream;

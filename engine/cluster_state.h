@@ -35,11 +35,12 @@ struct ph_member {
     bool repaired;       /* it has sent all intents that we had not, in this session */
     bool caught_up;      /* we have had everything that it had placed when it said hello */
     bool leaving;        /* it hands its children over */
-    uint64_t view_generation; /* the life that is in the view; 0: none */
-    uint64_t told_peer;       /* the session that readers know */
-    uint64_t link_peer;       /* the links' session with it, also while we are away */
-    bool left;                /* it said goodbye */
-    bool gone;                /* it said goodbye, or nothing listens at its endpoint any more */
+    uint64_t view_generation;  /* the life that is in the view; 0: none */
+    uint64_t known_generation; /* the last one that was */
+    uint64_t told_peer;        /* the session that readers know */
+    uint64_t link_peer;        /* the links' session with it, also while we are away */
+    bool left;                 /* it said goodbye */
+    bool gone;                 /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
     uint64_t heard_ms;                 /* its last frame */
     uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */

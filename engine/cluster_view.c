@@ -509,12 +509,20 @@ static void lose_member(struct ph_hub *hub, struct ph_member *member)
         member->dropped = needs_quorum(hub);
         member->dropped_ms = hub->now_ms;
     }
+    hub->cluster->mail.renewals += !member->left;
     tell_change(hub, member, false);
     end_session(hub, member);
     ph_cluster_requests_lost(hub, member->slot);
     ph_moves_lost(hub, member->slot);
     ph_merges_lost(hub, member->slot);
     ph_mail_lost(hub, member->slot);
+}
+
+/* The same life of it was here before. */
+static void find_member(struct ph_hub *hub, struct ph_member *member)
+{
+    hub->cluster->mail.renewals += member->known_generation == member->info.generation;
+    member->known_generation = member->info.generation;
 }
 
 static uint64_t hash_view(const struct ph_cluster *cluster)
@@ -550,6 +558,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
             lose_member(hub, cluster->members[slot]);
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (keep[slot] && fresh[slot]) {
+            find_member(hub, cluster->members[slot]);
             tell_change(hub, cluster->members[slot], true);
             ph_moves_note_join(hub);
         }

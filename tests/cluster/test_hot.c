@@ -499,6 +499,33 @@ static void lost_messages_do_not_hold_up_later_ones(void **state)
     assert_int_equal(fc_heard(c, id, "later"), 1);
 }
 
+/* Two sides have sent to a child of their own each: when they have met again, what is sent to the
+ * one that stays does not wait for what the other one has got. */
+static void messages_flow_at_once_after_a_heal(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    for (unsigned i = 0; i < 3; i++)
+        fc_send(c, 1, id, "before");
+    fc_run(c, 10);
+    fc_split(c, 1u << 0); /* n1 alone */
+    fc_run(c, 8000);
+    for (unsigned i = 0; i < 5; i++)
+        fc_send(c, 1, id, "apart");
+    fc_run(c, 10);
+    assert_int_equal(fc_heard(c, id, "apart"), 5);
+    assert_int_equal(fc_wait(c, fake_restart(fc_hub(c, 0), id), 1000), 0); /* so this one stays */
+    fc_run(c, 100);
+    fc_heal(c);
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 0);
+    for (unsigned node = 0; node < 3; node++)
+        fc_send(c, node, id, "after");
+    fc_run(c, 50);
+    assert_int_equal(fc_heard(c, id, "after"), 3);
+}
+
 /* Unread calls go with the child and are answered there; those of a move that fails are handled
  * where it stays, once. */
 static void unread_calls_are_answered_once(void **state)
@@ -540,6 +567,7 @@ int main(void)
         HOT_TEST(slow_links_do_not_change_the_order),
         HOT_TEST(own_messages_wait_for_those_on_their_way),
         HOT_TEST(lost_messages_do_not_hold_up_later_ones),
+        HOT_TEST(messages_flow_at_once_after_a_heal),
         HOT_TEST(unread_calls_are_answered_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

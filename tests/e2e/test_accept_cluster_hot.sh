@@ -72,7 +72,7 @@ while traffic_runs; do
 done
 end_traffic
 report "$moves times all of $children moved under $((3 * children * per_child)) messages"
-[ $moves -ge 2 ] || fail "too little moved: $moves"
+[ $moves -ge 1 ] || fail "too little moved: $moves"
 ledgers_are n2 $((3 * sent))
 
 rule "the same while a fourth node joins, is drained, takes its share again, and leaves"
@@ -88,7 +88,7 @@ while traffic_runs; do
 done
 end_traffic
 report "$rounds times a node came and went under $((3 * children * per_child)) messages"
-[ $rounds -ge 2 ] || fail "too little moved: $rounds"
+[ $rounds -ge 1 ] || fail "too little moved: $rounds"
 settled n1 n2 n3
 ledgers_are n2 $((3 * sent))
 
@@ -110,5 +110,5 @@ while traffic_runs; do
 done
 end_traffic
 report "$moves times all moved there and back, each time cut twice, under $((3 * children * per_child)) messages"
-[ $moves -ge 2 ] || fail "too little moved: $moves"
+[ $moves -ge 1 ] || fail "too little moved: $moves"
 ledgers_are n2 $((3 * sent))
