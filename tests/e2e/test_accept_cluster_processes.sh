@@ -36,7 +36,7 @@ for name in n1 n2; do
     own $!
 done
 moves=0
-while kill -0 "${traffic[0]}" 2>/dev/null || kill -0 "${traffic[1]}" 2>/dev/null || [ $moves -lt 4 ]; do
+while kill -0 "${traffic[0]}" 2>/dev/null || kill -0 "${traffic[1]}" 2>/dev/null || [ $moves -lt "${PH_MOVES:-4}" ]; do
     on n1 "migrate all to n$((moves % 2 + 1)) timeout=60s"
     moves=$((moves + 1))
 done

@@ -79,7 +79,8 @@ PORT=$(on n1 'history t' | sed -n 's/.*listening.*tcp:\/\/127\.0\.0\.1:\([0-9]*\
 [ -n "$PORT" ] || fail "no port in the history: $(on n1 'history t')"
 background client python3 "$DIR/client.py" "$PORT" "$DIR/stop"
 CLIENT=$LAST
-for I in 1 2 3 4 5; do
+RESTARTS=${PH_RESTARTS:-10} MOVES=${PH_MOVES:-4}
+for ((I = 1; I <= RESTARTS / 2; I++)); do
     expect_code 0 on n1 'restart t'
     expect_code 0 on n1 'signal t KILL' "wait child t restarts = $I" 'wait child t state = running'
 done
@@ -92,12 +93,13 @@ LAST_COUNT=$(sed 's/.* //' "$DIR/client.out")
 node n2 --listen 'tcp://127.0.0.1:*' --join "$SEED"
 expect_code 0 on n1 'wait nodes = 2' 'wait settled = true'
 expect_code 0 on n1 "start c socket=yes -- sh $EXAMPLES/counter_child.sh" 'call c inc 41'
-for TARGET in n1 n2 n1 n2; do
+for ((I = 0; I < MOVES; I++)); do
+    TARGET=n$((I % 2 + 1))
     expect_code 0 on n1 "migrate c to $TARGET" "migrate t to $TARGET" 'wait settled = true'
     has "^c	$TARGET	" <(on n2 'pids c')
     expect_code 0 on n2 'send c inc'
 done
-expect 45 on n1 'call c get'
+expect $((41 + MOVES)) on n1 'call c get'
 PORT=$(on n2 'history t' | sed -n 's/.*listening.*tcp:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' | tail -n 1)
 : >"$DIR/stop"
 expect "refused 0 last $((LAST_COUNT + 1))" python3 "$DIR/client.py" "$PORT" "$DIR/stop"
