@@ -117,6 +117,8 @@ static void take_first_early(struct ph_mail *mail, struct ph_track *track, struc
 {
     struct ph_letter *first = track->early;
     track->early = first->next;
+    if (!track->early)
+        track->early_last = NULL;
     mail->early--;
     ph_letters_add(due, first);
     ph_free(first);
@@ -154,16 +156,31 @@ static void renew_track(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
     track->skipped = 0;
 }
 
+static void drop_double(struct ph_hub *hub, const struct ph_letter *letter)
+{
+    hub->cluster->mail.doubled++;
+    if (letter->box)
+        ph_message_box_destroy(letter->box, PH_EGONE, "it came twice");
+}
+
 static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                        const struct ph_letter *letter)
 {
-    struct ph_letter **link = &track->early;
+    struct ph_letter **link = track->early_last && track->early_last->number < letter->number
+                                  ? &track->early_last->next
+                                  : &track->early;
     while (*link && (*link)->number < letter->number)
         link = &(*link)->next;
+    if (*link && (*link)->number == letter->number) {
+        drop_double(hub, letter);
+        return;
+    }
     struct ph_letter *copy = ph_alloc(sizeof *copy);
     *copy = *letter;
     copy->next = *link;
     *link = copy;
+    if (!copy->next)
+        track->early_last = copy;
     mail->early++;
     if (!track->since_ms)
         track->since_ms = hub->now_ms;
@@ -191,9 +208,7 @@ void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_
         (late && track->skipped && letter->number >= track->skipped)) {
         ph_letters_add(due, letter); /* it had been given up */
     } else if (late) {
-        hub->cluster->mail.doubled++;
-        if (letter->box)
-            ph_message_box_destroy(letter->box, PH_EGONE, "it came twice");
+        drop_double(hub, letter);
     } else if (letter->number > track->expected) {
         keep_early(hub, mail, track, letter);
         while (mail->early > PH_MAILBOX_MAX && track->early)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "engine/base.h"
 #include "engine/error.h"
 #include "engine/op.h"
 
@@ -526,6 +527,39 @@ static void messages_flow_at_once_after_a_heal(void **state)
     assert_int_equal(fc_heard(c, id, "after"), 3);
 }
 
+/* A letter that comes once more, early or late, is not handled again; nor does it hold up others.
+ */
+static void doubled_letters_are_dropped(void **state)
+{
+    struct fake_cluster *c = *state;
+    /* Which number is first is learnt from the first that comes. */
+    static const unsigned numbers[] = {2, 2, 4, 5, 4, 5, 3, 3, 4, 6};
+    char id[16], text[16];
+    start_one(c, id);
+    for (unsigned i = 0; i < PH_COUNT_OF(numbers); i++) {
+        struct ph_text frame = PH_TEXT_INIT;
+        ph_frame_start(&fc_hub(c, 1)->hub, &frame, PH_FRAME_MAIL,
+                       fc_hub(c, 0)->hub.cluster->generation);
+        ph_pack_array(&frame, 1);
+        ph_pack_uint(&frame, 0);
+        ph_pack_str(&frame, id, strlen(id));
+        ph_pack_uint(&frame, 77); /* a sender of that number */
+        ph_pack_uint(&frame, 1);
+        ph_pack_uint(&frame, numbers[i]);
+        ph_pack_uint(&frame, 0);
+        int length = snprintf(text, sizeof text, "n7 %u", numbers[i]);
+        ph_pack_bin(&frame, text, (size_t)length);
+        fc_inject(c, 1, 0, &frame);
+        fc_run(c, 2);
+    }
+    fc_run(c, 10000);
+    for (unsigned number = 2; number <= 6; number++) {
+        snprintf(text, sizeof text, "n7 %u", number);
+        assert_int_equal(fc_heard(c, id, text), 1);
+    }
+    assert_true(fc_hub(c, 0)->hub.cluster->mail.doubled > 0);
+}
+
 /* Unread calls go with the child and are answered there; those of a move that fails are handled
  * where it stays, once. */
 static void unread_calls_are_answered_once(void **state)
@@ -568,6 +602,7 @@ int main(void)
         HOT_TEST(own_messages_wait_for_those_on_their_way),
         HOT_TEST(lost_messages_do_not_hold_up_later_ones),
         HOT_TEST(messages_flow_at_once_after_a_heal),
+        HOT_TEST(doubled_letters_are_dropped),
         HOT_TEST(unread_calls_are_answered_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
