@@ -83,6 +83,7 @@ while traffic_runs; do
     at n4 -e "wait nodes = 4 timeout=${patience}s" -e "wait migrating = 0 timeout=${patience}s" >/dev/null
     on n1 "unpin all" "drain n4 deadline=60s" "undrain n4"
     at n4 -e "wait migrating = 0 timeout=${patience}s" >/dev/null
+    on n4 'hook add coordinator_shutdown exec=/bin/true' # which keeps nothing from being handed over
     node_leave n4
     rounds=$((rounds + 1))
 done
