@@ -179,34 +179,6 @@ void ph_mail_drop(struct ph_hub *hub, struct ph_entry *entry, int code, const ch
         free_mail(mail);
 }
 
-/* ---- Time ------------------------------------------------------------------------------------ */
-
-static void look_late(struct ph_hub *hub, struct ph_hub_timer *timer)
-{
-    (void)timer;
-    uint64_t next_ms = PH_NEVER;
-    for (struct ph_mail *mail = hub->cluster->mail.mails; mail; mail = mail->next) {
-        struct ph_letters due;
-        ph_letters_init(&due);
-        uint64_t when_ms = ph_order_give_up(hub, mail, &due);
-        for (struct ph_letter letter; ph_letters_take(&due, &letter);)
-            ph_letters_add(&mail->waiting, &(struct ph_letter){.box = letter.box});
-        if (when_ms < next_ms)
-            next_ms = when_ms;
-        ph_cluster_touch(hub, mail->entry);
-    }
-    if (next_ms != PH_NEVER)
-        ph_wheel_add(&hub->wheel, &hub->cluster->mail.timer.timer, next_ms);
-}
-
-static void look_again(struct ph_hub *hub, uint64_t after_ms)
-{
-    struct ph_hub_timer *timer = &hub->cluster->mail.timer;
-    timer->fire = look_late;
-    if (!ph_wheel_is_armed(&timer->timer))
-        ph_wheel_add(&hub->wheel, &timer->timer, hub->now_ms + after_ms);
-}
-
 /* ---- The way --------------------------------------------------------------------------------- */
 
 enum way { WAY_HERE, WAY_AWAY, WAY_NONE };
@@ -247,6 +219,50 @@ static void deliver(struct ph_hub *hub, struct ph_child *child, struct ph_letter
     if (rc)
         drop(hub, letter, rc, ph_error_text(rc));
 }
+
+/* ---- Time ------------------------------------------------------------------------------------ */
+
+/* What was waited for in vain lets out what is behind it. */
+static uint64_t give_up(struct ph_hub *hub, struct ph_mail *mail)
+{
+    struct ph_letters due;
+    struct ph_letter letter;
+    struct ph_member *to;
+    bool here = way_of(hub, mail->entry, &to) == WAY_HERE;
+    ph_letters_init(&due);
+    uint64_t next_ms = ph_order_give_up(hub, mail, &due);
+    while (ph_letters_take(&due, &letter))
+        if (here)
+            deliver(hub, mail->entry->child, &letter);
+        else
+            ph_letters_add(&mail->waiting, &(struct ph_letter){.box = letter.box});
+    return next_ms;
+}
+
+static void look_late(struct ph_hub *hub, struct ph_hub_timer *timer)
+{
+    (void)timer;
+    uint64_t next_ms = PH_NEVER;
+    for (struct ph_mail *mail = hub->cluster->mail.mails; mail; mail = mail->next) {
+        uint64_t when_ms = give_up(hub, mail);
+        if (when_ms < next_ms)
+            next_ms = when_ms;
+        ph_cluster_touch(hub, mail->entry);
+    }
+    if (next_ms != PH_NEVER)
+        ph_wheel_add(&hub->wheel, &hub->cluster->mail.timer.timer, next_ms);
+}
+
+static void look_again(struct ph_hub *hub, uint64_t after_ms)
+{
+    struct ph_hub_timer *timer = &hub->cluster->mail.timer;
+    timer->fire = look_late;
+    if (!ph_wheel_is_armed(&timer->timer))
+        ph_wheel_add(&hub->wheel, &timer->timer, hub->now_ms + after_ms);
+}
+
+/* ---- In and on --------------------------------------------------------------------------------
+ */
 
 static void receive(struct ph_hub *hub, struct ph_entry *entry, struct ph_letter *letter)
 {
@@ -493,65 +509,6 @@ void ph_mail_begin_grace(struct ph_hub *hub)
     hub->ports.work->submit(hub->ports.context, PH_WORK_GRACE, 0);
 }
 
-/* ---- The last letters ------------------------------------------------------------------------ */
-
-/* Behind all rows that say that nothing is here any more, so what it answers is behind all letters
- * that it sent before it knew. */
-static bool bids_farewell(struct ph_hub *hub, struct ph_member *member)
-{
-    struct ph_text *records = &member->mail.records;
-    if (!ph_member_is_linked(member) || member->bade_farewell)
-        return true;
-    if (member->farewell || member->sent_hi < ph_directory_log_hi(hub->directory))
-        return false;
-    member->farewell = ++hub->cluster->next_token;
-    ph_pack_uint(records, 0);
-    ph_pack_str(records, "", 0);
-    ph_pack_uint(records, 0);
-    ph_pack_uint(records, 0);
-    ph_pack_uint(records, 0);
-    ph_pack_uint(records, member->farewell);
-    ph_pack_nil(records);
-    member->mail.count++;
-    return false;
-}
-
-static void forget_farewell(struct ph_member *member)
-{
-    member->bade_farewell = false;
-    member->farewell = 0;
-}
-
-bool ph_mail_has_ended(struct ph_hub *hub)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    bool ended = !cluster->mail.parting && !cluster->mail.parted;
-    if (!ended)
-        return false;
-    if (!cluster->mail.farewell_ms)
-        cluster->mail.farewell_ms = hub->now_ms;
-    for (uint16_t slot = 1; slot < cluster->count; slot++)
-        ended &= bids_farewell(hub, cluster->members[slot]);
-    for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
-        ended &= !mail->waiting.first;
-    ended |= hub->now_ms >= cluster->mail.farewell_ms + cluster->dead_after_ms;
-    for (uint16_t slot = 1; ended && slot < cluster->count; slot++)
-        forget_farewell(cluster->members[slot]);
-    if (ended)
-        cluster->mail.farewell_ms = 0;
-    return ended;
-}
-
-static void answer_farewell(struct ph_member *member, uint64_t token)
-{
-    struct ph_text *records = &member->answers.records;
-    ph_pack_uint(records, token);
-    ph_pack_uint(records, 0);
-    ph_pack_str(records, "", 0);
-    ph_pack_bin(records, "", 0);
-    member->answers.count++;
-}
-
 static void release_all(struct ph_hub *hub, struct ph_child *child)
 {
     while (child) {
@@ -744,7 +701,7 @@ void ph_cluster_read_mail(struct ph_hub *hub, struct ph_member *member, struct p
         if (frame->broken)
             return;
         if (!id_length) {
-            answer_farewell(member, token);
+            ph_mail_answer_farewell(member, token);
             continue;
         }
         if (!empty)

@@ -1,10 +1,11 @@
 /*
  * Messages between nodes: how they find their child and keep their order.
  *
- * Part of a hub's cluster half (cluster.h): the hub's actor only. Two files:
+ * Part of a hub's cluster half (cluster.h): the hub's actor only. Three files:
  *
  *   cluster_mail.c   the way: here, to another node, or waiting until there is one
  *   cluster_order.c  the order: what one node sends to one child is handled in that order, once
+ *   cluster_farewell.c  the end: nothing is on its way to a node that leaves
  *
  * A message to a child that runs on the sender's node goes straight into its mailbox and never
  * comes here. Any other one is a letter. A node numbers its letters to a child (a *stream*, from
@@ -113,6 +114,8 @@ void ph_mail_fetch_last(struct ph_hub *);  /* it is over: a slice of them */
 /* This node has no child any more and is to leave: true when all that others have sent to children
  * here has come and gone on. Asks them for that, once; waits for `dead_after` at most. */
 bool ph_mail_has_ended(struct ph_hub *);
+/* Another one asks: everything that this node has sent to it is before this answer. */
+void ph_mail_answer_farewell(struct ph_member *, uint64_t token);
 
 /* What a child that holds still has not read goes with it; its calls are kept track of. */
 void ph_mail_take_unread(struct ph_hub *, struct ph_child *, uint16_t member, struct ph_letters *);

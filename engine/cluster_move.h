@@ -66,6 +66,7 @@ struct ph_transfer {
     bool refused;   /* by the target */
     bool late;      /* it was called off while it was saved: it goes on here when it has been */
     bool ready;     /* in that list */
+    bool counted;   /* among those that are being saved and may have a large state */
     bool confirmed; /* by the target: the child runs there, or did */
     bool arrived;   /* the target has it; the move ends when that is in the directory, too */
     uint64_t arrived_ms;
@@ -83,7 +84,7 @@ struct ph_transfer *ph_move_add(struct ph_hub *, struct ph_entry *, uint16_t mem
 void ph_move_finish(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, const char *error);
 /* May another child hold still now: the bytes that are under way are bounded. */
 bool ph_moves_may_save(const struct ph_hub *);
-void ph_move_note_saved(struct ph_hub *, uint64_t bytes); /* one of `saving` has been */
+void ph_move_note_saved(struct ph_hub *, struct ph_transfer *);
 
 /* ---- cluster_move_out.c ---------------------------------------------------------------------- */
 

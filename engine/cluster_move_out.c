@@ -30,11 +30,19 @@ static uint64_t epoch_of(const struct ph_child *child)
 
 /* ---- The budget ------------------------------------------------------------------------------ */
 
-static bool has_slot(struct ph_hub *hub)
+/* Programs that neither speak nor keep a state take long to end, and leave nothing: they are not
+ * held up by the bytes that are under way, nor hold up others. */
+static bool may_be_large(const struct ph_child *child)
+{
+    return child->kind->can_prepare(ph_child_spec_rcu(child));
+}
+
+static bool has_slot(struct ph_hub *hub, const struct ph_child *child)
 {
     struct ph_cluster *cluster = hub->cluster;
     uint64_t rate = hub->options.move_rate;
-    if (cluster->moves_out >= hub->options.move_in_flight || !ph_moves_may_save(hub))
+    if (cluster->moves_out >= hub->options.move_in_flight ||
+        (may_be_large(child) && !ph_moves_may_save(hub)))
         return false;
     if (!rate)
         return true;
@@ -100,7 +108,7 @@ static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct p
         cluster->moves_hold_ms = cluster->join_hold_ms;
     else if (target->view != cluster->view) /* it would not know that the child belongs there */
         cluster->moves_hold_ms = hub->now_ms + cluster->heartbeat_ms;
-    else if (has_room(hub, target) && has_slot(hub))
+    else if (has_room(hub, target) && has_slot(hub, entry->child))
         return true;
     wait_for_budget(cluster, entry);
     return false;
@@ -124,8 +132,9 @@ static void put_move(struct ph_hub *hub, const struct ph_transfer *move, enum ph
     ph_pack_uint(records, move->epoch);
     if (verb != PH_MOVE_TAKE)
         return;
-    ph_pack_bin(records, ph_text_str(&move->state), move->state.length);
-    ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), move->state.length));
+    size_t length = move->hot && !hub->options.hot_handover ? 0 : move->state.length;
+    ph_pack_bin(records, ph_text_str(&move->state), length);
+    ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), length));
     ph_mail_pack_unread(records, &move->unread);
     ph_order_pack(hub, entry->mail, records);
 }
@@ -175,7 +184,8 @@ static void hold_still(struct ph_hub *hub, struct ph_transfer *move)
     struct ph_super_call call = {.event = PH_SUPER_MOVE};
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = PH_MOVE_SAVING;
-    hub->cluster->moves_saving++;
+    move->counted = may_be_large(entry->child);
+    hub->cluster->moves_saving += move->counted;
     ph_mail_look(hub, entry); /* from now on its messages wait */
     if (move->hot)
         arm(hub, move, hub->options.hot_state_timeout_ms, save_late);
@@ -282,7 +292,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
     move->state = *state;
     *state = PH_TEXT_INIT;
     move->bytes = move->state.length;
-    ph_move_note_saved(hub, move->bytes);
+    ph_move_note_saved(hub, move);
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     cluster->moves_bytes += move->bytes;
     move->phase = PH_MOVE_SENT;
@@ -295,8 +305,6 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
     } else if (move->lost || !ph_member_is_linked(cluster->members[move->member])) {
         ph_move_bring_back(hub, move, "the node is gone");
     } else {
-        if (move->hot && !hub->options.hot_handover)
-            ph_text_fini(&move->state);
         put_move(hub, move, PH_MOVE_TAKE);
         arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
         if (move->hot && !hub->options.hot_confirm)

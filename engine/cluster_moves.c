@@ -126,7 +126,7 @@ void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
     struct ph_cluster *cluster = hub->cluster;
     struct ph_entry *entry = move->entry;
     *(move->incoming ? &cluster->moves_in : &cluster->moves_out) -= 1;
-    cluster->moves_saving -= !move->incoming && move->phase == PH_MOVE_SAVING;
+    cluster->moves_saving -= move->counted;
     if (!move->incoming && move->phase == PH_MOVE_SENT)
         cluster->moves_bytes -= move->bytes;
     if (move->ready)
@@ -213,9 +213,13 @@ bool ph_moves_may_save(const struct ph_hub *hub)
     return cluster->moves_saving < allowed && expected + cluster->state_bytes <= BYTES_MAX;
 }
 
-void ph_move_note_saved(struct ph_hub *hub, uint64_t bytes)
+void ph_move_note_saved(struct ph_hub *hub, struct ph_transfer *move)
 {
     struct ph_cluster *cluster = hub->cluster;
+    uint64_t bytes = move->bytes;
+    if (!move->counted)
+        return;
+    move->counted = false;
     cluster->moves_saved++;
     cluster->moves_saving--;
     cluster->state_bytes =
@@ -368,7 +372,9 @@ static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
 {
     if (!move->lost)
         return false;
-    if (move->incoming && (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_STANDBY))
+    if (ph_move_stands_by(move->entry) && ph_super_ends(move->entry->child))
+        return false; /* it has been told */
+    if (ph_move_stands_by(move->entry))
         ph_move_stand_down(hub, move);
     else if (!move->incoming && move->phase == PH_MOVE_PREPARING)
         ph_move_call_off(hub, move, "the node was lost");

@@ -220,7 +220,14 @@ static void without_handover_it_begins_anew_and_once(void **state)
     struct fake_cluster *c = fc_create_settled(3, "migration=hot hot.handover=false");
     char id[16];
     start_one(c, id);
-    assert_int_equal(fc_wait(c, fc_pin(c, 1, id, "n3"), 5000), 0);
+    struct ph_op *move = fc_pin(c, 1, id, "n3");
+    while (!kid_of(c, 2, id) || !kid_of(c, 2, id)->stands_by)
+        fc_run(c, 1);
+    c->nodes[2]->fails = id; /* when it is to go to work: then nothing has changed */
+    fc_run(c, 50);
+    assert_string_equal(fc_state(c, id), "born n1 n1");
+    c->nodes[2]->fails = NULL;
+    assert_int_equal(fc_wait(c, move, 5000), 0);
     fc_settle(c);
     assert_int_equal(fc_where(c, id), 2);
     assert_string_equal(fc_state(c, id), "born n3");
