@@ -73,6 +73,7 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     ph_cluster_owners_changed(hub);
     ph_cluster_review(hub);
     ph_wheel_add(&hub->wheel, &cluster->timer.timer, hub->now_ms + cluster->heartbeat_ms);
+    ph_journal_begin(hub, setup->journal);
 }
 
 void ph_cluster_destroy(struct ph_hub *hub)
@@ -339,7 +340,8 @@ void ph_cluster_read_dispatch(struct ph_hub *hub, struct ph_member *member, stru
 bool ph_cluster_has_work(const struct ph_hub *hub)
 {
     return hub->cluster && (ph_cluster_reconcile_has_work(hub) || ph_moves_waiting(hub) ||
-                            hub->cluster->mail.fetching || ph_cluster_sync_has_work(hub));
+                            hub->cluster->mail.fetching || ph_cluster_sync_has_work(hub) ||
+                            ph_journal_has_work(hub));
 }
 
 void ph_cluster_work(struct ph_hub *hub)
@@ -349,6 +351,7 @@ void ph_cluster_work(struct ph_hub *hub)
     if (hub->cluster->mail.fetching)
         ph_mail_fetch_last(hub);
     ph_cluster_sync_work(hub);
+    ph_journal_work(hub);
 }
 
 static void flush_member(struct ph_hub *hub, struct ph_member *member)
@@ -411,7 +414,7 @@ static void arm_timer(struct ph_hub *hub)
 
 bool ph_cluster_is_quiet(struct ph_hub *hub)
 {
-    return !hub->cluster || ph_mail_has_ended(hub);
+    return !hub->cluster || (ph_mail_has_ended(hub) && ph_journal_has_ended(hub));
 }
 
 /* The last child has been handed over: goodbye, and everything that the others want is forgotten,
@@ -493,19 +496,23 @@ void ph_cluster_goodbye(struct ph_hub *hub)
         if (!ph_member_is_linked(member))
             continue;
         ph_frame_start(hub, &frame, PH_FRAME_BYE, member->info.generation);
+        ph_pack_bool(&frame, ph_journal_stays(hub));
         ph_member_send(hub, member, PH_LINK_STREAM, &frame);
     }
     ph_wheel_cancel(&hub->wheel, &cluster->timer.timer);
 }
 
+/* BYE: its journal stays. */
 void ph_cluster_read_bye(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
+    bool remembers = ph_unpack_bool(frame);
     if (ph_unpack_end(frame) < 0)
         return;
     member->greeted = false;
     member->gone = true;
     member->gone_ms = hub->now_ms;
     member->left = true;
+    member->remembers = remembers;
     hub->cluster->rows_version++;
     ph_directory_log_close(hub->directory, member->slot);
     ph_cluster_review(hub);
@@ -566,4 +573,5 @@ void ph_cluster_inspect(const struct ph_hub *hub, struct ph_text *out)
     for (size_t i = 0; i < PH_COUNT_OF(figures); i++)
         ph_text_printf(out, "%s\x1f%llu\x1e", figures[i].name,
                        (unsigned long long)figures[i].value);
+    ph_journal_inspect(&cluster->journal, out);
 }

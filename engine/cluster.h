@@ -3,13 +3,15 @@
  * it.
  *
  * Part of the hub's deterministic machine: its actor only, inside a step; frames, peers and passed
- * deadlines are events, its ways out are the link and exec ports. A hub whose node has no links has
- * none (hub->cluster is NULL) and pays nothing.
+ * deadlines are events, its ways out are the link, journal and exec ports. A hub whose node has
+ * neither links nor a journal has none (hub->cluster is NULL) and pays nothing.
  *
  *   cluster.c          life, frames in and out, custom events of other members
  *   cluster_members.c  who is there: greetings, beats, silence
  *   cluster_view.c     which of them form this side: the view, quorum, lease, fencing
  *   cluster_sync.c     intents and placements: pushed, acknowledged, repaired
+ *   cluster_intents.c  intents as records
+ *   cluster_journal.c  what the hub wants to know again after the death of its node
  *   cluster_requests.c start, stop, restart, signal, pin, drain for children anywhere
  *   cluster_reconcile.c what is wanted against what runs: every difference becomes a command
  *   cluster_moves.c    the acknowledged transfer of a child
@@ -37,6 +39,7 @@ struct ph_cluster_setup {
      * before the later one has heard from others. */
     uint64_t generation;
     uint64_t heartbeat_ms, dead_after_ms, lease_ms;
+    bool journal; /* its node keeps one: JOURNAL events with what is in it come first */
 };
 
 void ph_cluster_create(struct ph_hub *, const struct ph_cluster_setup *);
@@ -52,6 +55,7 @@ void ph_cluster_on_quorum(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_send(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_answer(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_conflict(struct ph_hub *, struct ph_event *);
+void ph_cluster_on_journal(struct ph_hub *, struct ph_event *);
 
 /* Is there a slice to do now? Does one. */
 bool ph_cluster_has_work(const struct ph_hub *);
@@ -94,10 +98,16 @@ void ph_cluster_pin_one(struct ph_hub *, struct ph_job *, const char *node, enum
 int ph_cluster_steer(struct ph_hub *, struct ph_child *, bool abort, const char **why);
 /* The hub ends: what waits for others is told so. */
 void ph_cluster_requests_end(struct ph_hub *);
-/* Intents that this node has written so far; does another member hold all of them up to that
- * number (or is there no other)? ph_hub_jobs_held is called when more are held. */
-uint64_t ph_cluster_promised(const struct ph_hub *);
-bool ph_cluster_is_held(const struct ph_hub *, uint64_t promised);
+/* Intents that this node has written so far, and changes that its journal is to have. */
+struct ph_promise {
+    uint64_t pushed, noted;
+};
+struct ph_promise ph_cluster_promised(const struct ph_hub *);
+/* Does another member hold all of them (or is there no other), and has the disk them (or is there
+ * none, or does it fail)? ph_hub_jobs_held is called when that may have changed. */
+bool ph_cluster_is_held(const struct ph_hub *, struct ph_promise);
+/* They are on no disk, and nobody else holds them: why, or NULL. */
+const char *ph_cluster_unkept(const struct ph_hub *, struct ph_promise);
 
 /* What becomes of local children (super.c). */
 void ph_cluster_child_changed(struct ph_hub *, struct ph_child *);

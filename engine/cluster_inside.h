@@ -24,6 +24,12 @@ static inline bool ph_member_is_linked(const struct ph_member *member)
     return member->info.peer != 0 && member->greeted;
 }
 
+/* Has it, or will its next life have, intents that we may not know? */
+static inline bool ph_member_may_want(const struct ph_member *member)
+{
+    return member->info.generation && (!member->left || member->remembers);
+}
+
 /* The next tick of the hub's clock: versions and epochs. */
 uint64_t ph_cluster_clock(struct ph_hub *);
 
@@ -37,11 +43,12 @@ PH_FRAME_MAP(PH_FRAME_FUNCTION)
 enum {
     PH_BEAT_LEAVING = 1, /* it hands its children over */
     PH_BEAT_FENCED = 2,
-    PH_BEAT_IN_VIEW = 4, /* you are in its view */
-    PH_BEAT_KNOWS = 8,   /* … and children may belong to you */
-    PH_BEAT_OWNS = 16,   /* children may belong to itself */
-    PH_BEAT_HOLDS = 32,  /* it starts nothing yet: one that it dropped may still run */
-    PH_BEAT_ASKS = 64,   /* it waits for an answer */
+    PH_BEAT_IN_VIEW = 4,  /* you are in its view */
+    PH_BEAT_KNOWS = 8,    /* … and children may belong to you */
+    PH_BEAT_OWNS = 16,    /* children may belong to itself */
+    PH_BEAT_HOLDS = 32,   /* it starts nothing yet: one that it dropped may still run */
+    PH_BEAT_ASKS = 64,    /* it waits for an answer */
+    PH_BEAT_UNKEPT = 128, /* its disk does not have all that it knows */
     PH_BEAT_MINE = PH_BEAT_IN_VIEW | PH_BEAT_KNOWS | PH_BEAT_OWNS, /* what it may start */
 };
 
@@ -53,6 +60,7 @@ void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
 void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */
 /* A beat that is in order with what follows: those who are sent children must know why. */
 void ph_cluster_tell_leaving(struct ph_hub *);
+void ph_cluster_note_quorum(struct ph_cluster *, uint64_t size, uint64_t clock);
 uint64_t ph_cluster_digest(const struct ph_cluster *);
 uint64_t ph_member_deaf_ms(const struct ph_cluster *, const struct ph_member *);
 bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);

@@ -132,7 +132,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         return; /* the answer to our own: we have begun already */
     }
     member->greeted = true;
-    member->gone = member->left = false;
+    member->gone = member->left = member->remembers = false;
     member->info.started_ms = hub->now_ms > age_ms ? hub->now_ms - age_ms : 0;
     if (first) {
         member->log_announced = hi;
@@ -216,7 +216,8 @@ static unsigned beat_flags(const struct ph_cluster *cluster, const struct ph_mem
     return (cluster->leaving ? PH_BEAT_LEAVING : 0u) | (cluster->fenced ? PH_BEAT_FENCED : 0u) |
            (known ? PH_BEAT_IN_VIEW : 0u) | (known && may_own(member) ? PH_BEAT_KNOWS : 0u) |
            (may_own(cluster->members[0]) ? PH_BEAT_OWNS : 0u) | (holds ? PH_BEAT_HOLDS : 0u) |
-           (asks ? PH_BEAT_ASKS : 0u);
+           (asks ? PH_BEAT_ASKS : 0u) |
+           (cluster->journal.kept < cluster->journal.noted ? PH_BEAT_UNKEPT : 0u);
 }
 
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
@@ -302,7 +303,7 @@ static bool keep_row(struct ph_member *member, struct ph_unpack *frame)
     return changed;
 }
 
-static void note_quorum(struct ph_cluster *cluster, uint64_t size, uint64_t clock)
+void ph_cluster_note_quorum(struct ph_cluster *cluster, uint64_t size, uint64_t clock)
 {
     if (clock > cluster->quorum_clock ||
         (clock == cluster->quorum_clock && size > cluster->quorum_max)) {
@@ -317,7 +318,7 @@ static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64
     bool changed = wants != member->wants_hash;
     bool equal = wants == ph_directory_hash(hub->directory) && log_hi <= member->log_hi;
     member->wants_hash = wants;
-    if (equal)
+    if (equal && !(member->flags & PH_BEAT_UNKEPT))
         member->equal_ms = hub->now_ms;
     if (equal || changed || member->repairing)
         member->differs_ms = 0;
@@ -361,9 +362,9 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     if (view != member->view)
         cluster->moves_hold_ms = 0; /* those that waited for it to agree with us may begin */
     member->view = view;
-    note_quorum(cluster, quorum_max, quorum_clock);
-    compare_intents(hub, member, log_hi, wants);
+    ph_cluster_note_quorum(cluster, quorum_max, quorum_clock);
     member->flags = flags;
+    compare_intents(hub, member, log_hi, wants);
     member->beat_hi = log_hi;
     cluster->beat_now |= (flags & PH_BEAT_ASKS) != 0;
     bool leaving = flags & PH_BEAT_LEAVING;

@@ -4,6 +4,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/cluster_journal.h"
 #include "engine/spec.h"
 
 enum { SLICE = PH_JOB_SLICE };
@@ -263,7 +264,7 @@ bool ph_cluster_is_too_early(struct ph_hub *hub, const struct ph_entry *entry)
 /* Nobody runs it, and it belongs here. */
 static void take_over(struct ph_hub *hub, struct ph_entry *entry)
 {
-    if (ph_cluster_is_too_early(hub, entry))
+    if (ph_journal_holds(hub, entry) || ph_cluster_is_too_early(hub, entry))
         return;
     if (entry->ran)
         hub->cluster->takeovers++;
@@ -473,6 +474,7 @@ static void finish_forgetting(struct ph_hub *hub)
     cluster->generation += UINT64_C(1) << 32;
     cluster->members[0]->info.generation = cluster->generation;
     cluster->members[0]->view_generation = cluster->generation;
+    ph_journal_begin_anew(hub);
     ph_hub_finish_op(hub, cluster->leave_op, 0, NULL);
     cluster->leave_op = NULL;
     ph_cluster_owners_changed(hub);
@@ -591,7 +593,8 @@ static bool all_agree(const struct ph_hub *hub)
 void ph_cluster_picture(const struct ph_hub *hub, struct ph_status *status)
 {
     const struct ph_cluster *cluster = hub->cluster;
-    bool busy = cluster->scanning || cluster->dirty_first || cluster->view_wanted;
+    bool busy = cluster->scanning || cluster->dirty_first || cluster->view_wanted ||
+                cluster->journal.restoring;
     status->children = ph_directory_wanted_count(cluster->directory);
     status->nodes = cluster->in_view;
     memcpy(status->by_state, cluster->by_state, sizeof status->by_state);

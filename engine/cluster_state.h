@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "engine/cluster_frame.h"
+#include "engine/cluster_journal.h"
 #include "engine/cluster_mail.h"
 #include "engine/cluster_merge.h"
 #include "engine/directory.h"
@@ -39,7 +40,8 @@ struct ph_member {
     uint64_t known_generation; /* the last one that was */
     uint64_t told_peer;        /* the session that readers know */
     uint64_t link_peer;        /* the links' session with it, also while we are away */
-    bool left;                 /* it said goodbye */
+    bool left;                 /* it said goodbye, … */
+    bool remembers;            /* … and what it wants is on its disk */
     bool gone;                 /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
     uint64_t heard_ms;                 /* its last frame */
@@ -182,6 +184,7 @@ struct ph_cluster {
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
 
     struct ph_merges merges;
+    struct ph_journal journal;
 
     /* Figures. */
     uint64_t refused_epoch, refused_frames, moved_out, moved_in, move_aborts, takeovers, duplicates,

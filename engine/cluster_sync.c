@@ -1,12 +1,11 @@
 /* Intents and placements between members: pushed as they change, repaired where they differ. */
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
-#include "engine/spec_pack.h"
+#include "engine/cluster_intents.h"
+#include "engine/cluster_journal.h"
 
 enum {
     BATCH = PH_JOB_SLICE,     /* records of one frame */
@@ -38,6 +37,7 @@ static void write_intent(struct ph_hub *hub, struct ph_entry *entry, const struc
     bool taken = ph_directory_want(hub->directory, entry, intent, hub->now_ms);
     ph_assert(taken); /* our clock is past every version that we have seen */
     queue_push(hub->cluster, entry);
+    ph_journal_note(hub, entry);
     ph_cluster_touch(hub, entry);
 }
 
@@ -69,68 +69,22 @@ void ph_cluster_pin(struct ph_hub *hub, struct ph_entry *entry, uint64_t pin)
     write_intent(hub, entry, &intent);
 }
 
-uint64_t ph_cluster_promised(const struct ph_hub *hub)
-{
-    return hub->cluster ? hub->cluster->push_queued : 0;
-}
-
-bool ph_cluster_is_held(const struct ph_hub *hub, uint64_t promised)
+struct ph_promise ph_cluster_promised(const struct ph_hub *hub)
 {
     const struct ph_cluster *cluster = hub->cluster;
-    return !cluster || cluster->in_view < 2 || cluster->push_taken >= promised;
+    if (!cluster)
+        return (struct ph_promise){0};
+    return (struct ph_promise){.pushed = cluster->push_queued, .noted = cluster->journal.noted};
 }
 
-/* A frame's entries and the specs that they share. */
-struct intents {
-    struct ph_text entries;
-    uint32_t count;
-    const struct ph_spec *specs[BATCH];
-    uint32_t spec_count;
-};
-
-static uint32_t spec_index(struct intents *intents, const struct ph_spec *spec)
+bool ph_cluster_is_held(const struct ph_hub *hub, struct ph_promise promise)
 {
-    if (!spec)
-        return 0;
-    for (uint32_t i = intents->spec_count; i > 0; i--)
-        if (intents->specs[i - 1] == spec)
-            return i;
-    intents->specs[intents->spec_count] = spec;
-    return ++intents->spec_count;
+    const struct ph_cluster *cluster = hub->cluster;
+    return !cluster || ((cluster->in_view < 2 || cluster->push_taken >= promise.pushed) &&
+                        ph_journal_has(&cluster->journal, promise.noted));
 }
 
-/* Per entry: id, clock, author, number of its spec (0: stopped), mark; clock and author of its pin,
- * the pin. */
-static void add_intent(struct intents *intents, struct ph_entry *entry)
-{
-    ph_pack_str(&intents->entries, entry->id, entry->id_length);
-    ph_pack_uint(&intents->entries, entry->version.clock);
-    ph_pack_uint(&intents->entries, entry->version.author);
-    ph_pack_uint(&intents->entries, spec_index(intents, ph_entry_spec_rcu(entry)));
-    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->mark, memory_order_relaxed));
-    ph_pack_uint(&intents->entries, entry->pinned.clock);
-    ph_pack_uint(&intents->entries, entry->pinned.author);
-    ph_pack_uint(&intents->entries, atomic_load_explicit(&entry->pin, memory_order_relaxed));
-    intents->count++;
-}
-
-/* INTENTS: number to acknowledge (0: none), specs, entries. */
-static void pack_intents(struct intents *intents, uint64_t number, struct ph_text *body)
-{
-    struct ph_text spec = PH_TEXT_INIT;
-    ph_pack_uint(body, number);
-    ph_pack_array(body, intents->spec_count);
-    for (uint32_t i = 0; i < intents->spec_count; i++) {
-        ph_text_clear(&spec);
-        ph_spec_pack(intents->specs[i], &spec);
-        ph_pack_bin(body, spec.data, spec.length);
-    }
-    ph_pack_array(body, intents->count);
-    ph_text_append(body, ph_text_str(&intents->entries), intents->entries.length);
-    ph_text_fini(&spec);
-    ph_text_fini(&intents->entries);
-}
-
+/* INTENTS: number to acknowledge (0: none), and the record. */
 static void send_intents(struct ph_hub *hub, struct ph_member *member, const struct ph_text *body)
 {
     struct ph_text frame = PH_TEXT_INIT;
@@ -142,20 +96,21 @@ static void send_intents(struct ph_hub *hub, struct ph_member *member, const str
 static void push_intents(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    struct intents intents = {.count = 0};
+    struct ph_intents intents = {.count = 0};
     struct ph_text body = PH_TEXT_INIT;
-    while (cluster->push_first && intents.count < BATCH) {
+    while (cluster->push_first && intents.count < PH_INTENTS_MAX) {
         struct ph_entry *entry = cluster->push_first;
         cluster->push_first = entry->next_push;
         if (!cluster->push_first)
             cluster->push_last = &cluster->push_first;
         entry->pushing = false;
-        add_intent(&intents, entry);
+        ph_intents_add(&intents, entry);
     }
     if (!intents.count)
         return;
     cluster->push_sent += intents.count;
-    pack_intents(&intents, cluster->push_sent, &body);
+    ph_pack_uint(&body, cluster->push_sent);
+    ph_intents_pack(&intents, &body);
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (ph_member_is_linked(cluster->members[slot]))
             send_intents(hub, cluster->members[slot], &body);
@@ -189,7 +144,7 @@ static void finish_repair(struct ph_hub *hub, struct ph_member *member)
 static void repair(struct ph_hub *hub, struct ph_member *member)
 {
     struct ph_entry *entries[BATCH];
-    struct intents intents = {.count = 0};
+    struct ph_intents intents = {.count = 0};
     struct ph_text body = PH_TEXT_INIT;
     unsigned got = 0;
     for (unsigned looked = 0; any_bucket(member) && looked < REPAIR_LOOKS && !intents.count;
@@ -198,16 +153,16 @@ static void repair(struct ph_hub *hub, struct ph_member *member)
         for (unsigned i = 0; i < got; i++)
             if (entries[i]->version.clock &&
                 is_in(member->repair_buckets, ph_entry_bucket(entries[i])))
-                add_intent(&intents, entries[i]);
+                ph_intents_add(&intents, entries[i]);
         if (!got)
             break;
     }
     if (intents.count) {
-        pack_intents(&intents, 0, &body);
+        ph_pack_uint(&body, 0);
+        ph_intents_pack(&intents, &body);
         send_intents(hub, member, &body);
     }
     ph_text_fini(&body);
-    ph_text_fini(&intents.entries);
     if (!got)
         finish_repair(hub, member);
 }
@@ -220,103 +175,10 @@ void ph_cluster_read_repaired(struct ph_hub *hub, struct ph_member *member, stru
     ph_cluster_review(hub);
 }
 
-/* ---- Intents: reading ---------------------------------------------------------------------- */
-
-static struct ph_spec *known_spec(struct ph_cluster *cluster, uint64_t hash, const void *bytes,
-                                  size_t length)
-{
-    for (unsigned i = 0; i < PH_SPECS_KNOWN; i++) {
-        struct ph_known_spec *known = &cluster->specs[i];
-        if (known->spec && known->hash == hash && known->bytes.length == length &&
-            memcmp(known->bytes.data, bytes, length) == 0)
-            return known->spec;
-    }
-    return NULL;
-}
-
-/* A spec of a frame, shared with those that came before: borrowed from the list of known ones. */
-static struct ph_spec *read_spec(struct ph_cluster *cluster, struct ph_unpack *frame)
-{
-    size_t length;
-    struct ph_unpack in;
-    const void *bytes = ph_unpack_bin(frame, PH_SPEC_PACKED_MAX, &length);
-    uint64_t hash = XXH3_64bits(bytes, length);
-    struct ph_spec *spec = known_spec(cluster, hash, bytes, length);
-    if (spec || frame->broken)
-        return spec;
-    ph_unpack_init(&in, bytes, length);
-    spec = ph_spec_unpack(&in);
-    if (!spec || ph_unpack_end(&in) < 0) {
-        ph_spec_put(spec);
-        ph_unpack_fail(frame);
-        return NULL;
-    }
-    struct ph_known_spec *known = &cluster->specs[cluster->specs_next++ % PH_SPECS_KNOWN];
-    ph_spec_put(known->spec);
-    ph_text_clear(&known->bytes);
-    ph_text_append(&known->bytes, bytes, length);
-    known->hash = hash;
-    known->spec = spec;
-    return spec;
-}
-
-/* Also what concerns the whole hub: a mark's id has a blank, which no child's has. */
-static bool is_id(const char *id, size_t length)
-{
-    return ph_id_is_valid(id, length) || (length > 6 && memcmp(id, "drain ", 6) == 0) ||
-           (length == sizeof PH_MOVES_MARK - 1 && memcmp(id, PH_MOVES_MARK, length) == 0);
-}
-
-static void read_intent(struct ph_hub *hub, struct ph_unpack *frame, struct ph_spec **specs,
-                        uint32_t spec_count)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    size_t length;
-    struct ph_intent intent;
-    const char *id = ph_unpack_str(frame, PH_ID_MAX, &length);
-    intent.version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
-    intent.version.author = ph_unpack_uint(frame, UINT64_MAX);
-    uint64_t index = ph_unpack_uint(frame, spec_count);
-    intent.mark = ph_unpack_uint(frame, UINT64_MAX);
-    intent.pinned.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
-    intent.pinned.author = ph_unpack_uint(frame, UINT64_MAX);
-    intent.pin = ph_unpack_uint(frame, UINT64_MAX);
-    if (!frame->broken && !is_id(id, length))
-        ph_unpack_fail(frame);
-    if (frame->broken)
-        return;
-    intent.spec = index ? specs[index - 1] : NULL;
-    struct ph_entry *entry = ph_directory_make(cluster->directory, id, length);
-    if (!entry)
-        return;
-    if (intent.version.clock > hub->last_epoch)
-        hub->last_epoch = intent.version.clock;
-    bool mark = intent.mark || atomic_load_explicit(&entry->mark, memory_order_relaxed);
-    if (!ph_directory_want(cluster->directory, entry, &intent, hub->now_ms))
-        return;
-    if (mark)
-        ph_cluster_owners_changed(hub);
-    else
-        ph_cluster_touch(hub, entry);
-}
-
 void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
-    struct ph_spec *specs[BATCH];
     uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
-    uint32_t spec_count = ph_unpack_array(frame, BATCH);
-    for (uint32_t i = 0; i < spec_count && !frame->broken; i++) {
-        specs[i] = read_spec(hub->cluster, frame);
-        if (specs[i])
-            ph_spec_get(specs[i]); /* a later one of the frame may push it out of the known ones */
-        else
-            spec_count = i;
-    }
-    uint32_t count = ph_unpack_array(frame, BATCH);
-    for (uint32_t i = 0; i < count && !frame->broken; i++)
-        read_intent(hub, frame, specs, spec_count);
-    for (uint32_t i = 0; i < spec_count; i++)
-        ph_spec_put(specs[i]);
+    ph_intents_read(hub, frame);
     if (number && !frame->broken)
         member->taken_owed = number;
 }
@@ -584,7 +446,7 @@ void ph_cluster_purge(struct ph_hub *hub)
     uint64_t before_ms = hub->now_ms > STONE_MIN_MS ? hub->now_ms - STONE_MIN_MS : 0;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        if (!member->left && member->info.generation && member->equal_ms < before_ms)
+        if (ph_member_may_want(member) && member->equal_ms < before_ms)
             before_ms = member->equal_ms;
     }
     bool more = ph_directory_log_purge(cluster->directory, REMOVALS_PER_STEP);

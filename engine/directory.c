@@ -374,7 +374,8 @@ static bool is_needed(const struct ph_entry *entry)
 {
     return !is_stone(entry) || ph_entry_first_rcu(entry) || entry->child || entry->pending ||
            entry->move || entry->merge || entry->kept || entry->parting || entry->mail ||
-           entry->own || entry->queued || entry->pushing || entry->waiting || entry->next_dirty;
+           entry->own || entry->queued || entry->pushing || entry->noted || entry->waiting ||
+           entry->next_dirty;
 }
 
 bool ph_directory_purge(struct ph_directory *directory, uint64_t before_ms, unsigned limit)

@@ -88,9 +88,11 @@ struct ph_entry {
     struct ph_entry *next_waiting; /* for the budget of moves */
     bool waiting;
     struct ph_entry *next_push;  /* in the list of intents to push */
+    struct ph_entry *next_noted; /* in the list of those that the journal lacks */
     struct ph_entry *next_dirty; /* in one of the hub's work lists */
     bool queued;                 /* for the reconciler */
     bool pushing;                /* in the list of intents to push */
+    bool noted;                  /* in the list of the journal */
     bool misplaced;              /* counted: it is not where it should be */
     uint32_t parting;            /* instances that have gone and whose last messages are to come */
     bool moved_here;             /* its child here came with the order of its messages */

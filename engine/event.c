@@ -87,6 +87,10 @@ static void release_content(struct ph_event *event)
         ph_free(event->answer.text);
         ph_text_fini(&event->answer.reply);
         break;
+    case PH_EVENT_JOURNAL:
+        ph_text_fini(&event->journal.record);
+        ph_free(event->journal.text);
+        break;
     case PH_EVENT_PEER_UP:
     case PH_EVENT_PEER_DOWN:
     case PH_EVENT_VIEW:

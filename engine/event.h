@@ -13,6 +13,7 @@
 #include "engine/kind/kind.h"
 #include "engine/limits.h"
 #include "engine/links.h"
+#include "engine/ports.h"
 #include "engine/prochub.h"
 #include "engine/queue.h"
 #include "engine/text.h"
@@ -54,6 +55,7 @@ struct ph_hub;
     X(PH_EVENT_SEND, "send", PH_PRIORITY_SYSTEM)                     \
     X(PH_EVENT_ANSWER, "answer", PH_PRIORITY_SYSTEM)                 \
     X(PH_EVENT_CONFLICT, "conflict", PH_PRIORITY_SYSTEM)             \
+    X(PH_EVENT_JOURNAL, "journal", PH_PRIORITY_SYSTEM)               \
     X(PH_EVENT_SHUTDOWN, "shutdown", PH_PRIORITY_SYSTEM)
 
 enum ph_event_type {
@@ -155,6 +157,15 @@ struct ph_event {
             uint64_t number; /* 0: all */
             bool drop;       /* else the op's reply is to be its state */
         } conflict;
+        struct {
+            struct ph_text record;       /* that was read; owned; without one it is an answer */
+            bool last;                   /* nothing more will be read */
+            int code;                    /* 0, or why a call was not done … */
+            char *text;                  /* … for people, or what was not whole; NULL; owned */
+            bool renewed;                /* a REPLACE was among those that are done */
+            struct ph_journal_mark done; /* of the call */
+            uint64_t bytes;              /* how long the journal is now */
+        } journal;
         struct {
             unsigned kind; /* enum ph_work */
         } work;

@@ -295,6 +295,17 @@ static const struct ph_link_port link_port = {
     .reset = link_reset,
 };
 
+static void journal_call(void *context, enum ph_journal_verb verb, struct ph_journal_mark mark,
+                         struct ph_text *record)
+{
+    struct ph_host *host = context;
+    ph_journal_call(host->journal, verb, mark, record);
+}
+
+static const struct ph_journal_port journal_port = {
+    .call = journal_call,
+};
+
 static void trace_record(void *context, const struct ph_record *record)
 {
     struct ph_host *host = context;
@@ -424,6 +435,7 @@ static void destroy(struct ph_actor *actor)
     struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
     struct ph_event *event;
     ph_timers_cancel(host->node->timers, &host->alarm);
+    ph_journal_close(host->journal); /* before the last events: they may be its answers */
     while ((event = next_event(host)))
         ph_event_destroy(event);
     ph_hub_fini(&host->hub);
@@ -452,7 +464,7 @@ static const struct ph_actor_class host_class = {
 static uint64_t generation_of(struct ph_node *node)
 {
     uint64_t number = atomic_fetch_add_explicit(&node->generations, 1, memory_order_relaxed);
-    return node->incarnation + (((ph_now_ms() - node->bound_ms) / 1000 + number) << 32);
+    return node->incarnation + (((ph_now_ms() - node->started_ms) / 1000 + number) << 32);
 }
 
 static const struct ph_kind *kind_of(const struct ph_spec *spec)
@@ -465,13 +477,53 @@ static void post(struct ph_hub *hub, struct ph_event *event)
     ph_host_post_system(ph_host_of(hub), event);
 }
 
-int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_options *options,
-                   uint64_t seed, struct ph_host **result)
+/* ---- The journal ----------------------------------------------------------------------------- */
+
+static void journal_read(void *arg, struct ph_text *record)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_JOURNAL);
+    event->journal.record = *record;
+    ph_host_post_system(arg, event);
+}
+
+static void journal_done(void *arg, const struct ph_journal_answer *answer)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_JOURNAL);
+    event->journal.done = answer->done;
+    event->journal.code = answer->code;
+    event->journal.text = answer->text ? ph_copy_text(answer->text, strlen(answer->text)) : NULL;
+    event->journal.renewed = answer->renewed;
+    event->journal.bytes = answer->bytes;
+    ph_host_post_system(arg, event);
+}
+
+int ph_host_read_journal(struct ph_host *host, struct ph_error *error)
+{
+    if (!host->node->state)
+        return 0;
+    const struct ph_journal_owner owner = {.read = journal_read, .done = journal_done, .arg = host};
+    struct ph_text torn = PH_TEXT_INIT;
+    int rc =
+        ph_journal_open(host->node->state, host->hub.name, &owner, &torn, &host->journal, error);
+    if (rc == 0) {
+        struct ph_event *event = ph_event_create(PH_EVENT_JOURNAL);
+        event->journal.last = true;
+        event->journal.text = torn.data;
+        event->journal.bytes = ph_journal_bytes(host->journal);
+        torn = PH_TEXT_INIT;
+        ph_host_post_system(host, event);
+    }
+    ph_text_fini(&torn);
+    return rc;
+}
+
+void ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_options *options,
+                    uint64_t seed, struct ph_host **result)
 {
     struct ph_host *host = ph_alloc(sizeof *host);
     struct ph_prng prng;
     ph_prng_init(&prng, seed);
-    bool linked = node->links.port != NULL;
+    bool spans = node->links.port || node->state;
     uint64_t secret = ph_prng_next(&prng);
     const struct ph_cluster_setup cluster = {
         .node = node->name,
@@ -480,6 +532,7 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
         .heartbeat_ms = node->heartbeat_ms,
         .dead_after_ms = node->dead_after_ms,
         .lease_ms = node->lease_ms,
+        .journal = node->state != NULL,
     };
     const struct ph_hub_setup setup = {
         .name = name,
@@ -489,12 +542,13 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
                 .exec = &exec_port,
                 .work = &work_port,
                 .link = &link_port,
+                .journal = &journal_port,
                 .trace = &trace_port,
                 .context = host,
             },
         .registry = ph_registry_create(secret),
-        .directory = linked ? ph_directory_create(secret) : NULL,
-        .cluster = linked ? &cluster : NULL,
+        .directory = spans ? ph_directory_create(secret) : NULL,
+        .cluster = spans ? &cluster : NULL,
         .kind_of = kind_of,
         .post = post,
         .history = ph_history_create(),
@@ -514,7 +568,6 @@ int ph_host_create(struct ph_node *node, const char *name, const struct ph_hub_o
     host->stats = ph_stats_create();
     publish(host);
     *result = host;
-    return 0;
 }
 
 void ph_host_get(struct ph_host *host)

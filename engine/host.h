@@ -41,6 +41,7 @@ struct ph_host {
     unsigned retired_count;
     uint64_t version;
     struct ph_stats *stats;
+    struct ph_journal_writer *journal; /* NULL: its node keeps nothing */
     bool gone;            /* its hub has ended and it left the node's list; the actor's */
     bool has_processes;   /* it has started one: the keeper is to know its lease; the actor's */
     struct ph_host *next; /* in the node's list */
@@ -51,9 +52,11 @@ static inline struct ph_host *ph_host_of(const struct ph_hub *hub)
     return (struct ph_host *)(uintptr_t)hub;
 }
 
-PH_MUST_CHECK int ph_host_create(struct ph_node *, const char *name,
-                                 const struct ph_hub_options *options, uint64_t seed,
-                                 struct ph_host **host);
+void ph_host_create(struct ph_node *, const char *name, const struct ph_hub_options *options,
+                    uint64_t seed, struct ph_host **host);
+/* Before anything else is posted to it: what its journal has, if the node keeps one. The error says
+ * why that cannot be read. */
+PH_MUST_CHECK int ph_host_read_journal(struct ph_host *, struct ph_error *error);
 void ph_host_get(struct ph_host *);
 void ph_host_put(struct ph_host *);
 

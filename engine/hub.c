@@ -330,6 +330,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_SEND] = ph_cluster_on_send,
     [PH_EVENT_ANSWER] = ph_cluster_on_answer,
     [PH_EVENT_CONFLICT] = ph_cluster_on_conflict,
+    [PH_EVENT_JOURNAL] = ph_cluster_on_journal,
 };
 
 /* ---- The way of an event ------------------------------------------------------------------- */

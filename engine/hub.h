@@ -52,7 +52,7 @@ struct ph_hub {
     struct ph_prng prng;
     struct ph_registry *registry;
     struct ph_history *history;
-    struct ph_directory *directory; /* of the whole hub; NULL when the node has no links */
+    struct ph_directory *directory; /* of the whole hub; NULL: no links and no journal */
     struct ph_cluster *cluster;     /* the same */
     const struct ph_kind *(*kind_of)(const struct ph_spec *);
     void (*post)(struct ph_hub *, struct ph_event *); /* queues an event; any thread; moved */

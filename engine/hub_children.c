@@ -34,7 +34,7 @@ struct ph_job {
     int signal;
     char node[PH_NAME_MAX + 1]; /* of a pin; "": unpin */
     enum ph_move_mode mode;     /* of a pin */
-    uint64_t promised;          /* intents that another member has to hold before this is done */
+    struct ph_promise promised; /* what others, or the disk, have to hold before this is done */
     bool held_back;             /* done but for that; in the hub's list `unheld` */
 };
 
@@ -143,6 +143,13 @@ static void roll_back(struct ph_job *job)
     job->rolling_back = true;
 }
 
+static void end_job(struct ph_hub *hub, struct ph_job *job)
+{
+    const char *unkept = ph_cluster_unkept(hub, job->promised);
+    ph_hub_finish_op(hub, job->op, unkept ? PH_EFAILED : 0, unkept);
+    destroy_job(job);
+}
+
 static void finish_job(struct ph_hub *hub, struct ph_job *job)
 {
     if (job->verb == PH_EVENT_START)
@@ -157,15 +164,14 @@ static void finish_job(struct ph_hub *hub, struct ph_job *job)
         job->op->result.rolled_back = job->rolling_back;
     unlink_job(hub, job);
     bool promises = job->verb != PH_EVENT_RESTART && job->verb != PH_EVENT_SIGNAL;
-    job->promised = promises ? ph_cluster_promised(hub) : 0;
+    job->promised = promises ? ph_cluster_promised(hub) : (struct ph_promise){0};
     if (!ph_cluster_is_held(hub, job->promised)) {
         job->held_back = true;
         job->next = hub->unheld;
         hub->unheld = job;
         return;
     }
-    ph_hub_finish_op(hub, job->op, 0, NULL);
-    destroy_job(job);
+    end_job(hub, job);
 }
 
 void ph_hub_jobs_held(struct ph_hub *hub)
@@ -178,8 +184,7 @@ void ph_hub_jobs_held(struct ph_hub *hub)
             continue;
         }
         *link = job->next;
-        ph_hub_finish_op(hub, job->op, 0, NULL);
-        destroy_job(job);
+        end_job(hub, job);
     }
 }
 

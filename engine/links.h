@@ -70,6 +70,7 @@ static inline uint64_t ph_incarnation_ms(uint64_t incarnation)
  * reach this node by; `incarnation` rises from one start of this node to the next. */
 void ph_node_bind_links(struct ph_node *, struct ph_links_port_binding binding, const char *listen,
                         uint64_t incarnation);
+uint64_t ph_node_incarnation(const struct ph_node *); /* of this start of the node */
 
 void ph_node_peer_up(struct ph_node *, const struct ph_peer *peer);
 void ph_node_peer_down(struct ph_node *, uint64_t peer, enum ph_peer_end why);

@@ -76,6 +76,19 @@ static void set_times(struct ph_node *node, const struct ph_node_config *config)
     node->lease_ms = or_default(config->lease_ms, PH_LEASE_MS);
 }
 
+/* By the time of day; and past all before, when they are known. */
+static int take_incarnation(struct ph_node *node, const char *state_dir, uint64_t random,
+                            struct ph_error *error)
+{
+    node->incarnation = ph_incarnation((uint64_t)ph_wall_ms(), random);
+    if (!state_dir)
+        return 0;
+    int rc = ph_state_dir_open(state_dir, node->name, node->incarnation, &node->state, error);
+    if (rc == 0)
+        node->incarnation = ph_state_dir_incarnation(node->state);
+    return rc;
+}
+
 static uint64_t system_seed(void)
 {
     uint64_t seed;
@@ -92,6 +105,7 @@ static void init_lock(struct ph_node *node)
     pthread_cond_init(&node->released, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&node->lock, NULL);
+    pthread_mutex_init(&node->creating, NULL);
 }
 
 static void destroy_parts(struct ph_node *node)
@@ -101,11 +115,13 @@ static void destroy_parts(struct ph_node *node)
     ph_rcu_barrier();
     ph_timers_destroy(node->timers);
     ph_modules_destroy(node->modules);
+    ph_state_dir_close(node->state);
     for (struct ph_node_peer *known = node->peers, *next; known; known = next) {
         next = known->next;
         ph_free(known);
     }
     pthread_cond_destroy(&node->released);
+    pthread_mutex_destroy(&node->creating);
     pthread_mutex_destroy(&node->lock);
     ph_free(node);
 }
@@ -136,7 +152,9 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
         rc = ph_sched_create(config->workers, seed, &node->sched);
     if (rc)
         ph_error_set(error, rc, "cannot start the node's threads: %s", ph_error_text(rc));
-    else
+    if (rc == 0)
+        rc = take_incarnation(node, config->state_dir, ph_prng_next(&node->prng), error);
+    if (rc == 0)
         rc = ph_monitor_create(config->keeper_path, config->sole_parent, &node->monitor, error);
     if (rc) {
         destroy_parts(node);
@@ -149,6 +167,11 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
 const char *ph_node_name(const struct ph_node *node)
 {
     return node->name;
+}
+
+uint64_t ph_node_incarnation(const struct ph_node *node)
+{
+    return node->incarnation;
 }
 
 uint64_t ph_node_uptime_ms(const struct ph_node *node)
@@ -173,7 +196,6 @@ void ph_node_bind_links(struct ph_node *node, struct ph_links_port_binding bindi
 {
     node->links = binding;
     node->incarnation = incarnation;
-    node->bound_ms = ph_now_ms();
     memcpy(node->listen, listen, strnlen(listen, PH_ENDPOINT_MAX));
 }
 
@@ -303,22 +325,60 @@ static uint32_t take_lease_locked(struct ph_node *node)
     return number;
 }
 
-static int add_locked(struct ph_node *node, struct ph_host *host, struct ph_error *error)
+static int check_name_locked(struct ph_node *node, const char *name, struct ph_error *error)
 {
-    if (host->hub.lease_number == 0)
-        return ph_error_set(error, PH_ELIMIT, "%d hubs of the node have not quite ended",
-                            PH_KEEPER_LEASES - 1);
-    if (find_locked(node, host->hub.name))
-        return ph_error_set(error, PH_EEXISTS, "a hub named '%s' runs on this node",
-                            host->hub.name);
+    if (find_locked(node, name))
+        return ph_error_set(error, PH_EEXISTS, "a hub named '%s' runs on this node", name);
     if (node->hub_count == PH_HUBS_MAX)
         return ph_error_set(error, PH_ELIMIT, "the node has %d hubs already", PH_HUBS_MAX);
+    return 0;
+}
+
+static void list_locked(struct ph_node *node, struct ph_host *host)
+{
     struct ph_host **link = &node->hubs;
     while (*link)
         link = &(*link)->next;
+    ph_host_get(host);
     *link = host;
     node->hub_count++;
     tell_peers_locked(node, host);
+}
+
+/* The host, unknown to others, with a lease of its own. */
+static int create_host(struct ph_node *node, const char *name, const struct ph_hub_options *options,
+                       struct ph_host **host, struct ph_error *error)
+{
+    pthread_mutex_lock(&node->lock);
+    int rc = check_name_locked(node, name, error);
+    uint32_t lease = rc ? 0 : take_lease_locked(node);
+    uint64_t seed = ph_prng_next(&node->prng); /* every hub has jitter of its own */
+    node->host_count += lease != 0;
+    pthread_mutex_unlock(&node->lock);
+    if (rc)
+        return rc;
+    if (lease == 0)
+        return ph_error_set(error, PH_ELIMIT, "%d hubs of the node have not quite ended",
+                            PH_KEEPER_LEASES - 1);
+    ph_host_create(node, name, options, seed, host);
+    (*host)->hub.lease_number = lease;
+    return 0;
+}
+
+static int create_hub(struct ph_node *node, const char *name, const struct ph_hub_options *options,
+                      struct ph_host **host, struct ph_error *error)
+{
+    int rc = create_host(node, name, options, host, error);
+    if (rc)
+        return rc;
+    rc = ph_host_read_journal(*host, error);
+    if (rc) {
+        ph_host_put(*host);
+        return rc;
+    }
+    pthread_mutex_lock(&node->lock);
+    list_locked(node, *host);
+    pthread_mutex_unlock(&node->lock);
     return 0;
 }
 
@@ -326,32 +386,19 @@ int ph_hub_create(struct ph_node *node, const char *name, const char *const *tex
                   struct ph_hub **hub, struct ph_error *error)
 {
     struct ph_hub_options options;
+    struct ph_host *host;
     if (!ph_name_is_valid(name))
         return ph_error_set(error, PH_EUSAGE,
                             "hub name '%s': use 1 to 64 characters of A-Z a-z 0-9 . _ -", name);
     int rc = ph_hub_options_parse(&options, texts, count, error);
     if (rc)
         return rc;
-    struct ph_host *host;
-    pthread_mutex_lock(&node->lock);
-    uint64_t seed = ph_prng_next(&node->prng); /* every hub has jitter of its own */
-    pthread_mutex_unlock(&node->lock);
-    rc = ph_host_create(node, name, &options, seed, &host);
-    if (rc)
-        return ph_error_set(error, rc, "cannot create the hub: %s", ph_error_text(rc));
-    ph_host_get(host); /* one for the list, one for the caller */
-    pthread_mutex_lock(&node->lock);
-    node->host_count++;
-    host->hub.lease_number = take_lease_locked(node);
-    rc = add_locked(node, host, error);
-    pthread_mutex_unlock(&node->lock);
-    if (rc) {
-        ph_host_put(host);
-        ph_host_put(host);
-        return rc;
-    }
-    *hub = &host->hub;
-    return 0;
+    pthread_mutex_lock(&node->creating);
+    rc = create_hub(node, name, &options, &host, error);
+    pthread_mutex_unlock(&node->creating);
+    if (rc == 0)
+        *hub = &host->hub;
+    return rc;
 }
 
 void ph_node_each_hub(struct ph_node *node, bool (*fn)(void *arg, struct ph_hub *), void *arg)

@@ -2,8 +2,8 @@
  * The node: an object that owns everything else - scheduler, timers, monitor, modules and hubs.
  *
  * Immutable after create: name, sched, timers, monitor. The list of hubs and the numbers of their
- * leases are guarded by `lock`, which is held only to look at or change them and never together
- * with another lock.
+ * leases are guarded by `lock`, which is held only to look at or change them and taken inside no
+ * lock but `creating`.
  */
 #ifndef PH_ENGINE_NODE_H
 #define PH_ENGINE_NODE_H
@@ -15,6 +15,7 @@
 #include "engine/kind/keeper_wire.h"
 #include "engine/kind/modules.h"
 #include "engine/kind/monitor.h"
+#include "engine/kind/state_dir.h"
 #include "engine/sched.h"
 #include "engine/timer.h"
 
@@ -25,15 +26,17 @@ struct ph_node {
     struct ph_timers *timers;
     struct ph_monitor *monitor;
     struct ph_modules *modules;
+    struct ph_state_dir *state;         /* what it keeps on disk; NULL: nothing */
     _Atomic uint64_t restart_slot_us;   /* of the restart rate, which all hubs share */
     struct ph_links_port_binding links; /* set before the first hub; no port: alone */
     char listen[PH_ENDPOINT_MAX + 1];   /* where others reach it; "": it has no links */
-    uint64_t incarnation, bound_ms;     /* of ph_node_bind_links */
+    uint64_t incarnation;               /* rises from one start of the node to the next */
     _Atomic uint32_t generations; /* of hubs of this node: each has its own, later ones higher */
     uint64_t heartbeat_ms, dead_after_ms, lease_ms; /* constant; never 0 */
     struct ph_node_peer *peers; /* the live ones, for hubs that come later; under `lock` */
     void (*trace)(void *arg, const struct ph_hub *, const struct ph_record *);
     void *trace_arg;
+    pthread_mutex_t creating; /* a hub: its journal is read before others know of it */
     pthread_mutex_t lock;
     pthread_cond_t released;              /* a host was freed; on CLOCK_MONOTONIC */
     struct ph_host *hubs;                 /* in order of creation */

@@ -1,5 +1,5 @@
 /*
- * The hub's only way out: four small vtables.
+ * The hub's only way out: five small vtables.
  *
  * Port calls are commands: they never block, never call back into the hub, and copy or own what
  * they keep; results come back as later events. All are called on the thread that runs the hub's
@@ -67,6 +67,29 @@ struct ph_link_port {
     void (*reset)(void *context, uint64_t peer);
 };
 
+/* What is to become of the journal: see cluster_journal.h. */
+enum ph_journal_verb {
+    PH_JOURNAL_APPEND,  /* a record, also to the new one while it is renewed */
+    PH_JOURNAL_RENEW,   /* a new one is begun */
+    PH_JOURNAL_COPY,    /* a record only for the new one */
+    PH_JOURNAL_REPLACE, /* the new one takes the place of the old one */
+    PH_JOURNAL_EMPTY,   /* all that was written so far is forgotten */
+};
+
+/* Comes back with the answer. */
+struct ph_journal_mark {
+    uint64_t call;    /* 1, 2, 3, … */
+    uint64_t changes; /* that are on the disk when it is done */
+};
+
+/* The disk. Calls are done in order; each that is done is answered by a JOURNAL event, or several
+ * by one of the last. One that fails is answered by its code, and all that follow are dropped until
+ * the next RENEW. A hub whose node keeps nothing never calls it. */
+struct ph_journal_port {
+    void (*call)(void *context, enum ph_journal_verb, struct ph_journal_mark,
+                 struct ph_text *record); /* moved; NULL: none */
+};
+
 /* People: every record that goes into the history also goes here. */
 struct ph_trace_port {
     void (*record)(void *context, const struct ph_record *);
@@ -76,6 +99,7 @@ struct ph_ports {
     const struct ph_exec_port *exec;
     const struct ph_work_port *work;
     const struct ph_link_port *link;
+    const struct ph_journal_port *journal;
     const struct ph_trace_port *trace;
     void *context; /* given to all of them */
 };

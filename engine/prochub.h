@@ -81,8 +81,11 @@ struct ph_node_config {
     const char *name;        /* [A-Za-z0-9._-]{1,64}; NULL: the host's name */
     const char *keeper_path; /* prochub-keeper; NULL: beside the program, else from PATH */
     const char *modules_dir; /* where module=NAME finds NAME.so; NULL: built-in modules only */
-    unsigned workers;        /* threads for children; 0: one per core */
-    uint64_t seed;           /* of the hubs' generators; 0: from the system */
+    /* Where what is wanted is kept, crash-safe; made when it is missing, used by one node at a
+     * time. NULL: nothing is kept. */
+    const char *state_dir;
+    unsigned workers; /* threads for children; 0: one per core */
+    uint64_t seed;    /* of the hubs' generators; 0: from the system */
     /* This process starts no other children of its own: whatever a dead prochub-keeper leaves
      * behind is ended, also what hides that it was the keeper's. */
     bool sole_parent;

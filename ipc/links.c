@@ -421,9 +421,8 @@ static uint64_t random_number(void)
 static int create_mesh(struct ph_links *links, const struct ph_links_config *config,
                        struct ph_error *error)
 {
-    uint64_t incarnation = config->incarnation
-                               ? config->incarnation
-                               : ph_incarnation((uint64_t)ph_wall_ms(), random_number());
+    uint64_t incarnation =
+        config->incarnation ? config->incarnation : ph_node_incarnation(links->node);
     struct ph_mesh_setup setup = {
         .name = ph_node_name(links->node),
         .endpoint = links->endpoint,

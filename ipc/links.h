@@ -35,7 +35,7 @@ struct ph_links_config {
     size_t join_count;
     const char *cluster;  /* NULL: "" */
     const char *beacon;   /* "ADDR:PORT", see discovery.h; NULL: none */
-    uint64_t incarnation; /* 0: from the wall clock */
+    uint64_t incarnation; /* 0: the node's */
     /* 0: the defaults of ipc/mesh.h. */
     uint64_t window_bytes, queue_bytes_max;
     const struct ph_transport *transport; /* NULL: ZeroMQ */

@@ -149,6 +149,7 @@ static const struct {
     [PH_SETTING_NAME] = {"name", "", check_name},
     [PH_SETTING_CONTROL] = {"control", "", check_control},
     [PH_SETTING_MODULES] = {"modules", "", NULL},
+    [PH_SETTING_STATE] = {"state", "", NULL},
     [PH_SETTING_WORKERS] = {"workers", "threads", check_workers},
     [PH_SETTING_KEEPER] = {"keeper", "", NULL},
     [PH_SETTING_CONFIG] = {"config", "", NULL},
@@ -183,7 +184,6 @@ const char *ph_settings_refusal(const char *key)
     static const struct {
         const char *key, *why;
     } refused[] = {
-        {"state", "nothing is kept on disk in this build yet"},
         {"keys", "links have no keys in this build yet; they stay on loopback"},
         {"weight", "nodes have no weights in this build yet"},
         {"label", "nodes have no labels in this build yet"},

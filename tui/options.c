@@ -113,6 +113,7 @@ static const struct {
     {.name = "hub", .takes_value = true, .set = add_hub},
     {.name = "control", .takes_value = true},
     {.name = "modules", .takes_value = true},
+    {.name = "state", .takes_value = true},
     {.name = "workers", .takes_value = true},
     {.name = "keeper", .takes_value = true},
     {.name = "listen", .takes_value = true},
@@ -344,6 +345,9 @@ const char *ph_options_help(void)
            "                        (node: $XDG_RUNTIME_DIR/prochub/NAME.sock, /run/prochub for\n"
            "                        root, or ~/.prochub; else none)\n"
            "      --modules DIR     where module=NAME finds NAME.so\n"
+           "      --state DIR       keep what is wanted there; a node that is started again with "
+           "it\n"
+           "                        goes on where it was\n"
            "      --workers N       threads for children (one per core)\n"
            "      --keeper PATH     the program prochub-keeper (beside prochub, else from PATH)\n"
            "  -e, --execute COMMAND run COMMAND instead of a script; repeatable, in order\n"

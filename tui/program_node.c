@@ -53,6 +53,7 @@ static int create_node(struct ph_program *program, struct ph_error *error)
         .sole_parent = true,
         .keeper_path = ph_settings_get(settings, PH_SETTING_KEEPER),
         .modules_dir = ph_settings_get(settings, PH_SETTING_MODULES),
+        .state_dir = ph_settings_get(settings, PH_SETTING_STATE),
         .workers = (unsigned)count,
         .heartbeat_ms = ph_settings_ms(settings, PH_SETTING_HEARTBEAT),
         .dead_after_ms = ph_settings_ms(settings, PH_SETTING_DEAD_AFTER),

@@ -307,6 +307,33 @@ static void port_submit(void *context, enum ph_work work, uint64_t amount)
 
 static const struct ph_work_port work_port = {.submit = port_submit};
 
+/* ---- The journal --------------------------------------------------------------------------- */
+
+static void port_journal(void *context, enum ph_journal_verb verb, struct ph_journal_mark mark,
+                         struct ph_text *record)
+{
+    struct fc_node *node = context;
+    fakedisk_call(&node->cluster->disks[node->index], verb, mark, record);
+}
+
+static const struct ph_journal_port journal_port = {.call = port_journal};
+
+static void read_journal(struct fc_node *node)
+{
+    struct ph_event *event;
+    for (size_t i = 0; (event = fakedisk_read(&node->cluster->disks[node->index], i)); i++)
+        fc_post_event(&node->fake.hub, event);
+}
+
+static bool sync_disk(struct fake_cluster *cluster, unsigned index)
+{
+    struct ph_event *event =
+        cluster->stalled >> index & 1 ? NULL : fakedisk_sync(&cluster->disks[index]);
+    if (event)
+        fc_post_event(&cluster->nodes[index]->fake.hub, event);
+    return event != NULL;
+}
+
 /* ---- Pipes --------------------------------------------------------------------------------- */
 
 static void drop_frame(struct fc_frame *frame)
@@ -505,6 +532,7 @@ void fc_begin(struct fake_cluster *cluster, unsigned index, const char *options)
         .heartbeat_ms = HEARTBEAT_MS,
         .dead_after_ms = DEAD_AFTER_MS,
         .lease_ms = LEASE_MS,
+        .journal = cluster->keeps,
     };
     const struct ph_hub_setup setup = {
         .name = "fake",
@@ -514,6 +542,7 @@ void fc_begin(struct fake_cluster *cluster, unsigned index, const char *options)
                 .exec = &exec_port,
                 .work = &work_port,
                 .link = &link_port,
+                .journal = &journal_port,
                 .trace = &fake_trace_port,
                 .context = node,
             },
@@ -528,6 +557,8 @@ void fc_begin(struct fake_cluster *cluster, unsigned index, const char *options)
     };
     ph_hub_init(&node->fake.hub, &setup);
     cluster->nodes[index] = node;
+    if (cluster->keeps)
+        read_journal(node);
 }
 
 static void end_node(struct fake_cluster *cluster, unsigned index)
@@ -546,6 +577,7 @@ static void end_node(struct fake_cluster *cluster, unsigned index)
 void fc_kill(struct fake_cluster *cluster, unsigned index, bool silent)
 {
     end_node(cluster, index);
+    fakedisk_crash(&cluster->disks[index], 0);
     for (unsigned other = 0; other < FC_NODES; other++) {
         struct fc_pipe *pipe = &cluster->pipes[index][other];
         empty_pipe(pipe);
@@ -585,6 +617,8 @@ void fc_destroy(struct fake_cluster *cluster)
     for (unsigned a = 0; a < FC_NODES; a++)
         for (unsigned b = 0; b < FC_NODES; b++)
             empty_pipe(&cluster->pipes[a][b]);
+    for (unsigned index = 0; index < FC_NODES; index++)
+        fakedisk_fini(&cluster->disks[index]);
     ph_free(cluster);
 }
 
@@ -644,7 +678,7 @@ static void pump(struct fake_cluster *cluster)
                 again |= from != to && pump_pipe(cluster, from, to);
         for (unsigned index = 0; index < FC_NODES; index++)
             if (cluster->nodes[index])
-                again |= work_node(cluster, cluster->nodes[index]);
+                again |= work_node(cluster, cluster->nodes[index]) | sync_disk(cluster, index);
     }
 }
 

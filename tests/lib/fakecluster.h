@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "engine/cluster_inside.h"
+#include "tests/lib/fakedisk.h"
 #include "tests/lib/fakehub.h"
 
 enum { FC_NODES = 4, FC_MS = 1000000 /* when the time begins */ };
@@ -73,9 +74,12 @@ struct fake_cluster {
     bool merges;                     /* children join states; else they refuse */
     struct fc_node *nodes[FC_NODES]; /* NULL: dead */
     struct fc_pipe pipes[FC_NODES][FC_NODES];
-    uint64_t doubled;         /* starts of a child while another node had an instance */
-    unsigned drop[PH_FRAMES]; /* how many frames of a type are still to be lost */
-    uint64_t sent[PH_FRAMES]; /* frames of each type */
+    bool keeps;                      /* nodes that begin have a journal, … */
+    struct fakedisk disks[FC_NODES]; /* … there; they outlive the nodes */
+    unsigned stalled;                /* bit set of nodes: nothing is synced */
+    uint64_t doubled;                /* starts of a child while another node had an instance */
+    unsigned drop[PH_FRAMES];        /* how many frames of a type are still to be lost */
+    uint64_t sent[PH_FRAMES];        /* frames of each type */
 };
 
 /* Nodes that are not linked yet. */
@@ -88,7 +92,8 @@ void fc_destroy(struct fake_cluster *);
 
 /* A node begins (again): not linked; its generation is higher than the one before. */
 void fc_begin(struct fake_cluster *, unsigned node, const char *options);
-/* It dies; the others are told that its process is gone, or (`silent`) find out. */
+/* It dies, with what its disk has not synced; the others are told that its process is gone, or
+ * (`silent`) find out. */
 void fc_kill(struct fake_cluster *, unsigned node, bool silent);
 void fc_link(struct fake_cluster *, unsigned a, unsigned b);
 void fc_link_all(struct fake_cluster *);

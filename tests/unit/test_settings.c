@@ -36,7 +36,7 @@ static void bad_values_are_refused_with_what_is_taken(void **state)
         {"beacon", "239.0.0.1", "beacon '239.0.0.1': ADDR:PORT", PH_EUSAGE},
         {"heartbeat", "soon", "heartbeat 'soon': a duration", PH_EUSAGE},
         {"lease", "0", "lease '0': a duration", PH_EUSAGE},
-        {"state", "/tmp", "state: nothing is kept on disk", PH_EREFUSED},
+        {"state", "", "state: a value is missing", PH_EUSAGE},
         {"keys", "/tmp", "keys: links have no keys in this build", PH_EREFUSED},
         {"jion", "x", "jion: no such setting, did you mean join? (name, control", PH_EUSAGE},
     };
