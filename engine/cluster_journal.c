@@ -10,8 +10,11 @@
 enum {
     CALLS_MAX = 64, /* under way */
     RETRY_MS = 1000,
-    RENEW_BYTES = 1024 * 1024, /* and twice its new length: then it is renewed */
-    CLOCK_STEP = 1 << 20,
+    RENEW_BYTES = 1024 * 1024,
+    /* A life's clock begins at the time of day, or that far beyond what the one before wrote. It is
+     * short so that clocks do not run ahead of the time: then a life that finds no journal begins
+     * after all before it, too. */
+    CLOCK_STEP = 1000,
 };
 
 /* What a record is about. */
@@ -80,10 +83,9 @@ static uint64_t hub_digest(const struct ph_cluster *cluster)
 
 /* ---- Changes --------------------------------------------------------------------------------- */
 
-/* While it fails nothing is written; the renewal will have all. */
 static bool is_written(const struct ph_journal *journal)
 {
-    return journal->on && !journal->restoring && (!journal->failed || journal->renewing);
+    return journal->on && !journal->restoring && !journal->idle;
 }
 
 void ph_journal_note(struct ph_hub *hub, struct ph_entry *entry)
@@ -144,7 +146,7 @@ static void begin_renewal(struct ph_hub *hub)
 {
     struct ph_journal *journal = journal_of(hub);
     journal->renewing = true;
-    journal->walked = false;
+    journal->walked = journal->idle = false;
     journal->walk = (struct ph_cursor){0};
     call(hub, PH_JOURNAL_RENEW, NULL);
 }
@@ -173,7 +175,7 @@ static void finish_renewal(struct ph_hub *hub)
 static bool is_due(const struct ph_journal *journal)
 {
     return !journal->renewing && !journal->failed && !journal->emptied &&
-           journal->bytes > 2 * journal->renewed_bytes + RENEW_BYTES;
+           journal->bytes > 2 * journal->renewed_bytes + journal->renew_bytes;
 }
 
 static void retry_fired(struct ph_hub *hub, struct ph_hub_timer *timer)
@@ -191,9 +193,9 @@ static void fail(struct ph_hub *hub, const char *why)
     if (!journal->failed)
         ph_hub_record(hub, "journal_failed", "", 0,
                       "%s; what is wanted from now on is lost with this node", why);
-    journal->failed = true;
+    journal->failed = journal->idle = true;
     journal->renewing = false;
-    journal->done = journal->calls; /* what follows is dropped */
+    journal->done = journal->voided = journal->calls; /* whatever becomes of them */
     while (take_noted(journal)) {
         /* The renewal will have it. */
     }
@@ -213,6 +215,8 @@ static void renewed(struct ph_hub *hub, uint64_t bytes)
 static void answered(struct ph_hub *hub, const struct ph_event *event)
 {
     struct ph_journal *journal = journal_of(hub);
+    if (event->journal.done.call <= journal->voided)
+        return;
     journal->done = event->journal.done.call;
     if (event->journal.code) {
         fail(hub, event->journal.text);
@@ -338,12 +342,13 @@ void ph_journal_begin(struct ph_hub *hub, bool on)
     struct ph_journal *journal = journal_of(hub);
     journal->on = journal->restoring = on;
     journal->last = &journal->first;
+    journal->renew_bytes = RENEW_BYTES;
     journal->retry.fire = retry_fired;
 }
 
 bool ph_journal_has(const struct ph_journal *journal, uint64_t noted)
 {
-    return journal->kept >= noted || journal->failed;
+    return journal->kept >= noted || journal->failed || journal->emptied;
 }
 
 const char *ph_cluster_unkept(const struct ph_hub *hub, struct ph_promise promise)
@@ -351,8 +356,7 @@ const char *ph_cluster_unkept(const struct ph_hub *hub, struct ph_promise promis
     const struct ph_cluster *cluster = hub->cluster;
     if (!cluster || cluster->in_view > 1 || cluster->journal.kept >= promise.noted)
         return NULL;
-    return "it is done, but not in the journal, which cannot be written (see the events), nor on "
-           "another node: it will be forgotten when this one ends";
+    return "done, but neither on this node's disk nor on another node: see event journal_failed";
 }
 
 bool ph_journal_has_work(const struct ph_hub *hub)

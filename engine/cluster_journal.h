@@ -39,7 +39,8 @@ enum { PH_JOURNAL_AWAIT = 2 };
 struct ph_journal {
     bool on;        /* the node keeps one */
     bool restoring; /* it is being read */
-    bool failed;    /* the disk lacks something, and is not being written */
+    bool failed;    /* the disk lacks something, until it has been renewed */
+    bool idle;      /* nothing is written until then: the renewal will have it */
     bool renewing;
     bool walked;  /* all entries are in the new one */
     bool emptied; /* the hub leaves, and has asked for that */
@@ -47,7 +48,9 @@ struct ph_journal {
     struct ph_entry *first, **last; /* entries that changed */
     uint64_t noted, written, kept;  /* changes so far */
     uint64_t calls, done;           /* of the port; answered ones */
+    uint64_t voided;                /* calls up to then do not count: one of them failed */
     uint64_t bytes, renewed_bytes;  /* its length now, and when it was new */
+    uint64_t renew_bytes;           /* it is renewed at twice its new length and that */
     uint64_t restored_clock;        /* of the youngest intent that was read */
     uint64_t reserved_clock;        /* the hub's clock may go so far before that is written again */
     uint64_t told;                  /* digest of the last record about the hub */

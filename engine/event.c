@@ -34,6 +34,13 @@ static void release_dispatch(struct ph_event *event)
         ph_event_destroy(event->dispatch.lock);
 }
 
+static void release_note(struct ph_event *event)
+{
+    ph_free(event->note.id);
+    ph_free(event->note.type);
+    ph_free(event->note.text);
+}
+
 static void release_content(struct ph_event *event)
 {
     switch (event->type) {
@@ -65,9 +72,7 @@ static void release_content(struct ph_event *event)
         ph_text_fini(&event->child.saved);
         break;
     case PH_EVENT_CHILD_NOTE:
-        ph_free(event->note.id);
-        ph_free(event->note.type);
-        ph_free(event->note.text);
+        release_note(event);
         break;
     case PH_EVENT_FRAME:
         ph_text_fini(&event->frame.bytes);

@@ -58,7 +58,7 @@ static void do_call(struct call *call, struct ph_journal_writer **touched)
         writer->next_touched = *touched;
         *touched = writer;
     }
-    if (call->verb == PH_JOURNAL_RENEW)
+    if (call->verb == PH_JOURNAL_RENEW && !writer->answer.code) /* else its hub is told first */
         writer->failed = false;
     if (writer->failed)
         return;

@@ -86,7 +86,7 @@ static void carry_out(struct fakedisk *disk, enum ph_journal_verb verb,
 void fakedisk_call(struct fakedisk *disk, enum ph_journal_verb verb, struct ph_journal_mark mark,
                    struct ph_text *record)
 {
-    if (verb == PH_JOURNAL_RENEW)
+    if (verb == PH_JOURNAL_RENEW && !(disk->owes && disk->code)) /* else the hub is told first */
         disk->failed = false;
     if (!disk->failed) {
         disk->owes = true;

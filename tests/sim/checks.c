@@ -242,6 +242,13 @@ static void check_lease(struct sim_hub *hub)
 
 /* ---- Intents ------------------------------------------------------------------------------- */
 
+/* Is it, or something younger, on that node's disk? */
+static bool is_on_disk(const struct sim_node *node, unsigned id, struct ph_version version)
+{
+    bool wanted;
+    return sim_keeps(node) && ph_version_compare(sim_disk_version(node, id, &wanted), version) >= 0;
+}
+
 /* Another hub that has it, or something younger. NULL: none. */
 static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_version version,
                                        const struct sim_hub *but, bool of_core)
@@ -255,17 +262,28 @@ static const struct sim_hub *holder_of(struct sim *sim, unsigned id, struct ph_v
     return NULL;
 }
 
+/* Has a node, or its disk, another intent of the same version? */
+static bool contradicts(const struct sim_node *node, const struct ph_entry *written, unsigned id)
+{
+    const struct ph_entry *have = node->hub ? entry_of(node->hub, id) : NULL;
+    bool stopped = !ph_entry_spec_rcu(written), wanted;
+    if (have && have != written && !ph_entry_spec_rcu(have) != stopped &&
+        ph_version_compare(have->version, written->version) == 0)
+        return true;
+    struct ph_version kept = sim_disk_version(node, id, &wanted);
+    return wanted == stopped && ph_version_compare(kept, written->version) == 0;
+}
+
 /* Of two with one version each node would keep its own, for ever: what comes back to a later life
  * is what it was. A life whose clock was lost may begin where another one did. */
 static void check_unwritten(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
     struct sim *sim = hub->node->sim;
-    for (size_t i = 0; !sim->config.lost_disks && i < sim->oracle->written_count; i++)
-        if (sim->oracle->written[i].id == id &&
-            sim->oracle->written[i].stopped != !ph_entry_spec_rcu(entry) &&
-            ph_version_compare(sim->oracle->written[i].version, entry->version) == 0)
-            sim_fail(sim, "%s writes version %llu of c%u, as a life of it before did",
-                     hub->node->name, (unsigned long long)entry->version.clock, id);
+    for (unsigned i = 0; !sim->config.lost_disks && i < sim->config.nodes; i++)
+        if (contradicts(&sim->nodes[i], entry, id))
+            sim_fail(sim, "%s writes version %llu of c%u, and %s has another one of that number",
+                     hub->node->name, (unsigned long long)entry->version.clock, id,
+                     sim->nodes[i].name);
 }
 
 static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
@@ -302,6 +320,18 @@ static bool has_met(const struct sim_hub *hub, const struct sim_hub *other)
     return member && member->info.generation == other->generation && !member->left;
 }
 
+/* A node that is gone, that this hub has met in any life, and whose disk wants what was stopped. */
+static bool wants_when_it_returns(const struct sim_hub *hub, const struct sim_node *node,
+                                  unsigned id, size_t stopped)
+{
+    const struct ph_member *member = ph_member_by_name(hub->hub.cluster, node->name);
+    bool wanted = false;
+    if (node->hub || !sim_keeps(node) || !member || !ph_member_may_want(member))
+        return false;
+    struct ph_version version = sim_disk_version(node, id, &wanted);
+    return wanted && written_at(node->sim->oracle, id, version) < stopped;
+}
+
 /* Forgotten by all, it may begin anew; but not while one that this hub has met still
  * wants what was stopped. */
 static void check_forgotten(struct sim_hub *hub, unsigned id)
@@ -316,6 +346,9 @@ static void check_forgotten(struct sim_hub *hub, unsigned id)
             written_at(sim->oracle, id, entry->version) < stopped)
             sim_fail(sim, "%s forgets that c%u is stopped, and %s still wants it", hub->node->name,
                      id, other->node->name);
+        if (wants_when_it_returns(hub, &sim->nodes[i], id, stopped))
+            sim_fail(sim, "%s forgets that c%u is stopped, and it is wanted on %s's disk",
+                     hub->node->name, id, sim->nodes[i].name);
     }
 }
 
@@ -363,6 +396,12 @@ void sim_check_acknowledged(const struct sim_request *request)
     if (!written)
         return;
     bool alone = hub->hub.cluster->in_view < 2;
+    if (sim_keeps(hub->node) && (alone || !hub->hub.cluster->journal.failed) &&
+        !hub->hub.cluster->journal.emptied &&
+        !is_on_disk(hub->node, id, written->version))
+        sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and its disk lacks it",
+                 hub->node->name, stop ? "stop" : "start", id,
+                 (unsigned long long)written->version.clock);
     if (!alone && oracle->crashed_us < request->began_us &&
         !holder_of(sim, id, written->version, hub, false))
         sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and nobody else has it",
@@ -439,16 +478,25 @@ void sim_check_stopped(const struct sim_request *request)
                  request->hub->node->name, request->id, node->name);
 }
 
-/* What only those had who are gone is lost with them. */
+static bool any_disk_has(const struct sim *sim, unsigned id, struct ph_version version)
+{
+    bool has = false;
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        has |= sim->core[i] && is_on_disk(&sim->nodes[i], id, version);
+    return has;
+}
+
+/* What only those had who are gone is lost with them, and with their disks. */
 static void forget_lost(struct sim *sim, const struct sim_hub *gone)
 {
     for (unsigned id = 0; id < sim->config.ids; id++)
         if (sim->oracle->promised[id].clock &&
-            !holder_of(sim, id, sim->oracle->promised[id], gone, true))
+            !holder_of(sim, id, sim->oracle->promised[id], gone, true) &&
+            !any_disk_has(sim, id, sim->oracle->promised[id]))
             sim->oracle->promised[id] = (struct ph_version){0};
 }
 
-void sim_check_core(struct sim *sim)
+void sim_check_lost(struct sim *sim)
 {
     forget_lost(sim, NULL);
 }

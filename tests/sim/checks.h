@@ -63,8 +63,8 @@ void sim_check_started(const struct sim_request *);
 void sim_check_stopped(const struct sim_request *);
 /* A hub gives way to another instance of a child; `text` says on which node. */
 void sim_check_duplicate(struct sim_hub *, const char *id, const char *text);
-/* Only the core is left: what it does not have is lost. */
-void sim_check_core(struct sim *);
+/* Only the core is left, or a disk is lost: what nobody else has is lost. */
+void sim_check_lost(struct sim *);
 /* In the end: is every promise kept? Fails the run if not. */
 void sim_check_promises(struct sim *);
 

@@ -98,6 +98,8 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
         config->clash = false;
     if (config->clash)
         make_clash(config);
+    config->journals = sim_chance(&prng, 500);
+    config->sync_us = sim_chance(&prng, 700) ? 2000 : 300000;
     if (steps)
         config->steps = steps;
 }
@@ -117,9 +119,10 @@ void sim_note_config(struct sim *sim)
              : config->majority ? "majority"
                                 : "diverge",
              (unsigned long long)config->heartbeat_ms, (unsigned long long)config->dead_after_ms);
-    sim_note(sim, NULL, "config", "%s%s%s%s%s", config->absence ? "a long split, " : "",
-             config->clash ? "a name is taken, " : "", config->mixed ? "other protocols, " : "",
-             config->core_only ? "a core, " : "", config->calm_steps ? "a calm end" : "");
+    sim_note(sim, NULL, "config", "%s%s%s%s%s%s", config->absence ? "a long split, " : "",
+             config->journals ? "journals, " : "", config->clash ? "a name is taken, " : "",
+             config->mixed ? "other protocols, " : "", config->core_only ? "a core, " : "",
+             config->calm_steps ? "a calm end" : "");
     sim_note(sim, NULL, "config",
              "wire: delay %llu us, late %llu us; loss %u, twice %u, late %u, corrupt %u of 1000%s; "
              "window %llu, chunk %llu, queue %llu",

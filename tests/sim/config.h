@@ -32,6 +32,8 @@ struct sim_config {
     bool absence;        /* a split that lasts longer than anything is remembered for */
     bool clash;          /* another node has the name of the first one */
     bool mixed;          /* some nodes speak other protocols */
+    bool journals;       /* nodes keep what is wanted on a disk */
+    uint64_t sync_us;    /* how long that takes, about */
     uint64_t calm_steps; /* of moves and messages when all is healed; 0: none */
 };
 

@@ -113,7 +113,7 @@ struct repair {
     struct sim_item item; /* first */
     struct sim_node *node;
     uint64_t life;
-    bool lost_disk;
+    enum sim_loss lost;
 };
 
 static void boot_again(struct sim *sim, struct sim_item *item)
@@ -125,7 +125,7 @@ static void boot_again(struct sim *sim, struct sim_item *item)
         return;
     }
     if (!node->alive && (!sim->healing || sim->core[node->index]))
-        sim_boot(node, repair->lost_disk);
+        sim_boot(node, repair->lost);
     ph_free(repair);
 }
 
@@ -153,7 +153,8 @@ static void later(struct sim_node *node, uint64_t delay_us,
     repair->item.act = act;
     repair->node = node;
     repair->life = node->lives;
-    repair->lost_disk = sim->config.lost_disks && sim_chance(&sim->faults, 500);
+    if (sim->config.lost_disks && sim_chance(&sim->faults, 500))
+        repair->lost = sim_chance(&sim->disks, 500) ? SIM_LOST_DISK : SIM_LOST_CLOCK;
     sim_at(sim, sim->now_us + delay_us, &repair->item);
 }
 
@@ -283,6 +284,8 @@ static void tick(struct sim *sim, struct sim_item *item)
         blink(sim);
     else if (what < 50 && has(sim, 7))
         hold_view(&sim->nodes[node]);
+    else if (what < 90 && sim->config.journals)
+        sim_disk_fill(&sim->nodes[node], !sim->nodes[node].disk.fails);
     else if (what < 350 && has(sim, 0))
         partition(sim);
     else if (what < 500)
@@ -299,7 +302,7 @@ static void boot_rival(struct sim *sim, struct sim_item *item)
     struct sim_node *rival = &sim->nodes[sim->config.nodes];
     ph_free(item);
     sim_note(sim, rival, "fault", "another node of that name, at %s", rival->endpoint);
-    sim_boot(rival, false);
+    sim_boot(rival, SIM_LOST_NOTHING);
 }
 
 void sim_faults_begin(struct sim *sim)
@@ -418,7 +421,7 @@ void sim_heal(struct sim *sim)
 {
     sim->absent = sim->silent = false;
     choose_core(sim);
-    sim_check_core(sim);
+    sim_check_lost(sim);
     memset(sim->cut, 0, sizeof sim->cut);
     for (unsigned i = 0; i < sim->config.nodes; i++) {
         struct sim_node *node = &sim->nodes[i];
@@ -428,13 +431,14 @@ void sim_heal(struct sim *sim)
         }
         node->slow = 1;
         node->lag_us = 0;
+        sim_disk_fill(node, false);
         if (node->paused_until_us > sim->now_us)
             node->paused_until_us = sim->now_us;
         node->wants_hub = true;
         if (node->alive && node->protocol >= SIM_PROTOCOL_HIGHER)
             sim_crash(node); /* it is given the protocol of the others */
         if (!node->alive)
-            sim_boot(node, false);
+            sim_boot(node, SIM_LOST_NOTHING);
         else if (!node->hub && !node->leaving)
             sim_hub_begin(node);
         sim_touch(node);

@@ -24,6 +24,22 @@ static const char *because(const char *format, ...)
     return text;
 }
 
+/* Its disk has what it knows. */
+static const char *check_disk(const struct sim_node *node)
+{
+    const struct ph_journal *journal = &node->hub->hub.cluster->journal;
+    bool wanted;
+    if (!sim_keeps(node))
+        return NULL;
+    if (journal->failed || journal->kept != journal->noted || journal->calls != journal->done)
+        return because("%s's disk is behind", node->name);
+    for (unsigned id = 0; id < node->sim->config.ids; id++)
+        if (ph_version_compare(sim_disk_version(node, id, &wanted), sim_version_of(node->hub, id)) <
+            0)
+            return because("%s's disk lacks the newest intent of c%u", node->name, id);
+    return NULL;
+}
+
 static const char *check_members(struct sim *sim, const struct sim_node *node, unsigned expected)
 {
     const struct ph_cluster *cluster = node->hub->hub.cluster;
@@ -178,11 +194,15 @@ const char *sim_unsettled(struct sim *sim)
         expected += sim->core[i] && sim->nodes[i].hub;
     for (unsigned i = 0; !why && i < sim->config.nodes; i++) {
         const struct sim_node *node = &sim->nodes[i];
+        if (sim->core[i] && !node->hub && node->disk.synced)
+            why = because("%s has a journal, and has not begun again", node->name);
         if (!sim->core[i] || !node->hub)
             continue;
         why = check_members(sim, node, expected);
         if (!why)
             why = check_idle(node);
+        if (!why)
+            why = check_disk(node);
         for (unsigned id = 0; !why && id < sim->config.ids; id++)
             why = check_id(sim, node, id);
     }

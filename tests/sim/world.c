@@ -204,6 +204,7 @@ void sim_hub_begin(struct sim_node *node)
         .heartbeat_ms = config->heartbeat_ms,
         .dead_after_ms = config->dead_after_ms,
         .lease_ms = config->lease_ms,
+        .journal = sim_keeps(node),
     };
     const struct ph_hub_setup setup = {
         .name = "hub",
@@ -211,6 +212,7 @@ void sim_hub_begin(struct sim_node *node)
         .ports = {.exec = &sim_exec_port,
                   .work = &work_port,
                   .link = &sim_link_port,
+                  .journal = &sim_journal_port,
                   .trace = &trace_port,
                   .context = hub},
         .registry = ph_registry_create(secret),
@@ -228,6 +230,8 @@ void sim_hub_begin(struct sim_node *node)
     sim_note(sim, node, "hub", "begins, generation %llx", (unsigned long long)hub->generation);
     if (!sim_is_rival(node))
         sim_check_hub_begins(hub);
+    if (sim_keeps(node))
+        sim_disk_read(hub);
     ph_mesh_each_peer(node->mesh, greet_peer, hub);
     sim_touch(node);
 }
@@ -239,6 +243,8 @@ static void end_hub(struct sim_node *node)
     struct ph_event *event;
     if (!hub)
         return;
+    if (sim_keeps(node))
+        sim_disk_crash(node);
     if (!sim_is_rival(node))
         sim_check_hub_ends(hub);
     hub->dead = true;
@@ -266,6 +272,12 @@ static const char *const protocols[] = {
     [SIM_PROTOCOL_HEADER] = "with another header",
 };
 
+static const char *const losses[] = {
+    [SIM_LOST_NOTHING] = "",
+    [SIM_LOST_CLOCK] = "its clock is lost",
+    [SIM_LOST_DISK] = "its clock and its disk are lost",
+};
+
 /* In the end all are understood. */
 static enum sim_protocol draw_protocol(struct sim_node *node)
 {
@@ -276,7 +288,26 @@ static enum sim_protocol draw_protocol(struct sim_node *node)
     return newer ? SIM_PROTOCOL_NEWER : SIM_PROTOCOL_OURS;
 }
 
-void sim_boot(struct sim_node *node, bool lost_disk)
+/* By the time of day, and past all before, when the disk knows them. */
+static uint64_t take_incarnation(struct sim_node *node, enum sim_loss lost)
+{
+    struct sim *sim = node->sim;
+    uint64_t wall_ms = sim->now_us / 1000 + 1000000;
+    if (lost)
+        wall_ms = sim_between(&sim->order, 1, wall_ms);
+    uint64_t incarnation = ph_incarnation(wall_ms, ph_prng_next(&sim->order));
+    if (!sim_keeps(node))
+        return incarnation;
+    if (lost == SIM_LOST_DISK) {
+        sim_disk_lose(node);
+        sim_check_lost(sim);
+    }
+    uint64_t least = node->disk_incarnation + (UINT64_C(1) << 32);
+    node->disk_incarnation = incarnation > least ? incarnation : least;
+    return node->disk_incarnation;
+}
+
+void sim_boot(struct sim_node *node, enum sim_loss lost)
 {
     struct sim *sim = node->sim;
     const struct sim_config *config = &sim->config;
@@ -284,10 +315,7 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     node->alive = true;
     node->lives++;
     node->generations = 0;
-    uint64_t wall_ms = sim->now_us / 1000 + 1000000;
-    if (lost_disk)
-        wall_ms = sim_between(&sim->order, 1, wall_ms);
-    node->incarnation = ph_incarnation(wall_ms, ph_prng_next(&sim->order));
+    node->incarnation = take_incarnation(node, lost);
     node->base_us = sim->now_us;
     node->base_local_us = sim_between(&sim->order, 1000000, 4000000000);
     node->drift = config->drifts ? (int64_t)sim_between(&sim->order, 0, 1000) - 500 : 0;
@@ -313,8 +341,8 @@ void sim_boot(struct sim_node *node, bool lost_disk)
     };
     int rc = ph_mesh_create(&setup, &node->mesh, NULL);
     ph_assert(rc == 0);
-    sim_note(sim, node, "boot", "%s%s%s", lost_disk ? "its clock is lost" : "",
-             node->protocol ? "it speaks " : "", protocols[node->protocol]);
+    sim_note(sim, node, "boot", "%s%s%s", losses[lost], node->protocol ? "it speaks " : "",
+             protocols[node->protocol]);
     for (unsigned i = 0; i < config->nodes; i++) {
         if (i == node->index)
             continue;
@@ -470,8 +498,8 @@ bool sim_step(struct sim *sim)
 
 void sim_create(struct sim *sim, uint64_t seed, const struct sim_config *config)
 {
-    struct ph_prng *streams[] = {&sim->wire, &sim->children, &sim->faults, &sim->requests,
-                                 &sim->order};
+    struct ph_prng *streams[] = {&sim->wire,     &sim->children, &sim->faults,
+                                 &sim->requests, &sim->order,    &sim->disks};
     sim->seed = seed;
     sim->config = *config;
     sim->now_us = 1000000;
@@ -494,7 +522,7 @@ void sim_create(struct sim *sim, uint64_t seed, const struct sim_config *config)
         sim->core[i] = !sim_is_rival(node);
     }
     for (unsigned i = 0; i < config->nodes; i++)
-        sim_boot(&sim->nodes[i], false);
+        sim_boot(&sim->nodes[i], SIM_LOST_NOTHING);
 }
 
 void sim_destroy(struct sim *sim)
@@ -502,6 +530,8 @@ void sim_destroy(struct sim *sim)
     for (unsigned i = 0; i < sim->node_count; i++)
         if (sim->nodes[i].alive)
             sim_crash(&sim->nodes[i]);
+    for (unsigned i = 0; i < sim->node_count; i++)
+        fakedisk_fini(&sim->nodes[i].disk);
     while (sim->items)
         ph_free(sim->heap[--sim->items]);
     while (sim->instances) {
