@@ -48,7 +48,7 @@ enum {
     PH_BEAT_OWNS = 16,    /* children may belong to itself */
     PH_BEAT_HOLDS = 32,   /* it starts nothing yet: one that it dropped may still run */
     PH_BEAT_ASKS = 64,    /* it waits for an answer */
-    PH_BEAT_UNKEPT = 128, /* its disk does not have all that it knows */
+    PH_BEAT_BEHIND = 128, /* its disk lacks what it knows, or others what it has sent them */
     PH_BEAT_MINE = PH_BEAT_IN_VIEW | PH_BEAT_KNOWS | PH_BEAT_OWNS, /* what it may start */
 };
 

@@ -20,8 +20,8 @@
  * PH_JOURNAL_AWAIT times dead-after is over.
  *
  * A tombstone may be forgotten when every member that may still want its child has been seen
- * without it; of one with a journal that counts only while its disk has all that it knows
- * (PH_BEAT_UNKEPT). One that hands everything over and leaves empties its journal first; one that
+ * without it (compare_intents); of one with a journal that counts only while its disk has all that
+ * it knows. One that hands everything over and leaves empties its journal first; one that
  * has nobody to hand over to keeps it, and says so in its goodbye.
  */
 #ifndef PH_ENGINE_CLUSTER_JOURNAL_H

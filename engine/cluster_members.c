@@ -123,6 +123,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     cluster->rows_version += first;
     if (first) {
         member->greeted_ms = hub->now_ms;
+        member->intents_sent = member->intents_had = member->intents_echoed = 0;
         ph_cluster_session_begun(hub);
         ph_cluster_sync_begun(hub, member);
     }
@@ -208,21 +209,23 @@ static bool may_own(const struct ph_member *member)
 static unsigned beat_flags(const struct ph_cluster *cluster, const struct ph_member *member)
 {
     bool holds = false, asks = false;
+    bool behind = cluster->journal.kept < cluster->journal.noted;
     bool known = member->info.in_view && member->view_generation == member->info.generation;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         holds |= cluster->members[slot]->dropped;
         asks |= cluster->members[slot]->info.in_view && !cluster->members[slot]->answered;
+        behind |= ph_member_is_linked(cluster->members[slot]) &&
+                  cluster->members[slot]->intents_echoed < cluster->members[slot]->intents_sent;
     }
     return (cluster->leaving ? PH_BEAT_LEAVING : 0u) | (cluster->fenced ? PH_BEAT_FENCED : 0u) |
            (known ? PH_BEAT_IN_VIEW : 0u) | (known && may_own(member) ? PH_BEAT_KNOWS : 0u) |
            (may_own(cluster->members[0]) ? PH_BEAT_OWNS : 0u) | (holds ? PH_BEAT_HOLDS : 0u) |
-           (asks ? PH_BEAT_ASKS : 0u) |
-           (cluster->journal.kept < cluster->journal.noted ? PH_BEAT_UNKEPT : 0u);
+           (asks ? PH_BEAT_ASKS : 0u) | (behind ? PH_BEAT_BEHIND : 0u);
 }
 
 /* BEAT: our time, the newest beat of theirs that we have and how long we have it, number of our
- * log, hash of our intents, digest, view, flags, size that quorum counts from and its clock, whom
- * we hear. */
+ * log, frames of intents that we have had from it, hash of our intents, digest, view, flags, size
+ * that quorum counts from and its clock, whom we hear. */
 static void send_beat(struct ph_hub *hub, struct ph_member *member, enum ph_link_class class)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -233,6 +236,7 @@ static void send_beat(struct ph_hub *hub, struct ph_member *member, enum ph_link
     ph_pack_uint(&frame, member->beat_sent_ms);
     ph_pack_uint(&frame, member->beat_heard_ms ? hub->now_ms - member->beat_heard_ms : 0);
     ph_pack_uint(&frame, ph_directory_log_hi(cluster->directory));
+    ph_pack_uint(&frame, member->intents_had);
     ph_pack_uint(&frame, ph_directory_hash(cluster->directory));
     ph_pack_uint(&frame, cluster->told_digest);
     ph_pack_uint(&frame, cluster->view);
@@ -312,13 +316,16 @@ void ph_cluster_note_quorum(struct ph_cluster *cluster, uint64_t size, uint64_t 
     }
 }
 
+/* Equal for good: nothing that it lacks now is on its way to it, from us or from others, and its
+ * disk has what it knows. */
 static void compare_intents(struct ph_hub *hub, struct ph_member *member, uint64_t log_hi,
                             uint64_t wants)
 {
     bool changed = wants != member->wants_hash;
     bool equal = wants == ph_directory_hash(hub->directory) && log_hi <= member->log_hi;
     member->wants_hash = wants;
-    if (equal && !(member->flags & PH_BEAT_UNKEPT))
+    bool has_all = member->intents_echoed == member->intents_sent;
+    if (equal && has_all && !(member->flags & PH_BEAT_BEHIND))
         member->equal_ms = hub->now_ms;
     if (equal || changed || member->repairing)
         member->differs_ms = 0;
@@ -333,6 +340,7 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     uint64_t echo_ms = ph_unpack_uint(frame, UINT64_MAX);
     ph_unpack_uint(frame, UINT64_MAX);
     uint64_t log_hi = ph_unpack_uint(frame, UINT64_MAX);
+    uint64_t intents = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t wants = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t digest = ph_unpack_uint(frame, UINT64_MAX);
     uint64_t view = ph_unpack_uint(frame, UINT64_MAX);
@@ -364,6 +372,7 @@ void ph_cluster_read_beat(struct ph_hub *hub, struct ph_member *member, struct p
     member->view = view;
     ph_cluster_note_quorum(cluster, quorum_max, quorum_clock);
     member->flags = flags;
+    member->intents_echoed = intents;
     compare_intents(hub, member, log_hi, wants);
     member->beat_hi = log_hi;
     cluster->beat_now |= (flags & PH_BEAT_ASKS) != 0;

@@ -261,7 +261,8 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
-    bool came_and_went = hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
+    bool came_and_went = move->confirmed && /* else the state may still be on its way */
+                         hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
                          member->log_hi >= member->beat_hi;
     bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
     if (!move->arrived ||

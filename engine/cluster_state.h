@@ -56,8 +56,10 @@ struct ph_member {
     bool dropped;      /* out of the view, but it may not know, and run on */
     uint64_t dropped_ms;
     uint64_t differs_ms; /* since when its intents differ from ours; 0: they do not */
-    uint64_t equal_ms;   /* when its intents were last seen equal to ours */
-    uint64_t *hears;     /* name hashes of its newest beat */
+    uint64_t equal_ms;   /* when its intents were last seen equal to ours, and to stay so */
+    uint64_t intents_sent, intents_had; /* frames of them in this session, to and from it, … */
+    uint64_t intents_echoed;            /* … and how many of the sent ones it has had */
+    uint64_t *hears;                    /* name hashes of its newest beat */
     uint32_t hears_count;
     uint64_t log_hi;        /* of its log, what we have */
     uint64_t log_announced; /* … and what it had when it said hello */

@@ -88,6 +88,7 @@ bool ph_cluster_is_held(const struct ph_hub *hub, struct ph_promise promise)
 static void send_intents(struct ph_hub *hub, struct ph_member *member, const struct ph_text *body)
 {
     struct ph_text frame = PH_TEXT_INIT;
+    member->intents_sent++;
     ph_frame_start(hub, &frame, PH_FRAME_INTENTS, member->info.generation);
     ph_text_append(&frame, body->data, body->length);
     ph_member_send(hub, member, PH_LINK_STREAM, &frame);
@@ -178,6 +179,7 @@ void ph_cluster_read_repaired(struct ph_hub *hub, struct ph_member *member, stru
 void ph_cluster_read_intents(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
+    member->intents_had++;
     ph_intents_read(hub, frame);
     if (number && !frame->broken)
         member->taken_owed = number;
