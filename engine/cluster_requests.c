@@ -521,6 +521,15 @@ static struct ph_pending *find_pending(const struct ph_hub *hub, const char *id,
     return pending;
 }
 
+/* One node has stopped it: another may have it, too. One ends: another will start it. */
+static bool goes_on_elsewhere(struct ph_pending *pending, enum ph_outcome outcome, int code)
+{
+    if (pending->verb == PH_EVENT_START && code == PH_ESTOPPING)
+        pending->member = PH_NO_MEMBER; /* whoever has it next is asked */
+    return pending->verb == PH_EVENT_STOP ? outcome != PH_OUTCOME_FAILED
+                                          : pending->verb == PH_EVENT_START && code == PH_ESTOPPING;
+}
+
 void ph_cluster_read_outcomes(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
@@ -542,8 +551,7 @@ void ph_cluster_read_outcomes(struct ph_hub *hub, struct ph_member *member, stru
         struct ph_pending *pending = find_pending(hub, id, length, token);
         if (!pending)
             continue;
-        /* One node has stopped it: another may have it, too. */
-        if (pending->verb == PH_EVENT_STOP && outcome != PH_OUTCOME_FAILED)
+        if (goes_on_elsewhere(pending, outcome, code))
             ph_cluster_touch(hub, pending->entry);
         else
             settle(hub, pending, outcome, code, text);

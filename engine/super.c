@@ -548,6 +548,8 @@ static void backoff_deadline(struct ph_hub *hub, struct ph_child *child, struct 
 
 static void stopped(struct ph_hub *hub, struct ph_child *child, const char *how)
 {
+    if (child->care->again && hub->stopping) /* it starts on another node, if anywhere */
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ESTOPPING, "the hub is stopping");
     if (!child->care->again || hub->stopping) {
         removed(hub, child, how);
         return;
