@@ -21,6 +21,7 @@ void ph_signals_block(bool console)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL); /* a file that may not grow is an error like a full disk */
 }
 
 static void *take_signals(void *arg)

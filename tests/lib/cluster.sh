@@ -140,6 +140,20 @@ node_kill()
     node_forget "$1"
 }
 
+# power_cut NODE…: SIGKILL to all at once; none sees another one die.
+power_cut()
+{
+    local name pids=()
+    for name in "$@"; do
+        pids+=("${node_pid[$name]}")
+        unset "owned[${node_pid[$name]}]" "node_pid[$name]"
+        node_forget "$name"
+    done
+    kill -STOP "${pids[@]}"
+    kill -KILL "${pids[@]}"
+    { wait "${pids[@]}"; } 2>/dev/null || true
+}
+
 # node_leave NODE: SIGTERM; it must end with 0.
 node_leave()
 {
