@@ -352,6 +352,17 @@ static void check_forgotten(struct sim_hub *hub, unsigned id)
     }
 }
 
+/* Something younger was written, and it says that the child is stopped: it may be forgotten. */
+static bool was_stopped_later(const struct sim *sim, unsigned id)
+{
+    const struct sim_oracle *oracle = sim->oracle;
+    for (size_t i = 0; i < oracle->written_count; i++)
+        if (oracle->written[i].id == id && oracle->written[i].stopped &&
+            ph_version_compare(oracle->written[i].version, oracle->promised[id]) >= 0)
+            return true;
+    return false;
+}
+
 static void check_intents(struct sim_hub *hub)
 {
     struct sim *sim = hub->node->sim;
@@ -365,9 +376,11 @@ static void check_intents(struct sim_hub *hub)
             sim_fail(sim, "%s goes back from version %llu of c%u to %llu", hub->node->name,
                      (unsigned long long)seen->version[id].clock, id,
                      (unsigned long long)now.clock);
-        if (order < 0 && oracle->promised_stop[id] &&
-            !holder_of(sim, id, oracle->promised[id], NULL, false))
+        bool forgotten = order < 0 && !holder_of(sim, id, oracle->promised[id], NULL, false);
+        if (forgotten && oracle->promised_stop[id])
             check_forgotten(hub, id);
+        else if (forgotten && was_stopped_later(sim, id)) /* which was promised to nobody */
+            oracle->promised[id] = (struct ph_version){0};
         if (order > 0 && now.author == hub->node->name_hash)
             note_written(hub, entry, id);
         seen->version[id] = now;
@@ -499,17 +512,6 @@ static void forget_lost(struct sim *sim, const struct sim_hub *gone)
 void sim_check_lost(struct sim *sim)
 {
     forget_lost(sim, NULL);
-}
-
-/* Something younger was written, and it says that the child is stopped: it may be forgotten. */
-static bool was_stopped_later(const struct sim *sim, unsigned id)
-{
-    const struct sim_oracle *oracle = sim->oracle;
-    for (size_t i = 0; i < oracle->written_count; i++)
-        if (oracle->written[i].id == id && oracle->written[i].stopped &&
-            ph_version_compare(oracle->written[i].version, oracle->promised[id]) >= 0)
-            return true;
-    return false;
 }
 
 /* The directories agree on what is wanted by now; a tombstone need not be everywhere. */
