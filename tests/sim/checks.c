@@ -491,11 +491,13 @@ void sim_check_stopped(const struct sim_request *request)
                  request->hub->node->name, request->id, node->name);
 }
 
-static bool any_disk_has(const struct sim *sim, unsigned id, struct ph_version version)
+/* Of nodes that are gone: one that is there knows more than its disk. */
+static bool any_disk_has(const struct sim *sim, const struct sim_hub *gone, unsigned id,
+                         struct ph_version version)
 {
     bool has = false;
     for (unsigned i = 0; i < sim->config.nodes; i++)
-        has |= sim->core[i] && is_on_disk(&sim->nodes[i], id, version);
+        has |= sim->core[i] && sim->nodes[i].hub == gone && is_on_disk(&sim->nodes[i], id, version);
     return has;
 }
 
@@ -505,7 +507,8 @@ static void forget_lost(struct sim *sim, const struct sim_hub *gone)
     for (unsigned id = 0; id < sim->config.ids; id++)
         if (sim->oracle->promised[id].clock &&
             !holder_of(sim, id, sim->oracle->promised[id], gone, true) &&
-            !any_disk_has(sim, id, sim->oracle->promised[id]))
+            !any_disk_has(sim, NULL, id, sim->oracle->promised[id]) &&
+            !any_disk_has(sim, gone, id, sim->oracle->promised[id]))
             sim->oracle->promised[id] = (struct ph_version){0};
 }
 
