@@ -34,6 +34,12 @@ static void release_dispatch(struct ph_event *event)
         ph_event_destroy(event->dispatch.lock);
 }
 
+static void release_answer(char **text, struct ph_text *bytes)
+{
+    ph_free(*text);
+    ph_text_fini(bytes);
+}
+
 static void release_note(struct ph_event *event)
 {
     ph_free(event->note.id);
@@ -89,12 +95,10 @@ static void release_content(struct ph_event *event)
             ph_message_box_destroy(event->send.box, PH_ESTOPPING, "the hub is stopping");
         break;
     case PH_EVENT_ANSWER:
-        ph_free(event->answer.text);
-        ph_text_fini(&event->answer.reply);
+        release_answer(&event->answer.text, &event->answer.reply);
         break;
     case PH_EVENT_JOURNAL:
-        ph_text_fini(&event->journal.record);
-        ph_free(event->journal.text);
+        release_answer(&event->journal.text, &event->journal.record);
         break;
     case PH_EVENT_PEER_UP:
     case PH_EVENT_PEER_DOWN:

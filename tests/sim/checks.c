@@ -8,6 +8,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/legacy.h"
 #include "engine/spec.h"
+#include "tests/sim/disks.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
 #include "tests/sim/workload.h"
@@ -410,8 +411,7 @@ void sim_check_acknowledged(const struct sim_request *request)
         return;
     bool alone = hub->hub.cluster->in_view < 2;
     if (sim_keeps(hub->node) && (alone || !hub->hub.cluster->journal.failed) &&
-        !hub->hub.cluster->journal.emptied &&
-        !is_on_disk(hub->node, id, written->version))
+        !hub->hub.cluster->journal.emptied && !is_on_disk(hub->node, id, written->version))
         sim_fail(sim, "%s has acknowledged the %s of c%u (version %llu), and its disk lacks it",
                  hub->node->name, stop ? "stop" : "start", id,
                  (unsigned long long)written->version.clock);

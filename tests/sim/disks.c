@@ -1,4 +1,6 @@
 /* What nodes keep: the disk under each hub's journal, its faults, and what it is sure to have. */
+#include "tests/sim/disks.h"
+
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -29,8 +31,8 @@ static void answer(struct sim *sim, struct sim_item *item)
     struct sim_node *node = sync->node;
     (void)sim;
     if (node->hub && node->hub->generation == sync->generation) {
-        node->syncing = false;
-        struct ph_event *event = fakedisk_sync(&node->disk);
+        node->disk.syncing = false;
+        struct ph_event *event = fakedisk_sync(&node->disk.journal);
         if (event)
             sim_post(node->hub, event);
     }
@@ -44,7 +46,7 @@ static void begin_sync(struct sim_hub *hub)
     sync->item.act = answer;
     sync->node = hub->node;
     sync->generation = hub->generation;
-    hub->node->syncing = true;
+    hub->node->disk.syncing = true;
     sim_at(sim, sim->now_us + sim_exponential(&sim->disks, sim->config.sync_us), &sync->item);
 }
 
@@ -52,8 +54,8 @@ static void call(void *context, enum ph_journal_verb verb, struct ph_journal_mar
                  struct ph_text *record)
 {
     struct sim_hub *hub = context;
-    fakedisk_call(&hub->node->disk, verb, mark, record);
-    if (!hub->node->syncing)
+    fakedisk_call(&hub->node->disk.journal, verb, mark, record);
+    if (!hub->node->disk.syncing)
         begin_sync(hub);
 }
 
@@ -62,9 +64,9 @@ const struct ph_journal_port sim_journal_port = {.call = call};
 void sim_disk_read(struct sim_hub *hub)
 {
     struct ph_event *event;
-    hub->node->syncing = false;
+    hub->node->disk.syncing = false;
     hub->hub.cluster->journal.renew_bytes = RENEW_BYTES;
-    for (size_t i = 0; (event = fakedisk_read(&hub->node->disk, i)); i++)
+    for (size_t i = 0; (event = fakedisk_read(&hub->node->disk.journal, i)); i++)
         sim_post(hub, event);
 }
 
@@ -72,21 +74,21 @@ void sim_disk_read(struct sim_hub *hub)
 
 void sim_disk_crash(struct sim_node *node)
 {
-    fakedisk_crash(&node->disk, ph_prng_below(&node->sim->disks, UNSYNCED_MAX));
+    fakedisk_crash(&node->disk.journal, ph_prng_below(&node->sim->disks, UNSYNCED_MAX));
 }
 
 void sim_disk_lose(struct sim_node *node)
 {
-    fakedisk_lose(&node->disk);
-    node->disk_incarnation = 0;
+    fakedisk_lose(&node->disk.journal);
+    node->disk.incarnation = 0;
 }
 
 void sim_disk_fill(struct sim_node *node, bool full)
 {
-    if (node->disk.fails == full)
+    if (node->disk.journal.fails == full)
         return;
     sim_note(node->sim, node, "fault", full ? "its disk is full" : "its disk has room again");
-    node->disk.fails = full;
+    node->disk.journal.fails = full;
 }
 
 /* ---- What is sure ---------------------------------------------------------------------------- */
@@ -124,7 +126,7 @@ struct ph_version sim_disk_version(const struct sim_node *node, unsigned id, boo
     char name[16];
     sim_id_name(id, name);
     *wanted = false;
-    for (size_t i = 0; i < node->disk.synced; i++)
-        look(&node->disk.kept.records[i], name, &version, wanted);
+    for (size_t i = 0; i < node->disk.journal.synced; i++)
+        look(&node->disk.journal.kept.records[i], name, &version, wanted);
     return version;
 }

@@ -5,6 +5,7 @@
 #include "engine/base.h"
 #include "engine/op.h"
 #include "tests/sim/checks.h"
+#include "tests/sim/disks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/workload.h"
@@ -285,7 +286,7 @@ static void tick(struct sim *sim, struct sim_item *item)
     else if (what < 50 && has(sim, 7))
         hold_view(&sim->nodes[node]);
     else if (what < 90 && sim->config.journals)
-        sim_disk_fill(&sim->nodes[node], !sim->nodes[node].disk.fails);
+        sim_disk_fill(&sim->nodes[node], !sim->nodes[node].disk.journal.fails);
     else if (what < 350 && has(sim, 0))
         partition(sim);
     else if (what < 500)

@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
+#include "tests/sim/disks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/workload.h"
@@ -194,7 +195,7 @@ const char *sim_unsettled(struct sim *sim)
         expected += sim->core[i] && sim->nodes[i].hub;
     for (unsigned i = 0; !why && i < sim->config.nodes; i++) {
         const struct sim_node *node = &sim->nodes[i];
-        if (sim->core[i] && !node->hub && node->disk.synced)
+        if (sim->core[i] && !node->hub && node->disk.journal.synced)
             why = because("%s has a journal, and has not begun again", node->name);
         if (!sim->core[i] || !node->hub)
             continue;

@@ -27,11 +27,10 @@
 #include <stdint.h>
 
 #include "engine/cluster.h"
-#include "engine/hub.h"
 #include "engine/prng.h"
 #include "ipc/mesh.h"
-#include "tests/lib/fakedisk.h"
 #include "tests/sim/config.h"
+#include "tests/sim/disks.h"
 
 enum { SIM_NODES_MAX = 32, SIM_IDS_MAX = 48, SIM_CHANNELS_MAX = 256 };
 
@@ -89,12 +88,10 @@ struct sim_node {
     uint64_t paused_until_us, busy_until_us, slow;
     uint64_t lag_us;                     /* what is sent to it waits so long before it is read */
     enum sim_protocol protocol, foreign; /* foreign: what it speaks until all is healed, or 0 */
-    bool half_cut;             /* for good: it reaches some of the core, and is left out */
-    uint64_t clashes;          /* that it was told of */
-    struct fakedisk disk;      /* of its hub; outlives its lives */
-    uint64_t disk_incarnation; /* of its last life, as the disk has it; 0: it was lost */
-    bool syncing;              /* an answer of the disk is on its way */
-    bool leaving;              /* its process ends when its hub has */
+    bool half_cut;    /* for good: it reaches some of the core, and is left out */
+    uint64_t clashes; /* that it was told of */
+    struct sim_disk disk;
+    bool leaving; /* its process ends when its hub has */
     uint64_t due_us;
 };
 
@@ -110,7 +107,7 @@ struct sim {
     struct sim_item **heap;
     size_t items, item_capacity;
     uint64_t tie;
-    struct ph_prng draw, wire, children, faults, requests, order, disks;
+    struct ph_prng wire, children, faults, requests, order, disks;
     struct sim_node nodes[SIM_NODES_MAX]; /* config.nodes, and the one with a name that is taken */
     unsigned node_count;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
@@ -118,7 +115,7 @@ struct sim {
     bool core[SIM_NODES_MAX];                       /* nodes that must agree in the end */
     bool healing; /* no more faults; children do as they are told */
     bool absent;  /* the long split: nothing else goes wrong, … */
-    bool silent;  /* … and after a while nothing is asked for, either */
+    bool silent;  /* … and after a while nothing is asked for */
     bool ticking; /* requests come */
     bool calm;    /* nothing goes wrong any more, and requests come */
     bool canary;
@@ -151,7 +148,7 @@ uint64_t sim_when(const struct sim_node *, uint64_t local_ms);
 /* Look anew at what the node has to do. */
 void sim_touch(struct sim_node *);
 
-/* What it forgot: the time of day; with its disk all that it kept, too. */
+/* What its machine forgets: the time of day, and its disk, too. */
 enum sim_loss { SIM_LOST_NOTHING, SIM_LOST_CLOCK, SIM_LOST_DISK };
 void sim_boot(struct sim_node *, enum sim_loss);
 void sim_crash(struct sim_node *);
@@ -179,21 +176,6 @@ extern const struct ph_link_port sim_link_port; /* its context is the hub */
 void sim_tell_refused(struct sim_node *gone);
 /* Do the two have a protocol in common? */
 bool sim_speak(const struct sim_node *, const struct sim_node *);
-
-/* ---- disks.c --------------------------------------------------------------------------------- */
-
-extern const struct ph_journal_port sim_journal_port; /* its context is the hub */
-/* Does the node keep a journal? */
-bool sim_keeps(const struct sim_node *);
-/* The node's new hub reads what the disk has. */
-void sim_disk_read(struct sim_hub *);
-/* Its process dies: what the disk has not synced may be lost. */
-void sim_disk_crash(struct sim_node *);
-void sim_disk_lose(struct sim_node *);
-/* Nothing can be written until it is told otherwise. */
-void sim_disk_fill(struct sim_node *, bool full);
-/* What the disk is sure to have of an id: its version, 0: nothing; is it wanted? */
-struct ph_version sim_disk_version(const struct sim_node *, unsigned id, bool *wanted);
 
 /* ---- faults.c, workload.c ------------------------------------------------------------------ */
 

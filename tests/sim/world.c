@@ -12,6 +12,7 @@
 #include "engine/spec.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/children.h"
+#include "tests/sim/disks.h"
 #include "tests/sim/report.h"
 #include "tests/sim/workload.h"
 
@@ -302,9 +303,9 @@ static uint64_t take_incarnation(struct sim_node *node, enum sim_loss lost)
         sim_disk_lose(node);
         sim_check_lost(sim);
     }
-    uint64_t least = node->disk_incarnation + (UINT64_C(1) << 32);
-    node->disk_incarnation = incarnation > least ? incarnation : least;
-    return node->disk_incarnation;
+    uint64_t least = node->disk.incarnation + (UINT64_C(1) << 32);
+    node->disk.incarnation = incarnation > least ? incarnation : least;
+    return node->disk.incarnation;
 }
 
 void sim_boot(struct sim_node *node, enum sim_loss lost)
@@ -531,7 +532,7 @@ void sim_destroy(struct sim *sim)
         if (sim->nodes[i].alive)
             sim_crash(&sim->nodes[i]);
     for (unsigned i = 0; i < sim->node_count; i++)
-        fakedisk_fini(&sim->nodes[i].disk);
+        fakedisk_fini(&sim->nodes[i].disk.journal);
     while (sim->items)
         ph_free(sim->heap[--sim->items]);
     while (sim->instances) {
