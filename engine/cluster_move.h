@@ -70,6 +70,7 @@ struct ph_transfer {
     bool confirmed; /* by the target: the child runs there, or did */
     bool arrived;   /* the target has it; the move ends when that is in the directory, too */
     uint64_t arrived_ms;
+    uint32_t prepared; /* the instance that stands by; 0: none yet */
     enum ph_move_phase phase;
     struct ph_text state;     /* kept until the target has it, and for `hot.retention` */
     struct ph_letters unread; /* the same */

@@ -89,12 +89,15 @@ static bool is_ours(const struct ph_entry *entry, const struct ph_member *member
            move->member == member->slot;
 }
 
-/* What was prepared for it waits for it. */
+/* What was prepared for it waits for it, and is not being replaced by one of another spec. */
 static bool is_awaited(const struct ph_entry *entry, const struct ph_member *member,
                        const struct offer *offer)
 {
     return offer->about.verb == PH_MOVE_TAKE && is_ours(entry, member, offer) &&
-           entry->move->phase == PH_MOVE_STANDBY && !ph_super_ends(entry->child);
+           entry->move->phase == PH_MOVE_STANDBY &&
+           ph_child_state(entry->child) == PH_STATE_STARTING &&
+           entry->move->prepared ==
+               atomic_load_explicit(&entry->child->instance, memory_order_relaxed);
 }
 
 /* Why not, or 0. */
@@ -173,7 +176,10 @@ void ph_cluster_child_prepared(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;
     struct ph_transfer *move = entry->move;
-    if (!move || move->phase != PH_MOVE_PREPARING)
+    if (!move || !move->incoming)
+        return;
+    move->prepared = atomic_load_explicit(&child->instance, memory_order_relaxed);
+    if (move->phase != PH_MOVE_PREPARING)
         return;
     move->phase = PH_MOVE_STANDBY;
     answer_move(hub, move, PH_MOVE_PREPARE, 0, "");
@@ -248,9 +254,9 @@ static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct of
         cancel(hub, member, offer, entry);
         return;
     }
-    bool awaited = is_awaited(entry, member, offer);
     int code = refusal(hub, member, offer, entry, &why);
-    if (code && awaited)
+    if (code && offer->about.verb == PH_MOVE_TAKE && is_ours(entry, member, offer) &&
+        ph_move_stands_by(entry))
         ph_move_stand_down(hub, entry->move);
     if (code)
         answer(member, offer->about, code, why);

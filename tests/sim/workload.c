@@ -63,6 +63,7 @@ static struct ph_op *watch(struct sim_hub *hub, enum ph_event_type verb, unsigne
         .id = id,
         .mark = sim_oracle_mark(sim),
         .began_us = sim->now_us,
+        .began_ms = sim_local_ms(hub->node),
     };
     if (request->next)
         request->next->link = &request->next;

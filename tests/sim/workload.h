@@ -14,7 +14,7 @@ struct sim_request {
     struct sim_hub *hub;
     enum ph_event_type verb;
     unsigned id; /* SIM_IDS_MAX: of none */
-    uint64_t mark, began_us;
+    uint64_t mark, began_us, began_ms; /* ms: on the hub's clock */
     struct ph_version version; /* what the hub knew of the id when it was asked, … */
     unsigned known_on;         /* … and where it ran as far as it knew; SIM_NODES_MAX: nowhere */
     uint64_t known_epoch;
