@@ -624,7 +624,9 @@ static void unconfirmed_move_waits_for_the_target_to_begin(void **state)
     while (!kid_of(c, 2, id) || !kid_of(c, 2, id)->stands_by)
         fc_run(c, 1);
     c->drop[PH_FRAME_MOVES] = 1;
-    fc_run(c, 8000);
+    fc_run(c, 4000);
+    fc_drain(c, 1, "n2", true); /* everything is looked at again */
+    fc_run(c, 4000);
     assert_int_equal(fc_where(c, id), FC_NOWHERE);
     assert_int_equal(fc_hub(c, 0)->hub.cluster->moves_out, 1);
     fc_run(c, 10000); /* migrate.timeout: it is asked for */
