@@ -61,15 +61,17 @@ struct ph_transfer {
     uint64_t number; /* of the source's */
     uint64_t epoch;  /* of the instance that the source has, or had */
     uint64_t began_ms, ended_ms, bytes;
-    uint16_t member; /* the other side */
+    uint16_t member;    /* the other side */
+    uint64_t sent_peer; /* the session in which it was sent the state */
     bool incoming, hot, lost;
-    bool refused;   /* by the target */
+    bool refused;   /* by the target, … */
     bool late;      /* it was called off while it was saved: it goes on here when it has been */
     bool ready;     /* in that list */
     bool counted;   /* among those that are being saved and may have a large state */
     bool confirmed; /* by the target: the child runs there, or did */
     bool arrived;   /* the target has it; the move ends when that is in the directory, too */
-    uint64_t arrived_ms;
+    uint64_t confirmed_ms;
+    uint64_t refused_clock; /* … at that time on its hub clock */
     enum ph_move_phase phase;
     struct ph_text state;     /* kept until the target has it, and for `hot.retention` */
     struct ph_letters unread; /* the same */

@@ -89,12 +89,13 @@ static bool is_ours(const struct ph_entry *entry, const struct ph_member *member
            move->member == member->slot;
 }
 
-/* What was prepared for it waits for it. */
+/* What was prepared for it waits for it, and is not just being replaced. */
 static bool is_awaited(const struct ph_entry *entry, const struct ph_member *member,
                        const struct offer *offer)
 {
     return offer->about.verb == PH_MOVE_TAKE && is_ours(entry, member, offer) &&
-           entry->move->phase == PH_MOVE_STANDBY && !ph_super_ends(entry->child);
+           entry->move->phase == PH_MOVE_STANDBY &&
+           ph_child_state(entry->child) == PH_STATE_STARTING;
 }
 
 /* Why not, or 0. */
@@ -209,23 +210,36 @@ static void take(struct ph_hub *hub, struct ph_member *member, struct offer *off
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = PH_MOVE_STARTING;
     move->bytes = offer->state_length;
+    ph_mail_move_unread(&move->unread, &offer->unread); /* see ph_move_arrived */
     ph_text_append(&state, offer->state, offer->state_length);
     take_mail(hub, entry, offer);
     if (stands_by) {
         struct ph_super_call call = {.event = PH_SUPER_ACTIVATE, .saved = &state};
-        ph_mail_put_unread(hub, entry->child, &offer->unread);
         ph_super_handle(hub, entry->child, &call);
         ph_cluster_note_own(hub, entry);
         ph_cluster_touch(hub, entry);
     } else {
-        const struct ph_launch launch = {.moved = true, .unread = &offer->unread, .state = &state};
+        const struct ph_launch launch = {.moved = true, .state = &state};
         ph_cluster_launch(hub, entry, &launch);
     }
     ph_text_fini(&state);
 }
 
-/* Whatever was lost on the way, the source is answered: it runs here, it is being stopped, or it
- * never came. */
+/* Has that very move brought it here? The instance that is here, or none, says nothing: it may have
+ * been started anew, or stopped since. */
+static bool has_come(const struct ph_cluster *cluster, const struct ph_member *member,
+                     const struct offer *offer)
+{
+    const struct ph_transfer *move = cluster->done_first;
+    while (move &&
+           !(move->incoming && move->phase == PH_MOVE_DONE && move->number == offer->about.number &&
+             move->epoch == offer->epoch && move->member == member->slot))
+        move = move->next;
+    return move;
+}
+
+/* Whatever was lost on the way, the source is answered: it came, and runs or has gone since; it is
+ * being stopped; or it never came, and another one may be here. */
 static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
                    struct ph_entry *entry)
 {
@@ -234,9 +248,12 @@ static void cancel(struct ph_hub *hub, struct ph_member *member, const struct of
         child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
     if (is_ours(entry, member, offer))
         ph_move_stand_down(hub, entry->move);
+    else if (has_come(hub->cluster, member, offer))
+        answer(member, offer->about, younger ? 0 : PH_EGONE,
+               younger ? "" : "it came there, and is gone");
     else
-        answer(member, offer->about, younger ? 0 : PH_ECANCELED,
-               younger ? "" : "it never came there");
+        answer(member, offer->about, younger ? PH_EEXISTS : PH_ECANCELED,
+               younger ? "another one runs there" : "it never came there");
 }
 
 static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct offer *offer)
@@ -274,6 +291,8 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
 
 /* ---- How it ends ----------------------------------------------------------------------------- */
 
+/* Only now it is given what it had not read: until here the source may call it back, and would have
+ * the same messages handled there. */
 void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const char *why)
 {
     struct ph_transfer *move = entry->move;
@@ -282,10 +301,14 @@ void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const
         return;
     answer_move(hub, move, ph_move_stands_by(entry) ? PH_MOVE_PREPARE : PH_MOVE_TAKE, code, why);
     if (code) {
-        ph_mail_disown_unread(hub, entry->child);
+        if (move->hot && !hub->options.hot_confirm) /* the source does not wait for this */
+            ph_mail_lose_unread(hub, &move->unread);
+        else
+            ph_mail_disown(&move->unread);
         ph_move_finish(hub, move, PH_MOVE_FAILED, why);
         return;
     }
+    ph_mail_put_unread(hub, entry->child, &move->unread);
     hub->cluster->moved_in++;
     ph_hub_record(hub, "child_moved", entry->id, 0, "from %s, %llu bytes", member->info.name,
                   (unsigned long long)move->bytes);
