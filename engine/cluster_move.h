@@ -84,6 +84,11 @@ struct ph_transfer *ph_move_add(struct ph_hub *, struct ph_entry *, uint16_t mem
                                 enum ph_move_phase);
 /* It is over; it stays in a list for people. Its unread messages must have been dealt with. */
 void ph_move_finish(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, const char *error);
+/* Has the move of that number and epoch, from that member, come here? Of those that are over the
+ * last ones are known; of others, only whether the child that is here has come by some move.
+ * `entry` NULL: there is none. */
+bool ph_move_has_come(const struct ph_hub *, const struct ph_entry *, uint16_t member,
+                      uint64_t number, uint64_t epoch);
 /* May another child hold still now: the bytes that are under way are bounded. */
 bool ph_moves_may_save(const struct ph_hub *);
 void ph_move_note_saved(struct ph_hub *, struct ph_transfer *);

@@ -225,19 +225,6 @@ static void take(struct ph_hub *hub, struct ph_member *member, struct offer *off
     ph_text_fini(&state);
 }
 
-/* Has that very move brought it here? The instance that is here, or none, says nothing: it may have
- * been started anew, or stopped since. */
-static bool has_come(const struct ph_cluster *cluster, const struct ph_member *member,
-                     const struct offer *offer)
-{
-    const struct ph_transfer *move = cluster->done_first;
-    while (move &&
-           !(move->incoming && move->phase == PH_MOVE_DONE && move->number == offer->about.number &&
-             move->epoch == offer->epoch && move->member == member->slot))
-        move = move->next;
-    return move;
-}
-
 /* Whatever was lost on the way, the source is answered: it came, and runs or has gone since; it is
  * being stopped; or it never came, and another one may be here. */
 static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
@@ -248,7 +235,7 @@ static void cancel(struct ph_hub *hub, struct ph_member *member, const struct of
         child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
     if (is_ours(entry, member, offer))
         ph_move_stand_down(hub, entry->move);
-    else if (has_come(hub->cluster, member, offer))
+    else if (ph_move_has_come(hub, entry, member->slot, offer->about.number, offer->epoch))
         answer(member, offer->about, younger ? 0 : PH_EGONE,
                younger ? "" : "it came there, and is gone");
     else

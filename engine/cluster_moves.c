@@ -150,6 +150,17 @@ void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
         evict_oldest(hub);
 }
 
+bool ph_move_has_come(const struct ph_hub *hub, const struct ph_entry *entry, uint16_t member,
+                      uint64_t number, uint64_t epoch)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    for (const struct ph_transfer *move = cluster->done_first; move; move = move->next)
+        if (move->incoming && move->phase == PH_MOVE_DONE && move->number == number &&
+            move->epoch == epoch && move->member == member)
+            return true;
+    return cluster->done_count == DONE_KEPT && entry && entry->child && entry->moved_here;
+}
+
 void ph_moves_fini(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# mutants.sh [SEEDS [NODES] | --check]: is the simulator any good? Plants each bug of mutants/ into a
-# copy of the tree, builds prochub-sim there and runs it until it fails, SEEDS seeds at most (1000), of
-# NODES nodes each (0: drawn from the seed), which the tree itself must pass. A mutant that is not
-# found, or does not build, is a fault. One that takes four times as long as the tree itself, and at
+# mutants.sh [SEEDS [NODES] | --handovers [SHARE] | --check]: is the simulator any good? Plants each bug
+# of mutants/ into a copy of the tree, builds prochub-sim there and runs it until it fails, SEEDS seeds at
+# most (1000), of NODES nodes each (0: drawn from the seed), which the tree itself must pass. A mutant that
+# is not found, or does not build, is a fault. One that takes four times as long as the tree itself, and at
 # least a minute, hangs: it is found by that, and the line says so. With --check the patches are only
-# held against the tree. The first line of a patch says what it breaks.
+# held against the tree. The first line of a patch says what it breaks; one whose second line is
+# "Found by: --handovers" is run with that instead of seeds. With --handovers all of them are, every
+# SHAREth case (1); what is not found is told then, and no fault: most do not concern handovers.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -22,10 +24,16 @@ if [ "${1-}" = --check ]; then
     exit
 fi
 
-seeds=${1:-1000}
-nodes=${2:-0}
-options=(--seeds "$seeds" --quiet --stop)
-[ "$nodes" = 0 ] || options+=(--nodes "$nodes")
+handovers=(--handovers --share 7 --quiet --stop)
+if [ "${1-}" = --handovers ]; then
+    every=handovers
+    handovers=(--handovers --share "${2:-1}" --quiet --stop)
+    options=("${handovers[@]}")
+else
+    every=
+    options=(--seeds "${1:-1000}" --quiet --stop)
+    [ "${2:-0}" = 0 ] || options+=(--nodes "$2")
+fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
@@ -38,15 +46,23 @@ build()
 {
     ninja -C "$copy/build" prochub-sim >"$copy/log" 2>&1 || { tail -n 20 "$copy/log"; return 1; }
 }
-build
-began=$SECONDS
-"$copy/build/prochub-sim" "${options[@]}" >"$copy/log" || {
-    tail -n 3 "$copy/log"
-    echo "mutants.sh: the tree itself fails"
-    exit 1
+# run OPTION…: what the tree itself does with them, and how long it takes at most before it hangs.
+run()
+{
+    local began=$SECONDS
+    "$copy/build/prochub-sim" "$@" >"$copy/log" || {
+        tail -n 3 "$copy/log"
+        echo "mutants.sh: the tree itself fails"
+        exit 1
+    }
+    limit=$(((SECONDS - began) * 4))
+    [ $limit -ge 60 ] || limit=60
 }
-limit=$(((SECONDS - began) * 4))
-[ $limit -ge 60 ] || limit=60
+build
+run "${handovers[@]}"
+handovers_limit=$limit
+[ -n "$every" ] || run "${options[@]}"
+options_limit=$limit
 
 passed=0
 failed=0
@@ -54,8 +70,14 @@ timeouts=0
 for mutant in "$here"/mutants/*.patch; do
     name=$(basename "$mutant" .patch)
     rc=0
+    with=("${options[@]}")
+    limit=$options_limit
+    if sed -n 2p "$mutant" | grep -q '^Found by: --handovers$'; then
+        with=("${handovers[@]}")
+        limit=$handovers_limit
+    fi
     if patch -s -d "$copy" -p1 <"$mutant" && build; then
-        timeout --kill-after=5 "$limit" "$copy/build/prochub-sim" "${options[@]}" >"$copy/log" 2>&1 || rc=$?
+        timeout --kill-after=5 "$limit" "$copy/build/prochub-sim" "${with[@]}" >"$copy/log" 2>&1 || rc=$?
     else
         rc=none
         failed=$((failed + 1))
@@ -70,11 +92,11 @@ for mutant in "$here"/mutants/*.patch; do
     elif [ $rc != 0 ]; then
         passed=$((passed + 1))
         reason=$(grep -m1 -E '^FAIL: |assertion failed' "$copy/log" || echo "ended with $rc")
-        seed=$(sed -nE 's/.*seed=([0-9]+).*/\1/p' "$copy/log" | tail -n 1)
-        echo "$name: found by seed $seed: $reason"
+        by=$(sed -nE 's/^(case|seed)=([^ ]+) .*result=FAIL$/\1 \2/p' "$copy/log" | tail -n 1)
+        echo "$name: found by $by: $reason"
     else
         failed=$((failed + 1))
-        echo "$name: NOT FOUND in $seeds seeds ($(head -n 1 "$mutant"))"
+        echo "$name: NOT FOUND with ${with[*]} ($(head -n 1 "$mutant"))"
     fi
     # Every file as it was; also when the patch failed half way.
     grep -hoP '^\+\+\+ b/\K\S+' "$mutant" | while read -r file; do
@@ -83,4 +105,4 @@ for mutant in "$here"/mutants/*.patch; do
     done
 done
 echo "$passed passed ($timeouts by timeout), $failed failed"
-[ $failed = 0 ]
+[ $failed = 0 ] || [ -n "$every" ]

@@ -17,6 +17,7 @@
  *   faults.c    crashes, pauses, cuts, returns     checks.c   what must hold after every step
  *   settle.c    what must hold in the end          report.c   hash, narrative, failure
  *   disks.c     what nodes keep, and lose
+ *   handover.c, strike.c   faults at each step of a handover, instead of drawn ones
  *   logs.c, groups.c, mail.c, recount.c            parts of the checks, see checks.h
  */
 #ifndef PH_TESTS_SIM_SIM_H
@@ -127,6 +128,7 @@ struct sim {
     struct sim_instance *instances; /* all that ever were, newest first */
     struct sim_request *pending;    /* requests that are not answered */
     uint64_t messages;              /* numbers given to messages */
+    struct sim_planted planted;
     struct sim_oracle *oracle;
     struct sim_report *report;
     bool failed;
@@ -212,6 +214,8 @@ void sim_workload_calm(struct sim *);
 
 /* settle.c: NULL, or why the nodes of the core are not settled. Borrowed until the next call. */
 const char *sim_unsettled(struct sim *);
+/* Until they are, and promises are kept. False: the run has failed, also by taking too long. */
+bool sim_settle(struct sim *);
 /* Writes the state of all hubs into the narrative. */
 void sim_describe(struct sim *);
 

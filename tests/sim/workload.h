@@ -22,6 +22,13 @@ struct sim_request {
     uint64_t message;     /* of a call: its number */
 };
 
+/* Each asks the hub for one thing; it must be alive. A spec is moved. */
+void sim_workload_replace(struct sim_hub *, unsigned id, struct ph_spec *);
+void sim_workload_target(struct sim_hub *, enum ph_event_type verb, unsigned id);
+/* `node` SIM_NODES_MAX: its pin is taken away. */
+void sim_workload_pin(struct sim_hub *, unsigned id, unsigned node);
+/* A cast or a call. */
+void sim_workload_mail(struct sim_hub *, unsigned id);
 /* Locks the hub's gate for all that can be held. */
 void sim_workload_lock(struct sim_hub *, uint64_t for_ms);
 
