@@ -278,6 +278,13 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
 
 /* ---- How it ends ----------------------------------------------------------------------------- */
 
+/* Unconfirmed, the source is through when the target begins: a failure may find nobody there. */
+static bool source_may_not_wait(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    bool hot = move->hot || hub->options.migration == PH_MIGRATION_HOT; /* it may have stood by */
+    return hot && !hub->options.hot_confirm;
+}
+
 /* Only now it is given what it had not read: until here the source may call it back, and would have
  * the same messages handled there. */
 void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const char *why)
@@ -288,7 +295,7 @@ void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const
         return;
     answer_move(hub, move, ph_move_stands_by(entry) ? PH_MOVE_PREPARE : PH_MOVE_TAKE, code, why);
     if (code) {
-        if (move->hot && !hub->options.hot_confirm) /* the source does not wait for this */
+        if (source_may_not_wait(hub, move))
             ph_mail_lose_unread(hub, &move->unread);
         else
             ph_mail_disown(&move->unread);

@@ -29,13 +29,13 @@ static const struct world {
     bool hot, confirm, strict;
     unsigned children;
 } worlds[] = {
-    {"cold.diverge", .children = 1},
-    {"cold.strict", .strict = true, .children = 1},
+    {"cold.diverge", .confirm = true, .children = 1},
+    {"cold.strict", .confirm = true, .strict = true, .children = 1},
     {"hot.diverge", .hot = true, .confirm = true, .children = 1},
     {"hot.strict", .hot = true, .confirm = true, .strict = true, .children = 1},
     {"unconfirmed.diverge", .hot = true, .children = 1},
     {"unconfirmed.strict", .hot = true, .strict = true, .children = 1},
-    {"cold.strict.three", .strict = true, .children = 3},
+    {"cold.strict.three", .confirm = true, .strict = true, .children = 3},
     {"hot.diverge.three", .hot = true, .confirm = true, .children = 3},
 };
 
@@ -73,6 +73,7 @@ struct outcome {
     uint64_t hash;
     enum worth worth;
     enum stage stage;
+    enum sim_cost loss;
     char reason[1024];
 };
 
@@ -322,12 +323,25 @@ static enum worth owed_for(const struct sim_play *play, unsigned id, enum sim_co
     return kept && worth < OLD ? OLD : worth;
 }
 
+/* A node that nothing has struck has lost its quorum: while not all have noticed that one is
+ * silent, or is back, the view may be formed with that one and without another (engine/view.h knows
+ * only who hears whom). */
+static bool has_left_out(const struct sim_play *play, enum sim_place struck)
+{
+    for (enum sim_place place = SIM_SOURCE; place <= SIM_BYSTANDER; place++)
+        if (place != struck && play->sim->nodes[play->nodes[place]].fences != play->fences[place])
+            return true;
+    return false;
+}
+
 /* Unconfirmed, the source has let go when the target cannot load the state. */
-static enum sim_cost loss_of(const struct act *act)
+static enum sim_cost loss_of(const struct sim_play *play, const struct act *act)
 {
     if (!act->fault)
         return SIM_LOSES_NOTHING;
-    if (act->fault->next_start && act->world->hot && !act->world->confirm)
+    if (act->fault->silent && has_left_out(play, act->place))
+        return SIM_LOSES_EITHER_LEASE;
+    if (act->fault->next_start && !act->world->confirm)
         return SIM_LOSES_STATE;
     return act->fault->loss[act->place];
 }
@@ -385,6 +399,7 @@ static void check_owed(struct sim_play *play, enum sim_cost loss, const enum sta
                        struct outcome *outcome)
 {
     struct sim *sim = play->sim;
+    outcome->loss = loss;
     outcome->worth = ALL;
     outcome->stage = at[0];
     for (unsigned id = 0; id < play->children; id++) {
@@ -398,8 +413,7 @@ static void check_owed(struct sim_play *play, enum sim_cost loss, const enum sta
             outcome->stage = at[id];
         }
     }
-    bool confirmed = !sim->config.hot || sim->config.hot_confirm;
-    if (confirmed && (!play->fault || play->fault->mail))
+    if (sim->config.hot_confirm && (!play->fault || play->fault->mail))
         check_mail(sim);
 }
 
@@ -441,6 +455,8 @@ static void play_out(struct sim_play *play, const struct act *act, struct points
     if (act->fault) {
         for (unsigned id = 0; id < play->children; id++)
             at[id] = stage_of(play, id);
+        for (enum sim_place place = SIM_SOURCE; place <= SIM_BYSTANDER; place++)
+            play->fences[place] = sim->nodes[play->nodes[place]].fences;
         sim_note(sim, NULL, "strike", "%s.%s, c0 is '%s'", sim_places[act->place], act->fault->name,
                  stages[at[0]]);
         outcome->idle = !act->fault->strike(play, act->place);
@@ -452,7 +468,7 @@ static void play_out(struct sim_play *play, const struct act *act, struct points
     sim->healing = true;
     sim_heal(sim);
     if (sim_settle(sim))
-        check_owed(play, loss_of(act), at, outcome);
+        check_owed(play, loss_of(play, act), at, outcome);
 }
 
 static void run_act(const struct act *act, bool canary, struct points *points,
@@ -568,7 +584,7 @@ static void try_act(const struct sim_handovers *options, const struct act *act,
     totals->failed += outcome.failed;
     totals->hash = totals->hash * 31 + outcome.hash;
     if (act->fault && !outcome.failed)
-        totals->seen[loss_of(act)][outcome.stage][outcome.worth]++;
+        totals->seen[outcome.loss][outcome.stage][outcome.worth]++;
 }
 
 /* One that waits for the next save or start strikes right before it. */

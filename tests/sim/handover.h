@@ -54,8 +54,7 @@ enum sim_cost {
     SIM_LOSES_TARGET,
     SIM_LOSES_SOURCE_LEASE,
     SIM_LOSES_TARGET_LEASE,
-    SIM_LOSES_EITHER_LEASE, /* one is left out, by whom the others go with: also who comes back
-                             * may be preferred to one that was never away (engine/view.h) */
+    SIM_LOSES_EITHER_LEASE, /* one is left out, by whom the others go with */
     SIM_LOSES_SOURCE_INSTANCE,
     SIM_LOSES_TARGET_INSTANCE,
     SIM_LOSES_STATE, /* people have asked for an instance that begins anew */
@@ -75,6 +74,7 @@ struct sim_play {
     unsigned goal;                     /* where they belong in the end: a node, … */
     unsigned other_goal;               /* … or this one: requests crossed each other */
     unsigned letters[SIM_BYSTANDER + 1];
+    uint64_t fences[SIM_BYSTANDER + 1]; /* of each, when the fault struck */
     bool asker_lost;
     bool canary; /* from the request on */
 };
@@ -87,6 +87,7 @@ struct sim_fault {
     uint64_t lasts_ms; /* then all heals */
     enum sim_cost loss[SIM_PLACES];
     bool mail;       /* every message is handled all the same */
+    bool silent;     /* for longer than a lease */
     bool next_save;  /* it waits for the next save, … */
     bool next_start; /* … or the next start */
 };

@@ -4,8 +4,8 @@
 # most (1000), of NODES nodes each (0: drawn from the seed), which the tree itself must pass. A mutant that
 # is not found, or does not build, is a fault. One that takes four times as long as the tree itself, and at
 # least a minute, hangs: it is found by that, and the line says so. With --check the patches are only
-# held against the tree. The first line of a patch says what it breaks; one whose second line is
-# "Found by: --handovers" is run with that instead of seeds. With --handovers all of them are, every
+# held against the tree. The first line of a patch says what it breaks; one whose second line is "Found by:"
+# and options is run with these instead of seeds. With --handovers all of them are run with that, every
 # SHAREth case (1); what is not found is told then, and no fault: most do not concern handovers.
 set -euo pipefail
 
@@ -24,15 +24,13 @@ if [ "${1-}" = --check ]; then
     exit
 fi
 
-handovers=(--handovers --share 7 --quiet --stop)
+every=
+options="--seeds ${1:-1000}"
 if [ "${1-}" = --handovers ]; then
-    every=handovers
-    handovers=(--handovers --share "${2:-1}" --quiet --stop)
-    options=("${handovers[@]}")
-else
-    every=
-    options=(--seeds "${1:-1000}" --quiet --stop)
-    [ "${2:-0}" = 0 ] || options+=(--nodes "$2")
+    every="--handovers --share ${2:-1}"
+    options=$every
+elif [ "${2:-0}" != 0 ]; then
+    options+=" --nodes $2"
 fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
@@ -46,23 +44,30 @@ build()
 {
     ninja -C "$copy/build" prochub-sim >"$copy/log" 2>&1 || { tail -n 20 "$copy/log"; return 1; }
 }
-# run OPTION…: what the tree itself does with them, and how long it takes at most before it hangs.
-run()
+# way_of PATCH: the options that it is run with.
+way_of()
 {
-    local began=$SECONDS
-    "$copy/build/prochub-sim" "$@" >"$copy/log" || {
+    local way
+    way=$([ -n "$every" ] || sed -n '2s/^Found by: //p' "$1")
+    echo "${way:-$options}"
+}
+
+# How long the tree itself takes with each of them; four times as long is too long.
+build
+declare -A limits
+for mutant in "$here"/mutants/*.patch; do
+    way=$(way_of "$mutant")
+    [ -z "${limits[$way]-}" ] || continue
+    began=$SECONDS
+    read -ra words <<<"$way --quiet --stop"
+    "$copy/build/prochub-sim" "${words[@]}" >"$copy/log" || {
         tail -n 3 "$copy/log"
         echo "mutants.sh: the tree itself fails"
         exit 1
     }
-    limit=$(((SECONDS - began) * 4))
-    [ $limit -ge 60 ] || limit=60
-}
-build
-run "${handovers[@]}"
-handovers_limit=$limit
-[ -n "$every" ] || run "${options[@]}"
-options_limit=$limit
+    limits[$way]=$(((SECONDS - began) * 4))
+    [ "${limits[$way]}" -ge 60 ] || limits[$way]=60
+done
 
 passed=0
 failed=0
@@ -70,14 +75,11 @@ timeouts=0
 for mutant in "$here"/mutants/*.patch; do
     name=$(basename "$mutant" .patch)
     rc=0
-    with=("${options[@]}")
-    limit=$options_limit
-    if sed -n 2p "$mutant" | grep -q '^Found by: --handovers$'; then
-        with=("${handovers[@]}")
-        limit=$handovers_limit
-    fi
+    way=$(way_of "$mutant")
+    limit=${limits[$way]}
+    read -ra words <<<"$way --quiet --stop"
     if patch -s -d "$copy" -p1 <"$mutant" && build; then
-        timeout --kill-after=5 "$limit" "$copy/build/prochub-sim" "${with[@]}" >"$copy/log" 2>&1 || rc=$?
+        timeout --kill-after=5 "$limit" "$copy/build/prochub-sim" "${words[@]}" >"$copy/log" 2>&1 || rc=$?
     else
         rc=none
         failed=$((failed + 1))
@@ -96,7 +98,7 @@ for mutant in "$here"/mutants/*.patch; do
         echo "$name: found by $by: $reason"
     else
         failed=$((failed + 1))
-        echo "$name: NOT FOUND with ${with[*]} ($(head -n 1 "$mutant"))"
+        echo "$name: NOT FOUND with $way ($(head -n 1 "$mutant"))"
     fi
     # Every file as it was; also when the patch failed half way.
     grep -hoP '^\+\+\+ b/\K\S+' "$mutant" | while read -r file; do

@@ -17,8 +17,8 @@
  *   faults.c    crashes, pauses, cuts, returns     checks.c   what must hold after every step
  *   settle.c    what must hold in the end          report.c   hash, narrative, failure
  *   disks.c     what nodes keep, and lose
- *   handover.c, strike.c   faults at each step of a handover, instead of drawn ones
  *   logs.c, groups.c, mail.c, recount.c            parts of the checks, see checks.h
+ *   handover.c, strike.c                           instead of drawn faults, see handover.h
  */
 #ifndef PH_TESTS_SIM_SIM_H
 #define PH_TESTS_SIM_SIM_H
@@ -91,7 +91,7 @@ struct sim_node {
     uint64_t lag_us;                     /* what is sent to it waits so long before it is read */
     enum sim_protocol protocol, foreign; /* foreign: what it speaks until all is healed, or 0 */
     bool half_cut;             /* for good: it reaches some of the core, and is left out */
-    uint64_t clashes;          /* that it was told of */
+    uint64_t clashes, fences;  /* that it was told of; how often it lost its quorum */
     struct fakedisk disk;      /* of its hub; outlives its lives */
     uint64_t disk_incarnation; /* of its last life, as the disk has it; 0: it was lost */
     bool syncing;              /* an answer of the disk is on its way */

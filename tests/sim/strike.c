@@ -34,14 +34,17 @@ static bool power_fails(struct sim_play *play, enum sim_place place)
 {
     struct sim_node *node = node_at(play, place);
     play->asker_lost = node->index == play->asker;
+    play->sim->config.silent = true;
     sim_crash(node);
     return true;
 }
 
 static bool process_crashes(struct sim_play *play, enum sim_place place)
 {
-    power_fails(play, place);
-    sim_tell_refused(node_at(play, place));
+    struct sim_node *node = node_at(play, place);
+    play->asker_lost = node->index == play->asker;
+    sim_crash(node);
+    sim_tell_refused(node);
     return true;
 }
 
@@ -224,11 +227,10 @@ static bool asks_on(struct sim_play *play, enum sim_place place)
     {                                                                                \
         [SIM_SOURCE] = SIM_LOSES_SOURCE_LEASE, [SIM_TARGET] = SIM_LOSES_TARGET_LEASE \
     }
-#define ONE_LEFT_OUT                                                                           \
-    {                                                                                          \
-        [SIM_SOURCE] = SIM_LOSES_EITHER_LEASE, [SIM_TARGET] = SIM_LOSES_EITHER_LEASE,          \
-        [SIM_BYSTANDER] = SIM_LOSES_EITHER_LEASE, [SIM_LINK] = SIM_LOSES_EITHER_LEASE,         \
-        [SIM_SOURCE_LINK] = SIM_LOSES_EITHER_LEASE, [SIM_TARGET_LINK] = SIM_LOSES_EITHER_LEASE \
+#define ONE_LEFT_OUT                                                                     \
+    {                                                                                    \
+        [SIM_LINK] = SIM_LOSES_EITHER_LEASE, [SIM_SOURCE_LINK] = SIM_LOSES_EITHER_LEASE, \
+        [SIM_TARGET_LINK] = SIM_LOSES_EITHER_LEASE                                       \
     }
 #define EACH_NODE(what)                                                        \
     {                                                                          \
@@ -240,15 +242,15 @@ const struct sim_fault sim_faults[] = {
     {FAULT("crash", process_crashes, NODES, 100), .loss = NODE_LOST},
     {FAULT("crash-long", process_crashes, NODES, 8000), .loss = NODE_LOST},
     {FAULT("power", power_fails, NODES, 1000), .loss = NODE_LOST},
-    {FAULT("power-long", power_fails, NODES, 8000), .loss = NODE_LOST},
+    {FAULT("power-long", power_fails, NODES, 8000), .loss = NODE_LOST, .silent = true},
     {FAULT("pause", pauses, NODES, 1300), .mail = true},
-    {FAULT("pause-lease", pauses, NODES, 2700), .loss = LEASE_LOST},
-    {FAULT("pause-long", pauses, NODES, 9000), .loss = LEASE_LOST},
+    {FAULT("pause-lease", pauses, NODES, 2700), .loss = LEASE_LOST, .silent = true},
+    {FAULT("pause-long", pauses, NODES, 9000), .loss = LEASE_LOST, .silent = true},
     {FAULT("end", hub_ends, NODES, 1000)},
     {FAULT("leave", leaves, NODES, 1000)},
     {FAULT("cut-off", cut_off, NODES, 1300), .mail = true},
-    {FAULT("cut-off-lease", cut_off, NODES, 2700), .loss = LEASE_LOST},
-    {FAULT("cut-off-long", cut_off, NODES, 8000), .loss = ONE_LEFT_OUT},
+    {FAULT("cut-off-lease", cut_off, NODES, 2700), .loss = LEASE_LOST, .silent = true},
+    {FAULT("cut-off-long", cut_off, NODES, 8000), .loss = LEASE_LOST, .silent = true},
     {FAULT("cut", cut, LINKS, 1300), .mail = true},
     {FAULT("cut-long", cut, LINKS, 8000), .loss = ONE_LEFT_OUT},
     {FAULT("cut-there", cut_there, LINKS, 1300), .mail = true},
