@@ -237,18 +237,19 @@ static bool asks_on(struct sim_play *play, enum sim_place place)
         [SIM_SOURCE] = (what), [SIM_TARGET] = (what), [SIM_BYSTANDER] = (what) \
     }
 
-/* Beats come every 500 ms; a lease ends after 2.5 s, and death is 3 s of silence. */
+/* Beats come every 500 ms; a lease ends 2.5 s after the beat that is echoed, which may be a second
+ * old; death is 3 s of silence. */
 const struct sim_fault sim_faults[] = {
     {FAULT("crash", process_crashes, NODES, 100), .loss = NODE_LOST},
     {FAULT("crash-long", process_crashes, NODES, 8000), .loss = NODE_LOST},
     {FAULT("power", power_fails, NODES, 1000), .loss = NODE_LOST},
     {FAULT("power-long", power_fails, NODES, 8000), .loss = NODE_LOST, .silent = true},
-    {FAULT("pause", pauses, NODES, 1300), .mail = true},
+    {FAULT("pause", pauses, NODES, 700), .mail = true},
     {FAULT("pause-lease", pauses, NODES, 2700), .loss = LEASE_LOST, .silent = true},
     {FAULT("pause-long", pauses, NODES, 9000), .loss = LEASE_LOST, .silent = true},
     {FAULT("end", hub_ends, NODES, 1000)},
     {FAULT("leave", leaves, NODES, 1000)},
-    {FAULT("cut-off", cut_off, NODES, 1300), .mail = true},
+    {FAULT("cut-off", cut_off, NODES, 400), .mail = true},
     {FAULT("cut-off-lease", cut_off, NODES, 2700), .loss = LEASE_LOST, .silent = true},
     {FAULT("cut-off-long", cut_off, NODES, 8000), .loss = LEASE_LOST, .silent = true},
     {FAULT("cut", cut, LINKS, 1300), .mail = true},
