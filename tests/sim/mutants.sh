@@ -38,7 +38,7 @@ trap 'rm -rf "$copy"' EXIT
 for tool in cmake ninja patch timeout; do
     command -v "$tool" >/dev/null || { echo "mutants.sh: needs $tool (script/bootstrap)"; exit 1; }
 done
-(cd "$source" && tar -c CMakeLists.txt engine ipc tui bench tests/sim) | tar -x -C "$copy"
+(cd "$source" && tar -c CMakeLists.txt engine ipc tui bench tests/lib tests/sim) | tar -x -C "$copy"
 cmake -S "$copy" -B "$copy/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DPH_BUILD_TESTS=OFF >"$copy/log"
 build()
 {
