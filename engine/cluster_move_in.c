@@ -215,23 +215,23 @@ static void take(struct ph_hub *hub, struct ph_member *member, struct offer *off
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = PH_MOVE_STARTING;
     move->bytes = offer->state_length;
+    ph_mail_move_unread(&move->unread, &offer->unread); /* see ph_move_arrived */
     ph_text_append(&state, offer->state, offer->state_length);
     take_mail(hub, entry, offer);
     if (stands_by) {
         struct ph_super_call call = {.event = PH_SUPER_ACTIVATE, .saved = &state};
-        ph_mail_put_unread(hub, entry->child, &offer->unread);
         ph_super_handle(hub, entry->child, &call);
         ph_cluster_note_own(hub, entry);
         ph_cluster_touch(hub, entry);
     } else {
-        const struct ph_launch launch = {.moved = true, .unread = &offer->unread, .state = &state};
+        const struct ph_launch launch = {.moved = true, .state = &state};
         ph_cluster_launch(hub, entry, &launch);
     }
     ph_text_fini(&state);
 }
 
-/* Whatever was lost on the way, the source is answered: it runs here, it is being stopped, or it
- * never came. */
+/* Whatever was lost on the way, the source is answered: it came, and runs or has gone since; it is
+ * being stopped; or it never came, and another one may be here. */
 static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
                    struct ph_entry *entry)
 {
@@ -240,9 +240,12 @@ static void cancel(struct ph_hub *hub, struct ph_member *member, const struct of
         child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
     if (is_ours(entry, member, offer))
         ph_move_stand_down(hub, entry->move);
+    else if (ph_move_has_come(hub, entry, member->slot, offer->about.number, offer->epoch))
+        answer(member, offer->about, younger ? 0 : PH_EGONE,
+               younger ? "" : "it came there, and is gone");
     else
-        answer(member, offer->about, younger ? 0 : PH_ECANCELED,
-               younger ? "" : "it never came there");
+        answer(member, offer->about, younger ? PH_EEXISTS : PH_ECANCELED,
+               younger ? "another one runs there" : "it never came there");
 }
 
 static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct offer *offer)
@@ -280,6 +283,15 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
 
 /* ---- How it ends ----------------------------------------------------------------------------- */
 
+/* Unconfirmed, the source is through when the target begins: a failure may find nobody there. */
+static bool source_may_not_wait(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    bool hot = move->hot || hub->options.migration == PH_MIGRATION_HOT; /* it may have stood by */
+    return hot && !hub->options.hot_confirm;
+}
+
+/* Only now it is given what it had not read: until here the source may call it back, and would have
+ * the same messages handled there. */
 void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const char *why)
 {
     struct ph_transfer *move = entry->move;
@@ -288,10 +300,14 @@ void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const
         return;
     answer_move(hub, move, ph_move_stands_by(entry) ? PH_MOVE_PREPARE : PH_MOVE_TAKE, code, why);
     if (code) {
-        ph_mail_disown_unread(hub, entry->child);
+        if (source_may_not_wait(hub, move))
+            ph_mail_lose_unread(hub, &move->unread);
+        else
+            ph_mail_disown(&move->unread);
         ph_move_finish(hub, move, PH_MOVE_FAILED, why);
         return;
     }
+    ph_mail_put_unread(hub, entry->child, &move->unread);
     hub->cluster->moved_in++;
     ph_hub_record(hub, "child_moved", entry->id, 0, "from %s, %llu bytes", member->info.name,
                   (unsigned long long)move->bytes);
