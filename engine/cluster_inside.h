@@ -55,6 +55,8 @@ enum {
 /* ---- cluster_members.c ----------------------------------------------------------------------- */
 
 struct ph_member *ph_member_add(struct ph_cluster *, const char *name, const char *endpoint);
+/* It was a member in that life, and may want something: known, unless a later one is. */
+void ph_member_recall(struct ph_hub *, const char *name, const char *endpoint, uint64_t generation);
 void ph_member_fini(struct ph_member *);
 void ph_member_greet(struct ph_hub *, struct ph_member *, bool ask);
 void ph_cluster_beat(struct ph_hub *); /* to all, when it is due */

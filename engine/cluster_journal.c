@@ -231,7 +231,7 @@ static void answered(struct ph_hub *hub, const struct ph_event *event)
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-static void read_member(struct ph_cluster *cluster, struct ph_unpack *record)
+static void read_member(struct ph_hub *hub, struct ph_unpack *record)
 {
     char name[PH_NAME_MAX + 1], endpoint[PH_ENDPOINT_MAX + 1];
     ph_unpack_name(record, name, sizeof name);
@@ -240,17 +240,10 @@ static void read_member(struct ph_cluster *cluster, struct ph_unpack *record)
     bool may_want = ph_unpack_bool(record);
     if (record->broken)
         return;
-    struct ph_member *member = ph_member_by_name(cluster, name);
-    if (!member && cluster->count == PH_MEMBERS_MAX)
-        return;
-    if (!member)
-        member = ph_member_add(cluster, name, endpoint);
-    if (member->info.self)
-        return;
-    member->info.state = may_want ? PH_MEMBER_DOWN : PH_MEMBER_LEFT;
-    member->info.generation = generation;
-    member->gone = true; /* until it greets us */
-    member->left = !may_want;
+    ph_member_recall(hub, name, endpoint, generation);
+    struct ph_member *member = ph_member_by_name(hub->cluster, name);
+    if (member && !member->info.self && member->info.generation == generation)
+        member->left = !may_want;
 }
 
 static void read_hub(struct ph_hub *hub, struct ph_unpack *record)
@@ -268,7 +261,7 @@ static void read_hub(struct ph_hub *hub, struct ph_unpack *record)
     ph_cluster_note_quorum(cluster, size, size_clock);
     cluster->journal.await_nodes = nodes;
     for (uint32_t i = 0; i < count && !record->broken; i++)
-        read_member(cluster, record);
+        read_member(hub, record);
 }
 
 /* Its checksum was right: what is malformed was written by another version. */

@@ -44,8 +44,25 @@ void ph_member_fini(struct ph_member *member)
 
 /* ---- Greetings ----------------------------------------------------------------------------- */
 
+static void pack_known(const struct ph_cluster *cluster, struct ph_text *frame)
+{
+    uint32_t count = 0;
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        count += ph_member_may_want(cluster->members[slot]);
+    ph_pack_array(frame, count);
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        const struct ph_member_info *info = &cluster->members[slot]->info;
+        if (!ph_member_may_want(cluster->members[slot]))
+            continue;
+        ph_pack_str(frame, info->name, strlen(info->name));
+        ph_pack_str(frame, info->endpoint, strlen(info->endpoint));
+        ph_pack_uint(frame, info->generation);
+    }
+}
+
 /* HELLO: ask, options, generation and number of its log up to which we have it, number of our log,
- * age of our hub, hash of our intents and of their buckets. */
+ * age of our hub, hash of our intents and of their buckets, whom we know that may want something:
+ * name, endpoint, generation. */
 void ph_member_greet(struct ph_hub *hub, struct ph_member *member, bool ask)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -60,6 +77,7 @@ void ph_member_greet(struct ph_hub *hub, struct ph_member *member, bool ask)
     ph_pack_uint(&frame, ph_directory_hash(cluster->directory));
     for (unsigned bucket = 0; bucket < PH_BUCKETS; bucket++)
         ph_pack_uint(&frame, ph_directory_bucket(cluster->directory, bucket));
+    pack_known(cluster, &frame);
     ph_member_send(hub, member, PH_LINK_STREAM, &frame);
 }
 
@@ -98,6 +116,39 @@ static void compare_buckets(struct ph_hub *hub, struct ph_member *member, struct
     memcpy(member->repair_buckets, differ, sizeof differ);
 }
 
+void ph_member_recall(struct ph_hub *hub, const char *name, const char *endpoint,
+                      uint64_t generation)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    struct ph_member *member = ph_member_by_name(cluster, name);
+    if (member ? member->info.peer || member->info.in_view || member->info.generation >= generation
+               : cluster->count == PH_MEMBERS_MAX)
+        return;
+    if (!member)
+        member = ph_member_add(cluster, name, endpoint);
+    begin_life(hub, member, generation);
+    member->info.state = PH_MEMBER_DOWN;
+    member->gone = true; /* until it greets us */
+    member->left = member->remembers = false;
+}
+
+/* Somebody that it knows and we have not met in this life may come back, and want what was stopped
+ * meanwhile. */
+static void read_known(struct ph_hub *hub, struct ph_unpack *frame)
+{
+    char name[PH_NAME_MAX + 1], endpoint[PH_ENDPOINT_MAX + 1];
+    uint32_t count = ph_unpack_array(frame, PH_MEMBERS_MAX);
+    for (uint32_t i = 0; i < count && !frame->broken; i++) {
+        ph_unpack_name(frame, name, sizeof name);
+        ph_unpack_name(frame, endpoint, sizeof endpoint);
+        uint64_t generation = ph_unpack_uint(frame, UINT64_MAX);
+        if (!frame->broken && !ph_id_is_valid(name, strlen(name)))
+            ph_unpack_fail(frame);
+        if (!frame->broken)
+            ph_member_recall(hub, name, endpoint, generation);
+    }
+}
+
 void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -113,6 +164,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
                       "%s has the hub with other strategies: give all nodes the same options",
                       member->info.name);
         compare_buckets(hub, member, frame, false);
+        ph_unpack_skip(frame);
         if (ask)
             ph_member_greet(hub, member, false); /* so that its people are told, too */
         return;
@@ -128,6 +180,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
         ph_cluster_sync_begun(hub, member);
     }
     compare_buckets(hub, member, frame, first || ask || member->comparing);
+    read_known(hub, frame);
     if (!first && !ask) {
         member->comparing = false;
         return; /* the answer to our own: we have begun already */
