@@ -73,9 +73,11 @@ static void release_content(struct ph_event *event)
         break;
     case PH_EVENT_CHILD_DOWN:
     case PH_EVENT_CHILD_KEPT:
+    case PH_EVENT_CHILD_COPIED:
     case PH_EVENT_CHILD_MERGED:
         ph_free(event->child.exit);
         ph_text_fini(&event->child.saved);
+        ph_sums_fini(&event->child.sums);
         break;
     case PH_EVENT_CHILD_NOTE:
         release_note(event);

@@ -22,7 +22,7 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START (with STANDBY: prepare), STOP, SAVE, ACTIVATE, MERGE: what the hub asks for. LIVE: there is
+/* START (with STANDBY: prepare), STOP, SAVE, COPY, ACTIVATE, MERGE: what the hub asks for. LIVE: there is
  * an instance whose end was not reported yet. */
 enum {
     CONTROL_START = 1,
@@ -32,6 +32,7 @@ enum {
     CONTROL_STANDBY = 16,
     CONTROL_ACTIVATE = 32,
     CONTROL_MERGE = 64,
+    CONTROL_COPY = 128,
 };
 
 enum { FORWARD_TRIES = 1000 }; /* while a sender is half-way into the mailbox */
@@ -54,12 +55,14 @@ struct module_child {
     atomic_uint control;
     _Atomic uint64_t handled;           /* by the present or last instance; its run writes */
     _Atomic(struct ph_legacy *) legacy; /* to join, for CONTROL_MERGE; referenced */
+    _Atomic uint64_t copy_from;         /* bytes, for CONTROL_COPY */
     /* 2. The actor's run. */
     struct ph_child *child;
     const struct ph_module *module; /* NULL while there is no instance */
     void *state;
     struct timers *timers;
     bool stands_by;
+    bool copied; /* its next save brings hashes */
     /* 3. The hub's actor while there is no instance or it stands by, the run's when one begins or
      * goes to work. */
     struct ph_text *load; /* what it begins with, or NULL */
@@ -220,6 +223,7 @@ static void begin(struct module_child *self, bool stands_by)
     }
     self->module = module;
     self->stands_by = stands_by;
+    self->copied = false;
     if (!stands_by) {
         activate(self);
         return;
@@ -228,10 +232,20 @@ static void begin(struct module_child *self, bool stands_by)
     ph_kind_prepared(self->child, instance_of(self));
 }
 
-/* Ends the instance and hands out its state; if that cannot be had, it goes on. */
-static void save(struct module_child *self)
+static struct ph_sums sum_up(const struct ph_text *state)
+{
+    struct ph_sums sums;
+    ph_sums_init(&sums, state->length);
+    ph_sums_read(&sums, ph_text_str(state), 0, state->length);
+    return sums;
+}
+
+/* Ends the instance and hands out its state; if that cannot be had, or is that large, it goes on.
+ */
+static void save(struct module_child *self, uint64_t copy_from)
 {
     struct ph_text state = PH_TEXT_INIT;
+    struct ph_sums sums = {0};
     struct ph_context context = {.self = self, .saved = &state};
     struct ph_exit exit = {0};
     int rc = self->module->save ? self->module->save(&context, self->state) : 0;
@@ -245,10 +259,17 @@ static void save(struct module_child *self)
         ph_kind_not_saved(self->child, instance_of(self), exit.text);
         return;
     }
+    if (state.length >= copy_from) {
+        self->copied = true;
+        ph_kind_copied(self->child, instance_of(self), &state);
+        return;
+    }
+    if (self->copied)
+        sums = sum_up(&state);
     free_state(self, self->module);
     self->module = NULL;
     forget_live(self);
-    ph_kind_down_saved(self->child, instance_of(self), &state);
+    ph_kind_down_saved(self->child, instance_of(self), &state, &sums);
 }
 
 /* Another instance's state is joined into this one's, or left to the hub. */
@@ -396,7 +417,9 @@ static void obey(struct module_child *self)
     if (control & CONTROL_MERGE && self->module)
         merge(self);
     if (control & CONTROL_SAVE && self->module)
-        save(self);
+        save(self, UINT64_MAX);
+    if (control & CONTROL_COPY && self->module)
+        save(self, atomic_load_explicit(&self->copy_from, memory_order_relaxed));
 }
 
 static bool run(struct ph_actor *actor)
@@ -545,6 +568,14 @@ static void kind_save(struct ph_child *child)
     demand(child, CONTROL_SAVE);
 }
 
+static void kind_copy(struct ph_child *child, uint64_t from)
+{
+    struct module_child *self = ph_child_tail(child);
+    /* Relaxed: the demand publishes it. */
+    atomic_store_explicit(&self->copy_from, from, memory_order_relaxed);
+    demand(child, CONTROL_COPY);
+}
+
 static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
 {
     struct module_child *self = ph_child_tail(child);
@@ -617,6 +648,7 @@ const struct ph_kind ph_kind_module = {
     .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
+    .copy = kind_copy,
     .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */
