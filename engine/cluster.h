@@ -121,8 +121,10 @@ bool ph_cluster_child_arrives(const struct ph_child *);
 /* Does it only stand by here, and run elsewhere? */
 bool ph_cluster_child_stands_by(const struct ph_child *);
 bool ph_cluster_moves_hot(const struct ph_child *);
-/* From how many bytes on its state is copied ahead, and it goes on; 0: never. */
-uint64_t ph_cluster_copies_from(const struct ph_hub *, const struct ph_child *);
+/* From how many bytes on its state is copied ahead, and it goes on; 0: it is just saved. `room`
+ * becomes memory for the state. */
+uint64_t ph_cluster_copies_from(const struct ph_hub *, const struct ph_child *,
+                                struct ph_text *room);
 void ph_cluster_child_prepared(struct ph_hub *, struct ph_child *); /* it stands by */
 /* Its first instance never ran; it is about to be retired. */
 void ph_cluster_child_failed_start(struct ph_hub *, struct ph_child *, const char *why);

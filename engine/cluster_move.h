@@ -20,7 +20,7 @@
  * `hot.precopy` bytes is a copy, which goes ahead in pieces while the child works. When the target
  * has all of it the child is saved for good, and a PATCH takes the place of the TAKE: the blocks
  * that have changed, and the checksum of the whole. The source keeps only the hashes of what it has
- * copied. It does not matter which instance a copy is of: blocks are compared with what the target
+ * copied, and the memory, which the state is saved into: fresh memory would take most of the time. It does not matter which instance a copy is of: blocks are compared with what the target
  * has, and what it puts together is held against the checksum before anything begins with it.
  *
  * The source keeps the truth until the target has answered: nothing else ends `sent` but an answer,
@@ -75,7 +75,7 @@ enum ph_move_phase {
 struct ph_precopy {
     uint64_t length;      /* of the whole */
     uint64_t done;        /* of it, what has gone, or come */
-    struct ph_text bytes; /* source: until all has gone */
+    struct ph_text bytes; /* source: until all has gone, then memory */
     struct ph_sums sums;
     uint32_t piece_bytes; /* source: of the next piece … */
     uint32_t unanswered;  /* … and how many of them are not answered */

@@ -37,8 +37,6 @@ static void send_piece(struct ph_hub *hub, struct ph_transfer *move)
     ph_sums_read(&copy->sums, copy->bytes.data, copy->done, length);
     copy->done += length;
     copy->unanswered++;
-    if (copy->done == copy->length)
-        ph_text_fini(&copy->bytes);
 }
 
 void ph_move_copy_begin(struct ph_hub *hub, struct ph_transfer *move, struct ph_text *bytes)
@@ -89,8 +87,10 @@ void ph_move_copy_answered(struct ph_hub *hub, struct ph_transfer *move, int cod
             send_piece(hub, move);
     if (copy->unanswered)
         ph_move_arm(hub, move, hub->options.migrate_timeout_ms, copy_late);
-    else
+    else {
+        ph_text_clear(&copy->bytes);
         ph_move_hold_still(hub, move); /* its bytes are reserved */
+    }
 }
 
 static uint32_t count_changes(const struct ph_sums *state, const struct ph_sums *copy)

@@ -226,11 +226,17 @@ void ph_move_hold_still(struct ph_hub *hub, struct ph_transfer *move)
         ph_move_call_off(hub, move, "it was restarted meanwhile");
 }
 
-uint64_t ph_cluster_copies_from(const struct ph_hub *hub, const struct ph_child *child)
+uint64_t ph_cluster_copies_from(const struct ph_hub *hub, const struct ph_child *child,
+                                struct ph_text *room)
 {
-    const struct ph_transfer *move = child->entry->move;
-    bool may = move && move->hot && !move->copy && !move->whole && hub->options.hot_handover;
-    return may ? hub->options.hot_precopy : 0;
+    struct ph_transfer *move = child->entry->move;
+    if (!move || !move->hot || move->whole || !hub->options.hot_handover)
+        return 0;
+    if (!move->copy)
+        return hub->options.hot_precopy;
+    *room = move->copy->bytes;
+    move->copy->bytes = PH_TEXT_INIT;
+    return UINT64_MAX;
 }
 
 /* How it is to move: as its pin says, else as the hub does; hot only if its kind can. */

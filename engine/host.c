@@ -170,10 +170,10 @@ static void exec_save(void *context, struct ph_child *child)
     child->kind->save(child);
 }
 
-static void exec_copy(void *context, struct ph_child *child, uint64_t from)
+static void exec_copy(void *context, struct ph_child *child, uint64_t from, struct ph_text *room)
 {
     (void)context;
-    child->kind->copy(child, from);
+    child->kind->copy(child, from, room);
 }
 
 static void exec_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)

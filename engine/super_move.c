@@ -27,13 +27,14 @@ void ph_super_starting_activate(struct ph_hub *hub, struct ph_child *child,
 void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_care *care = ph_super_care(child);
-    uint64_t copy_from = ph_cluster_copies_from(hub, child);
+    struct ph_text room = PH_TEXT_INIT;
+    uint64_t copy_from = ph_cluster_copies_from(hub, child, &room);
     child->cause = call->cause;
     care->saving = true;
     care->killed = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
     if (copy_from)
-        hub->ports.exec->copy(hub->ports.context, child, copy_from);
+        hub->ports.exec->copy(hub->ports.context, child, copy_from, &room);
     else
         hub->ports.exec->save(hub->ports.context, child);
     if (!ph_cluster_moves_hot(child)) /* then it is not killed for being slow */

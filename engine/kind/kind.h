@@ -91,10 +91,10 @@ struct ph_kind {
      * the instance goes on and `ph_kind_not_saved` tells. */
     void (*save)(struct ph_child *);
     /* The same for a state of less than `from` bytes. With a larger one the instance goes on, and
-     * ph_kind_copied brings the state that it had between two messages; when such an instance is
-     * saved later, the hashes of its state's blocks come with it. A kind that can only save does
-     * that. */
-    void (*copy)(struct ph_child *, uint64_t from);
+     * ph_kind_copied brings the state that it had between two messages. `room` (moved; may have
+     * none) is the memory of an earlier copy: the state is written there, and when it is the last
+     * one the hashes of its blocks come with it. A kind that can only save does that. */
+    void (*copy)(struct ph_child *, uint64_t from, struct ph_text *room);
     /* The running instance joins another one's state into its own, between two messages; the
      * legacy is referenced. Answered by one ph_kind_merged, unless the instance ends before: then
      * its `down` is the answer, and nothing was joined. Never two at a time. */

@@ -55,17 +55,18 @@ struct module_child {
     atomic_uint control;
     _Atomic uint64_t handled;           /* by the present or last instance; its run writes */
     _Atomic(struct ph_legacy *) legacy; /* to join, for CONTROL_MERGE; referenced */
-    _Atomic uint64_t copy_from;         /* bytes, for CONTROL_COPY */
     /* 2. The actor's run. */
     struct ph_child *child;
     const struct ph_module *module; /* NULL while there is no instance */
     void *state;
     struct timers *timers;
     bool stands_by;
-    bool copied; /* its next save brings hashes */
     /* 3. The hub's actor while there is no instance or it stands by, the run's when one begins or
      * goes to work. */
     struct ph_text *load; /* what it begins with, or NULL */
+    /* 4. For CONTROL_COPY: the run's from the demand to its answer, else the hub's. */
+    uint64_t copy_from;
+    struct ph_text room;
 };
 
 /* What the functions of a module get: lives during one call of one of them. */
@@ -223,7 +224,6 @@ static void begin(struct module_child *self, bool stands_by)
     }
     self->module = module;
     self->stands_by = stands_by;
-    self->copied = false;
     if (!stands_by) {
         activate(self);
         return;
@@ -241,11 +241,11 @@ static struct ph_sums sum_up(const struct ph_text *state)
 }
 
 /* Ends the instance and hands out its state; if that cannot be had, or is that large, it goes on.
- */
-static void save(struct module_child *self, uint64_t copy_from)
+ * `state`: where to write it. */
+static void save(struct module_child *self, uint64_t copy_from, struct ph_text state)
 {
-    struct ph_text state = PH_TEXT_INIT;
     struct ph_sums sums = {0};
+    bool sum = state.data;
     struct ph_context context = {.self = self, .saved = &state};
     struct ph_exit exit = {0};
     int rc = self->module->save ? self->module->save(&context, self->state) : 0;
@@ -260,16 +260,25 @@ static void save(struct module_child *self, uint64_t copy_from)
         return;
     }
     if (state.length >= copy_from) {
-        self->copied = true;
         ph_kind_copied(self->child, instance_of(self), &state);
         return;
     }
-    if (self->copied)
+    if (sum)
         sums = sum_up(&state);
     free_state(self, self->module);
     self->module = NULL;
     forget_live(self);
     ph_kind_down_saved(self->child, instance_of(self), &state, &sums);
+}
+
+static void copy(struct module_child *self)
+{
+    struct ph_text room = self->room;
+    self->room = PH_TEXT_INIT;
+    if (self->module)
+        save(self, self->copy_from, room);
+    else
+        ph_text_fini(&room);
 }
 
 /* Another instance's state is joined into this one's, or left to the hub. */
@@ -417,9 +426,9 @@ static void obey(struct module_child *self)
     if (control & CONTROL_MERGE && self->module)
         merge(self);
     if (control & CONTROL_SAVE && self->module)
-        save(self, UINT64_MAX);
-    if (control & CONTROL_COPY && self->module)
-        save(self, atomic_load_explicit(&self->copy_from, memory_order_relaxed));
+        save(self, UINT64_MAX, PH_TEXT_INIT);
+    if (control & CONTROL_COPY)
+        copy(self);
 }
 
 static bool run(struct ph_actor *actor)
@@ -456,6 +465,7 @@ static void dead(struct ph_actor *actor)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child was stopped before it read the message");
     drop_load(self);
+    ph_text_fini(&self->room);
     ph_legacy_put(atomic_load_explicit(&self->legacy, memory_order_relaxed));
     ph_child_free(self->child);
 }
@@ -568,11 +578,13 @@ static void kind_save(struct ph_child *child)
     demand(child, CONTROL_SAVE);
 }
 
-static void kind_copy(struct ph_child *child, uint64_t from)
+static void kind_copy(struct ph_child *child, uint64_t from, struct ph_text *room)
 {
     struct module_child *self = ph_child_tail(child);
-    /* Relaxed: the demand publishes it. */
-    atomic_store_explicit(&self->copy_from, from, memory_order_relaxed);
+    ph_text_fini(&self->room); /* of one that an instance before did not get to */
+    self->room = *room;
+    self->copy_from = from;
+    *room = PH_TEXT_INIT;
     demand(child, CONTROL_COPY);
 }
 

@@ -122,9 +122,10 @@ static void kind_save(struct ph_child *child)
 }
 
 /* What is said on its socket, and the end of one without, are its last word: it cannot go on. */
-static void kind_copy(struct ph_child *child, uint64_t from)
+static void kind_copy(struct ph_child *child, uint64_t from, struct ph_text *room)
 {
     (void)from;
+    ph_text_fini(room);
     kind_save(child);
 }
 
