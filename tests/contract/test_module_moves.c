@@ -60,6 +60,7 @@ static void states_survive_moves(void **state)
         {"module=kv", {"set b two", "set a one", "set c three three"}, "size"},
         {"module=kv", {"set b two", "set a one", "set c three three"}, "get c"},
         {"module=blob args=100000", {NULL}, "check"},
+        {"module=blob args=100000", {"stir", "stir 1000", "nonsense"}, "check"},
     };
     for (unsigned i = 0; i < PH_COUNT_OF(memories); i++)
         check_memory(&memories[i]);
