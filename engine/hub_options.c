@@ -70,7 +70,7 @@ static const struct option options[] = {
     SWITCH("hot.confirm", "true", hot_confirm),
     {.key = "hot.precopy",
      .type = OPTION_SIZE,
-     .initial = "1M",
+     .initial = "4M",
      .unit = "bytes, 0: never",
      .offset = OFFSET(hot_precopy),
      .max = PH_STATE_BYTES_MAX},
