@@ -20,8 +20,9 @@
  * `hot.precopy` bytes is a copy, which goes ahead in pieces while the child works. When the target
  * has all of it the child is saved for good, and a PATCH takes the place of the TAKE: the blocks
  * that have changed, and the checksum of the whole. The source keeps only the hashes of what it has
- * copied, and the memory, which the state is saved into: fresh memory would take most of the time. It does not matter which instance a copy is of: blocks are compared with what the target
- * has, and what it puts together is held against the checksum before anything begins with it.
+ * copied, and the memory, which the state is saved into: fresh memory would take most of the time.
+ * It does not matter which instance a copy is of: blocks are compared with what the target has, and
+ * what it puts together is held against the checksum before anything begins with it.
  *
  * The source keeps the truth until the target has answered: nothing else ends `sent` but an answer,
  * or the target's leaving the view. When it takes too long the source asks the target to cancel,
@@ -90,10 +91,10 @@ struct ph_transfer {
     uint64_t number; /* of the source's */
     uint64_t epoch;  /* of the instance that the source has, or had */
     uint64_t began_ms, ended_ms, bytes;
-    uint64_t last_bytes;      /* target: of the state, what came while the child held still */
-    uint64_t reserved;        /* of the bytes that may be under way, or be copied here */
-    struct ph_precopy *copy;  /* NULL: none */
-    uint16_t member; /* the other side */
+    uint64_t last_bytes;     /* target: of the state, what came while the child held still */
+    uint64_t reserved;       /* of the bytes that may be under way, or be copied here */
+    struct ph_precopy *copy; /* NULL: none */
+    uint16_t member;         /* the other side */
     bool incoming, hot, lost;
     bool refused;   /* by the target */
     bool late;      /* it was called off while it was saved: it goes on here when it has been */

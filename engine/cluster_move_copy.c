@@ -1,5 +1,5 @@
-/* What goes ahead of a child that moves: a copy of its state, and in the end what has changed since.
- * See cluster_move.h. */
+/* What goes ahead of a child that moves: a copy of its state, and in the end what has changed
+ * since. See cluster_move.h. */
 #include <string.h>
 
 #include "engine/alloc.h"

@@ -173,8 +173,7 @@ static void stand_down_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 /* It does not stand by for ever. */
 static void arm_standby(struct ph_hub *hub, struct ph_transfer *move)
 {
-    ph_move_arm(hub, move,
-                hub->options.hot_child_timeout_ms + hub->options.migrate_timeout_ms,
+    ph_move_arm(hub, move, hub->options.hot_child_timeout_ms + hub->options.migrate_timeout_ms,
                 stand_down_late);
 }
 

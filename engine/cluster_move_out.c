@@ -192,8 +192,7 @@ void ph_move_arm(struct ph_hub *hub, struct ph_transfer *move, uint64_t after_ms
 
 bool ph_move_is_early(const struct ph_transfer *move)
 {
-    return !move->incoming &&
-           (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_COPYING);
+    return !move->incoming && (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_COPYING);
 }
 
 /* Is it the one that is to move? Between two messages of a move it may have been restarted. */

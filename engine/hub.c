@@ -191,10 +191,8 @@ static void on_dispatch(struct ph_hub *hub, struct ph_event *event)
 static void on_child(struct ph_hub *hub, struct ph_event *event)
 {
     static const enum ph_super_event events[PH_EVENT_TYPES] = {
-        [PH_EVENT_CHILD_UP] = PH_SUPER_UP,
-        [PH_EVENT_CHILD_PREPARED] = PH_SUPER_PREPARED,
-        [PH_EVENT_CHILD_DOWN] = PH_SUPER_DOWN,
-        [PH_EVENT_CHILD_KEPT] = PH_SUPER_KEPT,
+        [PH_EVENT_CHILD_UP] = PH_SUPER_UP,         [PH_EVENT_CHILD_PREPARED] = PH_SUPER_PREPARED,
+        [PH_EVENT_CHILD_DOWN] = PH_SUPER_DOWN,     [PH_EVENT_CHILD_KEPT] = PH_SUPER_KEPT,
         [PH_EVENT_CHILD_COPIED] = PH_SUPER_COPIED,
     };
     struct ph_child *child = event->child.child;

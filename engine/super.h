@@ -31,14 +31,15 @@ enum ph_super_event {
 
 struct ph_super_call {
     enum ph_super_event event;
-    struct ph_job *job;    /* who waits for the outcome; NULL: nobody here, but maybe … */
-    uint16_t member;       /* … another member (0: none), with … */
-    uint64_t token;        /* … its number for the request */
-    struct ph_spec *spec;  /* START with a new spec: replace; ALTERED: the spec; moved */
-    struct ph_exit *exit;  /* DOWN, KEPT; moved */
-    struct ph_text *saved; /* DOWN of a move, COPIED, ACTIVATE: the state; emptied by who takes it */
-    struct ph_sums *sums;  /* DOWN of a move: its hashes, or none; the same */
-    uint64_t cause;        /* seq of the event behind it */
+    struct ph_job *job;   /* who waits for the outcome; NULL: nobody here, but maybe … */
+    uint16_t member;      /* … another member (0: none), with … */
+    uint64_t token;       /* … its number for the request */
+    struct ph_spec *spec; /* START with a new spec: replace; ALTERED: the spec; moved */
+    struct ph_exit *exit; /* DOWN, KEPT; moved */
+    struct ph_text
+        *saved;           /* DOWN of a move, COPIED, ACTIVATE: the state; emptied by who takes it */
+    struct ph_sums *sums; /* DOWN of a move: its hashes, or none; the same */
+    uint64_t cause;       /* seq of the event behind it */
 };
 
 /* A new child, just published: counts it and launches it. */

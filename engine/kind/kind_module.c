@@ -22,8 +22,8 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START (with STANDBY: prepare), STOP, SAVE, COPY, ACTIVATE, MERGE: what the hub asks for. LIVE: there is
- * an instance whose end was not reported yet. */
+/* START (with STANDBY: prepare), STOP, SAVE, COPY, ACTIVATE, MERGE: what the hub asks for. LIVE:
+ * there is an instance whose end was not reported yet. */
 enum {
     CONTROL_START = 1,
     CONTROL_STOP = 2,

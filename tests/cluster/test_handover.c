@@ -1,8 +1,8 @@
 /*
  * A child is handed over from n1 to n3, and something happens meanwhile: every millisecond of the
- * move, each fault, each place of it; with a copy of its state ahead or without. After that the child runs once, with its state unless the
- * node that had it died, and what was sent to it was handled once, or at most once where a node
- * died or a session broke.
+ * move, each fault, each place of it; with a copy of its state ahead or without. After that the
+ * child runs once, with its state unless the node that had it died, and what was sent to it was
+ * handled once, or at most once where a node died or a session broke.
  */
 #include "tests/lib/fakecluster.h"
 
@@ -40,14 +40,13 @@ struct run {
     unsigned delay_ms, sent;
 };
 
-#define CHECK(run, condition)                                                                   \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            fc_dump((run)->c);                                                                  \
-            fail_msg("%s move%s, fault %d after %u ms: " #condition,                            \
-                     (run)->hot ? "hot" : "cold", (run)->ballast ? " with a copy" : "",         \
-                     (int)(run)->fault, (run)->delay_ms);                                       \
-        }                                                                                       \
+#define CHECK(run, condition)                                                                     \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
+            fc_dump((run)->c);                                                                    \
+            fail_msg("%s move%s, fault %d after %u ms: " #condition, (run)->hot ? "hot" : "cold", \
+                     (run)->ballast ? " with a copy" : "", (int)(run)->fault, (run)->delay_ms);   \
+        }                                                                                         \
     } while (0)
 
 static void send_next(struct run *run)
@@ -102,9 +101,8 @@ static bool is_harmless(enum fault fault)
 
 static void start(struct run *run)
 {
-    run->c = fc_create_settled(3, run->hot
-                                      ? "migration=hot hot.precopy=64k partition=majority"
-                                      : "partition=majority");
+    run->c = fc_create_settled(3, run->hot ? "migration=hot hot.precopy=64k partition=majority"
+                                           : "partition=majority");
     run->c->ballast = run->ballast;
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(run->id, sizeof run->id, "c-%u", i);
@@ -170,8 +168,7 @@ static void try_all(bool hot, size_t ballast)
     size_t copies = 0;
     for (enum fault fault = 0; fault < FAULTS; fault++)
         for (unsigned delay_ms = 0; delay_ms < steps_ms; delay_ms++) {
-            struct run run = {
-                .hot = hot, .ballast = ballast, .fault = fault, .delay_ms = delay_ms};
+            struct run run = {.hot = hot, .ballast = ballast, .fault = fault, .delay_ms = delay_ms};
             hand_over(&run);
             check(&run);
             copies += run.c->nodes[SOURCE] ? run.c->nodes[SOURCE]->copies : 0;

@@ -238,7 +238,7 @@ static void what_crosses_the_copy_leaves_nothing_behind(void **state)
         fc_run(c, 12000); /* until what the dead one may have begun is surely over */
         fc_settle(c);
         unsigned where = (unsigned)fc_where(c, id);
-        assert_string_equal(fc_state(c, id), what == 1                ? "born n1 n3"
+        assert_string_equal(fc_state(c, id), what == 1                 ? "born n1 n3"
                                              : what == 3 && where == 0 ? "born n1"
                                              : where == 1              ? "born n2"
                                                                        : "born n3");
@@ -279,9 +279,8 @@ static void state_with_a_wrong_checksum_is_refused(void **state)
         half(c, 2)->moves_first->copy->sums.blocks[block].low ^= 1;
     while (half(c, 0)->moves_out)
         fc_run(c, 1);
-    assert_string_equal(
-        fake_last(fc_hub(c, 0), "move_aborted", id)->text,
-        "to n3: its state is not the one that was saved: the checksum differs");
+    assert_string_equal(fake_last(fc_hub(c, 0), "move_aborted", id)->text,
+                        "to n3: its state is not the one that was saved: the checksum differs");
     fc_run(c, 500);
     assert_string_equal(fc_state(c, id), "born n1 n1");
     assert_int_equal(kid_at(c, 0, id)->heard, 2);
@@ -301,7 +300,8 @@ static void many_copies_go_side_by_side(void **state)
     fc_start(c, 0, "m-[1..12]");
     fc_settle(c);
     for (unsigned round = 0; round < 6; round++) {
-        struct ph_op *move = fc_pin(c, 1, "m-[1..12]", (const char *[]){"n1", "n2", "n3"}[round % 3]);
+        struct ph_op *move =
+            fc_pin(c, 1, "m-[1..12]", (const char *[]){"n1", "n2", "n3"}[round % 3]);
         for (unsigned i = 0; i < 30; i++) {
             char id[16];
             snprintf(id, sizeof id, "m-%u", i % MANY + 1);
@@ -366,21 +366,21 @@ static void what_makes_no_sense_is_refused(void **state)
     (void)state;
     const uint64_t block = PH_BLOCK_BYTES, most = PH_STATE_BYTES_MAX;
     const struct lie lies[] = {
-        {PH_MOVE_COPY, 0, BALLAST, 1, 4096, true},            /* not at a block */
-        {PH_MOVE_COPY, 0, BALLAST, 0, 4095, true},            /* no whole block */
-        {PH_MOVE_COPY, 0, 4096, 4096, 1, true},               /* behind the end */
-        {PH_MOVE_COPY, 0, 4096, 0, 8192, true},               /* beyond it */
-        {PH_MOVE_COPY, 0, most + 1, 0, 4096, true},           /* too large */
-        {PH_MOVE_COPY, 0, most, 0, 600000, true},             /* a piece that is */
-        {PH_MOVE_COPY, 0, 4096, 0, 0, true},                  /* none */
+        {PH_MOVE_COPY, 0, BALLAST, 1, 4096, true},  /* not at a block */
+        {PH_MOVE_COPY, 0, BALLAST, 0, 4095, true},  /* no whole block */
+        {PH_MOVE_COPY, 0, 4096, 4096, 1, true},     /* behind the end */
+        {PH_MOVE_COPY, 0, 4096, 0, 8192, true},     /* beyond it */
+        {PH_MOVE_COPY, 0, most + 1, 0, 4096, true}, /* too large */
+        {PH_MOVE_COPY, 0, most, 0, 600000, true},   /* a piece that is */
+        {PH_MOVE_COPY, 0, 4096, 0, 0, true},        /* none */
         {PH_MOVE_PATCH, 0, BALLAST, BALLAST / block, 8192, true},
         {PH_MOVE_PATCH, 0, BALLAST, 1u << 20, 4096, true},
         {PH_MOVE_PATCH, 0, BALLAST, 0, 5, true},
         {PH_MOVE_PATCH, 0, most + 1, 0, 4096, true},
-        {PH_MOVE_COPY, 99, BALLAST, 0, 4096, false},          /* of another move */
+        {PH_MOVE_COPY, 99, BALLAST, 0, 4096, false}, /* of another move */
         {PH_MOVE_PATCH, 99, BALLAST, 0, 4096, false},
-        {PH_MOVE_COPY, 0, BALLAST, 4096, 4096, false},        /* not what comes next */
-        {PH_MOVE_PATCH, 0, BALLAST, 0, 4096, false},          /* half a copy */
+        {PH_MOVE_COPY, 0, BALLAST, 4096, 4096, false}, /* not what comes next */
+        {PH_MOVE_PATCH, 0, BALLAST, 0, 4096, false},   /* half a copy */
     };
     for (size_t i = 0; i < PH_COUNT_OF(lies); i++) {
         char id[16];

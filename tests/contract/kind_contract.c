@@ -24,8 +24,7 @@ static bool are_right(const struct ph_sums *sums, const struct ph_text *state)
         return false;
     ph_sums_init(&made, state->length);
     ph_sums_read(&made, ph_text_str(state), 0, state->length);
-    bool right =
-        made.length == sums->length && ph_sums_checksum(&made) == ph_sums_checksum(sums);
+    bool right = made.length == sums->length && ph_sums_checksum(&made) == ph_sums_checksum(sums);
     ph_sums_fini(&made);
     return right;
 }

@@ -150,8 +150,7 @@ void sim_check_loaded(const struct sim_hub *hub, unsigned id, const struct ph_te
         sim_fail(sim, "c%u is to begin on %s with %llu, and ended on %s with %llu", id,
                  hub->node->name, counter, from->node->name, (unsigned long long)from->counter);
     else if (sim->config.ballast &&
-             (!ballast_get(text, state->length, sim->config.ballast, &number) ||
-              number != counter))
+             (!ballast_get(text, state->length, sim->config.ballast, &number) || number != counter))
         sim_fail(sim, "c%u is to begin on %s with a state that is not whole", id, hub->node->name);
 }
 
