@@ -169,34 +169,40 @@ void contract_close(struct contract_stage *stage)
 
 struct wanted {
     struct contract_stage *stage;
-    unsigned ups, downs;
+    unsigned ups, downs, copies;
 };
 
 static bool is_reported(void *arg)
 {
     const struct wanted *wanted = arg;
     struct contract_reports reports = contract_reports(wanted->stage);
-    return reports.ups >= wanted->ups && reports.downs >= wanted->downs;
+    return reports.ups >= wanted->ups && reports.downs >= wanted->downs &&
+           reports.copies >= wanted->copies;
 }
 
-static void wait_for(struct contract_stage *stage, unsigned ups, unsigned downs)
+static void wait_for(struct wanted wanted)
 {
-    struct wanted wanted = {stage, ups, downs};
+    struct contract_stage *stage = wanted.stage;
     if (!stage->kind->run_until(stage->node, is_reported, &wanted)) {
         struct contract_reports reports = contract_reports(stage);
-        fail_msg("%u ups and %u downs were reported, not %u and %u", reports.ups, reports.downs,
-                 ups, downs);
+        fail_msg("%u ups, %u downs and %u copies were reported, not %u, %u and %u", reports.ups,
+                 reports.downs, reports.copies, wanted.ups, wanted.downs, wanted.copies);
     }
 }
 
 void contract_wait_ups(struct contract_stage *stage, unsigned ups)
 {
-    wait_for(stage, ups, 0);
+    wait_for((struct wanted){.stage = stage, .ups = ups});
 }
 
 void contract_wait_downs(struct contract_stage *stage, unsigned downs)
 {
-    wait_for(stage, 0, downs);
+    wait_for((struct wanted){.stage = stage, .downs = downs});
+}
+
+void contract_wait_copies(struct contract_stage *stage, unsigned copies)
+{
+    wait_for((struct wanted){.stage = stage, .copies = copies});
 }
 
 /* The kind has nothing more to say of an instance: what it says of the next one comes after it. */

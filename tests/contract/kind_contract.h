@@ -73,6 +73,7 @@ uint32_t contract_start(struct contract_stage *);
 /* Waits for so many reports in all. */
 void contract_wait_ups(struct contract_stage *, unsigned ups);
 void contract_wait_downs(struct contract_stage *, unsigned downs);
+void contract_wait_copies(struct contract_stage *, unsigned copies);
 /* The state that came last; moved. */
 struct ph_text contract_take_saved(struct contract_stage *);
 /* Lets everything settle, as far as one can see. */
