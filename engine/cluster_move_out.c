@@ -300,6 +300,10 @@ void ph_moves_freeze_ready(struct ph_hub *hub)
  * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
+    if (entry->move->phase == PH_MOVE_COPYING && !ph_entry_spec_rcu(entry)) {
+        ph_move_call_off(hub, entry->move, "stopped meanwhile"); /* a copy may take long */
+        return;
+    }
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
@@ -307,10 +311,6 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
                          hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
                          member->log_hi >= member->beat_hi;
     bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
-    if (move->phase == PH_MOVE_COPYING && !move->incoming && !ph_entry_spec_rcu(entry)) {
-        ph_move_call_off(hub, move, "stopped meanwhile"); /* a copy may take long */
-        return;
-    }
     if (!move->arrived ||
         (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
         return;
