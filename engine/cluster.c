@@ -203,6 +203,7 @@ void ph_cluster_on_frame(struct ph_hub *hub, struct ph_event *event)
         return;
     }
     member->greeting = from;
+    member->clock = clock;
     member->heard_ms = hub->now_ms;
     readers[type](hub, member, &frame);
     if (ph_unpack_end(&frame) < 0)

@@ -111,11 +111,10 @@ void ph_cluster_recount(struct ph_hub *, struct ph_entry *);
 void ph_cluster_note_own(struct ph_hub *, struct ph_entry *);
 /* How a child begins here. */
 struct ph_launch {
-    struct ph_job *job;        /* who waits for it, or NULL */
-    struct ph_text *state;     /* what it begins with, or NULL; moved */
-    struct ph_letters *unread; /* of a moved one, what it had not read; moved */
-    bool moved;                /* from another node; else it begins anew */
-    bool stands_by;            /* it does not run yet, and nobody is to know of it */
+    struct ph_job *job;    /* who waits for it, or NULL */
+    struct ph_text *state; /* what it begins with, or NULL; moved */
+    bool moved;            /* from another node; else it begins anew */
+    bool stands_by;        /* it does not run yet, and nobody is to know of it */
 };
 /* Starts the child here, in this step. */
 struct ph_child *ph_cluster_launch(struct ph_hub *, struct ph_entry *, const struct ph_launch *);

@@ -670,19 +670,18 @@ void ph_mail_disown(struct ph_letters *unread)
     }
 }
 
+void ph_mail_move_unread(struct ph_letters *to, struct ph_letters *from)
+{
+    struct ph_letter letter;
+    while (ph_letters_take(from, &letter))
+        ph_letters_add(to, &letter);
+}
+
 void ph_mail_put_unread(struct ph_hub *hub, struct ph_child *child, struct ph_letters *unread)
 {
     struct ph_letter letter;
     while (ph_letters_take(unread, &letter))
         deliver(hub, child, &letter);
-}
-
-void ph_mail_disown_unread(struct ph_hub *hub, struct ph_child *child)
-{
-    struct ph_letters unread;
-    ph_letters_init(&unread);
-    take_unread(hub, child, &unread);
-    ph_mail_disown(&unread);
 }
 
 void ph_cluster_read_mail(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)

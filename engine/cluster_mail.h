@@ -13,9 +13,10 @@
  * that has the child knows of every stream which number is next (a *track*) and keeps early ones
  * until their turn. So it does not matter which ways letters take while a child moves. The tracks
  * go with the child when it moves, as do the messages that it has not read. What is lost with a
- * node or a session is waited for no longer than `dead_after`; after that, and when a child was
- * started anew on another node, nothing is promised but that no message is handled twice. When a
- * node dies, or is found again (a child may have run on both sides then), all streams begin anew.
+ * node or a session is waited for no longer than `dead_after` and 3 s more (so long links may take
+ * to send again what a cut has held up); after that, and when a child was started anew on another
+ * node, nothing is promised but that no message is handled twice. When a node dies, or is found
+ * again (a child may have run on both sides then), all streams begin anew.
  *
  * While letters to a child are on their way, also those of its own node, its *detour* is closed:
  * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
@@ -128,13 +129,13 @@ void ph_mail_forget_unread(struct ph_hub *, struct ph_letters *);
 /* The target is lost, and may have handled them: nobody does so again. Leaves the list empty. */
 void ph_mail_lose_unread(struct ph_hub *, struct ph_letters *);
 
-/* The same at the target: they are read, go into the mailbox of a child that does not run yet, and
- * are dropped without a word when it never will: they are still the source's. */
+/* The same at the target: they are read, go into the mailbox of a child that runs now, and are
+ * dropped without a word when it never will: they are still the source's. */
 bool ph_mail_unpack_unread(struct ph_hub *, struct ph_member *, struct ph_unpack *,
                            struct ph_letters *);
+void ph_mail_move_unread(struct ph_letters *to, struct ph_letters *from);
 void ph_mail_put_unread(struct ph_hub *, struct ph_child *, struct ph_letters *);
 void ph_mail_disown(struct ph_letters *);
-void ph_mail_disown_unread(struct ph_hub *, struct ph_child *);
 
 void ph_mail_linked(struct ph_hub *); /* another member can be reached: what waits tries again */
 void ph_mail_drop(struct ph_hub *, struct ph_entry *, int code, const char *why); /* all of it */

@@ -91,20 +91,23 @@ struct ph_transfer {
     uint64_t number; /* of the source's */
     uint64_t epoch;  /* of the instance that the source has, or had */
     uint64_t began_ms, ended_ms, bytes;
-    uint64_t last_bytes;     /* target: of the state, what came while the child held still */
-    uint64_t reserved;       /* of the bytes that may be under way, or be copied here */
-    struct ph_precopy *copy; /* NULL: none */
-    uint16_t member;         /* the other side */
+    uint64_t last_bytes;      /* target: of the state, what came while the child held still */
+    uint64_t reserved;        /* of the bytes that may be under way, or be copied here */
+    struct ph_precopy *copy;  /* NULL: none */
+    uint16_t member;    /* the other side */
+    uint64_t sent_peer; /* the session in which it was sent the state */
     bool incoming, hot, lost;
-    bool refused;   /* by the target */
-    bool late;      /* it was called off while it was saved: it goes on here when it has been */
-    bool ready;     /* in that list */
-    bool counted;   /* among those that are being saved and may have a large state */
-    bool confirmed; /* by the target: the child runs there, or did */
-    bool whole;     /* its state goes as a whole, however large */
-    bool patched;   /* … and has gone in another way: see PH_MOVE_PATCH */
-    bool arrived;   /* the target has it; the move ends when that is in the directory, too */
-    uint64_t arrived_ms;
+    bool refused;      /* by the target, … */
+    bool late;         /* it was called off while it was saved: it goes on here when it has been */
+    bool ready;        /* in that list */
+    bool counted;      /* among those that are being saved and may have a large state */
+    bool confirmed;    /* by the target: the child runs there, or did */
+    bool arrived;      /* the target has it; the move ends when that is in the directory, too */
+    bool whole;        /* its state goes as a whole, however large */
+    bool patched;      /* … and has gone in another way: see PH_MOVE_PATCH */
+    uint32_t prepared; /* the instance that stands by; 0: none yet */
+    uint64_t confirmed_ms;
+    uint64_t refused_clock; /* … at that time on its hub clock */
     enum ph_move_phase phase;
     struct ph_text state;     /* kept until the target has it, and for `hot.retention` */
     struct ph_letters unread; /* the same */
@@ -117,6 +120,11 @@ struct ph_transfer *ph_move_add(struct ph_hub *, struct ph_entry *, uint16_t mem
                                 enum ph_move_phase);
 /* It is over; it stays in a list for people. Its unread messages must have been dealt with. */
 void ph_move_finish(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, const char *error);
+/* Has the move of that number and epoch, from that member, come here? Of those that are over the
+ * last ones are known; of others, only whether the child that is here has come by some move.
+ * `entry` NULL: there is none. */
+bool ph_move_has_come(const struct ph_hub *, const struct ph_entry *, uint16_t member,
+                      uint64_t number, uint64_t epoch);
 /* May another child hold still now: the bytes that are under way are bounded. */
 bool ph_moves_may_save(const struct ph_hub *);
 void ph_move_note_saved(struct ph_hub *, struct ph_transfer *);

@@ -101,12 +101,15 @@ static bool is_ours(const struct ph_entry *entry, const struct ph_member *member
            move->member == member->slot;
 }
 
-/* What was prepared for it waits for it. */
+/* What was prepared for it waits for it, and is not being replaced by one of another spec. */
 static bool is_awaited(const struct ph_entry *entry, const struct ph_member *member,
                        const struct offer *offer)
 {
     return offer->about.verb != PH_MOVE_PREPARE && is_ours(entry, member, offer) &&
-           entry->move->phase == PH_MOVE_STANDBY && !ph_super_ends(entry->child);
+           entry->move->phase == PH_MOVE_STANDBY &&
+           ph_child_state(entry->child) == PH_STATE_STARTING &&
+           entry->move->prepared ==
+               atomic_load_explicit(&entry->child->instance, memory_order_relaxed);
 }
 
 /* Why not, or 0. */
@@ -190,7 +193,10 @@ void ph_cluster_child_prepared(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;
     struct ph_transfer *move = entry->move;
-    if (!move || move->phase != PH_MOVE_PREPARING)
+    if (!move || !move->incoming)
+        return;
+    move->prepared = atomic_load_explicit(&child->instance, memory_order_relaxed);
+    if (move->phase != PH_MOVE_PREPARING)
         return;
     move->phase = PH_MOVE_STANDBY;
     answer_move(hub, move, PH_MOVE_PREPARE, 0, "");
@@ -253,21 +259,21 @@ static void take(struct ph_hub *hub, struct ph_member *member, struct offer *off
     move->phase = PH_MOVE_STARTING;
     move->bytes = state->length;
     move->last_bytes = offer->about.verb == PH_MOVE_PATCH ? offer->patch.changed : move->bytes;
+    ph_mail_move_unread(&move->unread, &offer->unread); /* see ph_move_arrived */
     take_mail(hub, entry, offer);
     if (stands_by) {
         struct ph_super_call call = {.event = PH_SUPER_ACTIVATE, .saved = state};
-        ph_mail_put_unread(hub, entry->child, &offer->unread);
         ph_super_handle(hub, entry->child, &call);
         ph_cluster_note_own(hub, entry);
         ph_cluster_touch(hub, entry);
     } else {
-        const struct ph_launch launch = {.moved = true, .unread = &offer->unread, .state = state};
+        const struct ph_launch launch = {.moved = true, .state = state};
         ph_cluster_launch(hub, entry, &launch);
     }
 }
 
-/* Whatever was lost on the way, the source is answered: it runs here, it is being stopped, or it
- * never came. */
+/* Whatever was lost on the way, the source is answered: it came, and runs or has gone since; it is
+ * being stopped; or it never came, and another one may be here. */
 static void cancel(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
                    struct ph_entry *entry)
 {
@@ -276,9 +282,12 @@ static void cancel(struct ph_hub *hub, struct ph_member *member, const struct of
         child && atomic_load_explicit(&child->epoch, memory_order_relaxed) > offer->epoch;
     if (is_ours(entry, member, offer))
         ph_move_stand_down(hub, entry->move);
+    else if (ph_move_has_come(hub, entry, member->slot, offer->about.number, offer->epoch))
+        answer(member, offer->about, younger ? 0 : PH_EGONE,
+               younger ? "" : "it came there, and is gone");
     else
-        answer(member, offer->about, younger ? 0 : PH_ECANCELED,
-               younger ? "" : "it never came there");
+        answer(member, offer->about, younger ? PH_EEXISTS : PH_ECANCELED,
+               younger ? "another one runs there" : "it never came there");
 }
 
 static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct offer *offer)
@@ -291,11 +300,12 @@ static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct of
         (offer->about.verb == PH_MOVE_COPY ? copy : cancel)(hub, member, offer, entry);
         return;
     }
-    bool awaited = is_awaited(entry, member, offer);
     int code = refusal(hub, member, offer, entry, &why);
+    bool awaited = is_awaited(entry, member, offer);
     if (code == 0)
         code = take_state(awaited ? entry->move : NULL, offer, &state, &why);
-    if (code && awaited)
+    if (code && offer->about.verb != PH_MOVE_PREPARE && is_ours(entry, member, offer) &&
+        ph_move_stands_by(entry))
         ph_move_stand_down(hub, entry->move);
     if (code)
         answer(member, offer->about, code, why);
@@ -320,6 +330,15 @@ void ph_cluster_read_moves(struct ph_hub *hub, struct ph_member *member, struct 
 
 /* ---- How it ends ----------------------------------------------------------------------------- */
 
+/* Unconfirmed, the source is through when the target begins: a failure may find nobody there. */
+static bool source_may_not_wait(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    bool hot = move->hot || hub->options.migration == PH_MIGRATION_HOT; /* it may have stood by */
+    return hot && !hub->options.hot_confirm;
+}
+
+/* Only now it is given what it had not read: until here the source may call it back, and would have
+ * the same messages handled there. */
 void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const char *why)
 {
     struct ph_transfer *move = entry->move;
@@ -328,10 +347,14 @@ void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const
         return;
     answer_move(hub, move, ph_move_stands_by(entry) ? PH_MOVE_PREPARE : PH_MOVE_TAKE, code, why);
     if (code) {
-        ph_mail_disown_unread(hub, entry->child);
+        if (source_may_not_wait(hub, move))
+            ph_mail_lose_unread(hub, &move->unread);
+        else
+            ph_mail_disown(&move->unread);
         ph_move_finish(hub, move, PH_MOVE_FAILED, why);
         return;
     }
+    ph_mail_put_unread(hub, entry->child, &move->unread);
     hub->cluster->moved_in++;
     char copied[64] = "";
     if (move->last_bytes != move->bytes)

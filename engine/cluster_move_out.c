@@ -308,9 +308,10 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
     bool came_and_went = move->confirmed && /* else the state may still be on its way */
-                         hub->now_ms >= move->arrived_ms + cluster->dead_after_ms &&
+                         hub->now_ms >= move->confirmed_ms + cluster->dead_after_ms &&
                          member->log_hi >= member->beat_hi;
-    bool seen = entry->seen_epoch > move->epoch; /* its row, or that it is gone again */
+    /* Its row, or that it is gone again; one that only stood by may have gone, too. */
+    bool seen = move->confirmed && entry->seen_epoch > move->epoch;
     if (!move->arrived ||
         (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
         return;
@@ -322,8 +323,6 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 
 static void taken(struct ph_hub *hub, struct ph_transfer *move)
 {
-    if (!move->arrived)
-        move->arrived_ms = hub->now_ms;
     move->arrived = true;
     ph_move_look(hub, move->entry);
 }
@@ -371,6 +370,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
         ph_move_bring_back(hub, move, "the node is gone");
     } else {
         put_state(hub, move, sums);
+        move->sent_peer = cluster->members[move->member]->info.peer;
         ph_move_arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
         if (move->hot && !hub->options.hot_confirm)
             taken(hub, move); /* whatever the target says */
@@ -450,8 +450,11 @@ void ph_move_let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
 {
     struct ph_entry *entry = move->entry;
     struct ph_super_call call = {.event = PH_SUPER_MOVED};
-    if (phase == PH_MOVE_DONE)
+    bool same = move->sent_peer == hub->cluster->members[move->member]->info.peer;
+    if (phase == PH_MOVE_DONE && same)
         ph_mail_forget_unread(hub, &move->unread);
+    else if (phase == PH_MOVE_DONE) /* answers of that session do not come any more */
+        ph_mail_lose_unread(hub, &move->unread);
     else
         ph_mail_give_back(hub, entry, NULL, &move->unread);
     ph_move_finish(hub, move, phase, why);
@@ -510,6 +513,8 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
                answer->about == PH_MOVE_COPY) {
         return;
     } else if (answer->code == 0 || move->confirmed) {
+        if (!move->confirmed)
+            move->confirmed_ms = hub->now_ms;
         move->confirmed = true;
         taken(hub, move);
     } else if (answer->code == PH_EEXISTS && ph_entry_spec_rcu(move->entry)) {
@@ -517,10 +522,13 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
     } else if (!ph_entry_spec_rcu(move->entry)) {
         ph_move_let_go(hub, move, PH_MOVE_FAILED, answer->why);
     } else {
+        if (answer->code == PH_EGONE) /* it may have handled them */
+            ph_mail_lose_unread(hub, &move->unread);
         /* Not in this step: others may have it, and we be told of that later. */
         snprintf(move->error, sizeof move->error, "%s", answer->why);
         move->lost = move->refused = true;
         move->entry->copies_not = move->patched;
+        move->refused_clock = hub->cluster->members[move->member]->clock;
         hub->cluster->moves_lost = true;
     }
 }

@@ -151,6 +151,17 @@ void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
         evict_oldest(hub);
 }
 
+bool ph_move_has_come(const struct ph_hub *hub, const struct ph_entry *entry, uint16_t member,
+                      uint64_t number, uint64_t epoch)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    for (const struct ph_transfer *move = cluster->done_first; move; move = move->next)
+        if (move->incoming && move->phase == PH_MOVE_DONE && move->number == number &&
+            move->epoch == epoch && move->member == member)
+            return true;
+    return cluster->done_count == DONE_KEPT && entry && entry->child && entry->moved_here;
+}
+
 void ph_moves_fini(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -158,7 +169,10 @@ void ph_moves_fini(struct ph_hub *hub)
     while (cluster->moves_first) {
         struct ph_transfer *move = cluster->moves_first;
         cluster->moves_first = move->next;
-        ph_mail_forget_unread(hub, &move->unread);
+        if (move->incoming)
+            ph_mail_disown(&move->unread);
+        else
+            ph_mail_forget_unread(hub, &move->unread);
         free_move(move);
     }
     while (cluster->done_first) {
@@ -333,8 +347,8 @@ void ph_moves_linked(struct ph_hub *hub, uint16_t member)
             ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
 }
 
-/* Does another node have a younger one? Rows come later than answers: what the target's log said
- * last does not count when the target has refused it, nor what is left of instances before. */
+/* Does another node have a younger one? Rows come later than answers: what the target had until it
+ * has refused it does not count, nor what is left of instances before. */
 static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_transfer *move)
 {
     for (const struct ph_placement *at = ph_entry_first_rcu(move->entry); at;
@@ -344,7 +358,7 @@ static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_trans
         if (at->member != 0 && placed.epoch > move->epoch &&
             ph_cluster_in_view(cluster, at->member) &&
             !ph_directory_is_void(cluster->directory, at) &&
-            !(move->refused && at->member == move->member))
+            !(move->refused && at->member == move->member && placed.epoch <= move->refused_clock))
             return true;
     }
     return false;

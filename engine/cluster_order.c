@@ -8,6 +8,7 @@ enum {
     TRACKS_MAX = 4096,     /* of one child, in a frame */
     RENEW_MS = 30 * 1000,  /* a stream that was not used for so long is replaced … */
     FORGET_MS = 60 * 1000, /* … and its track forgotten */
+    RESEND_MS = 3000, /* after a cut that nobody took for a death: links send again within 2 s */
 };
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
@@ -251,17 +252,17 @@ static void give_up_own(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
 
 uint64_t ph_order_give_up(struct ph_hub *hub, struct ph_mail *mail, struct ph_letters *due)
 {
-    uint64_t next_ms = PH_NEVER;
+    uint64_t next_ms = PH_NEVER, patience_ms = hub->cluster->dead_after_ms + RESEND_MS;
     for (struct ph_track *track = mail->tracks; track; track = track->next) {
         if (!track->since_ms)
             continue;
-        uint64_t until_ms = track->since_ms + hub->cluster->dead_after_ms;
+        uint64_t until_ms = track->since_ms + patience_ms;
         if (until_ms <= hub->now_ms) {
             if (track->early)
                 give_up_gap(hub, mail, track, due);
             else
                 give_up_own(hub, mail, track);
-            until_ms = track->since_ms ? track->since_ms + hub->cluster->dead_after_ms : PH_NEVER;
+            until_ms = track->since_ms ? track->since_ms + patience_ms : PH_NEVER;
         }
         if (until_ms < next_ms)
             next_ms = until_ms;

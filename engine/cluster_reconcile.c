@@ -186,8 +186,6 @@ struct ph_child *ph_cluster_launch(struct ph_hub *hub, struct ph_entry *entry,
     const struct ph_member *author = ph_member_by_hash(hub->cluster, entry->version.author);
     if (!launch->job && !entry->ran && author && !author->info.self)
         ph_super_await_remote(child, author->slot, entry->version.clock);
-    if (launch->unread)
-        ph_mail_put_unread(hub, child, launch->unread);
     if (launch->stands_by)
         ph_super_stand_by(child);
     else

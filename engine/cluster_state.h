@@ -44,7 +44,8 @@ struct ph_member {
     bool remembers;            /* … and what it wants is on its disk */
     bool gone;                 /* it said goodbye, or nothing listens at its endpoint any more */
     uint64_t gone_ms;
-    uint64_t heard_ms;                 /* its last frame */
+    uint64_t heard_ms;                 /* its last frame, … */
+    uint64_t clock;                    /* … and its hub clock then */
     uint64_t beat_sent_ms;             /* on its clock: of its newest beat, … */
     uint64_t beat_heard_ms;            /* … and when that came, on ours */
     uint64_t echoed_ms;                /* newest of our beats that it has heard, on our clock */

@@ -586,6 +586,56 @@ static void unread_calls_are_answered_once(void **state)
     assert_at_rest(c);
 }
 
+/* What stands by is replaced, because another spec is wanted, while the state is on its way: the
+ * state is not given to one that is not ready, and comes with the next try. */
+static void replaced_standby_takes_no_state(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    fc_pin(c, 0, id, "n3");
+    while (!kid_of(c, 2, id) || !kid_of(c, 2, id)->stands_by)
+        fc_run(c, 1);
+    c->pipes[0][2].late_ms = 50;
+    fc_run(c, 5);
+    c->nodes[2]->slow = true; /* the one that is made anew is not ready for long */
+    fake_start_with(fc_hub(c, 2), id, "backoff=777",
+                    (struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
+    fc_run(c, 100);
+    assert_int_not_equal(fc_where(c, id), 2);
+    c->nodes[2]->slow = false;
+    c->pipes[0][2].late_ms = 0;
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_int_equal(strncmp(fc_state(c, id), "born n1", 7), 0);
+    assert_int_equal(c->doubled, 0);
+    assert_at_rest(c);
+}
+
+/* Without a confirmation the source is through when the target has begun, not when time is up: the
+ * state may still be on its way, and somebody else begin without it. */
+static void unconfirmed_move_waits_for_the_target_to_begin(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "migration=hot hot.confirm=false");
+    char id[16];
+    start_one(c, id);
+    fc_pin(c, 0, id, "n3");
+    while (!kid_of(c, 2, id) || !kid_of(c, 2, id)->stands_by)
+        fc_run(c, 1);
+    c->drop[PH_FRAME_MOVES] = 1;
+    fc_run(c, 4000);
+    fc_drain(c, 1, "n2", true); /* everything is looked at again */
+    fc_run(c, 4000);
+    assert_int_equal(fc_where(c, id), FC_NOWHERE);
+    assert_int_equal(fc_hub(c, 0)->hub.cluster->moves_out, 1);
+    fc_run(c, 10000); /* migrate.timeout: it is asked for */
+    fc_settle(c);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_int_equal(strncmp(fc_state(c, id), "born n1", 7), 0);
+    fc_destroy(c);
+}
+
 #define HOT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -602,6 +652,8 @@ int main(void)
         HOT_TEST(standby_of_a_dead_source_does_not_run_beside_the_takeover),
         cmocka_unit_test(state_is_kept_for_hot_retention),
         cmocka_unit_test(confirmation_is_what_the_source_waits_for),
+        HOT_TEST(replaced_standby_takes_no_state),
+        cmocka_unit_test(unconfirmed_move_waits_for_the_target_to_begin),
         HOT_TEST(slow_child_holds_up_no_other),
         cmocka_unit_test(kept_state_survives_what_others_do),
         HOT_TEST(messages_of_each_node_keep_their_order),

@@ -489,7 +489,7 @@ void sim_check_started(const struct sim_request *request)
 }
 
 /* By then the child is not wanted, unless somebody wanted it again; and the instance that the hub
- * knew of has ended, unless its node is out of the view. */
+ * knew of has ended, unless its node is out of the view, or was meanwhile. */
 void sim_check_stopped(const struct sim_request *request)
 {
     struct sim *sim = request->sim;
@@ -506,7 +506,8 @@ void sim_check_stopped(const struct sim_request *request)
     const struct sim_instance *instance = sim->oracle->acting[request->id][node->index];
     const struct ph_member *member = ph_member_by_name(hub->cluster, node->name);
     if (instance && instance->hub && !instance->ended && instance->epoch == request->known_epoch &&
-        member->info.in_view && node->hub && member->info.generation == node->hub->generation)
+        member->info.in_view && member->info.since_ms <= request->began_ms && node->hub &&
+        member->info.generation == node->hub->generation)
         sim_fail(sim, "%s has acknowledged the stop of c%u, which still runs on %s",
                  request->hub->node->name, request->id, node->name);
 }

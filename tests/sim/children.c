@@ -13,6 +13,7 @@
 #include "engine/spec.h"
 #include "tests/lib/ballast.h"
 #include "tests/sim/checks.h"
+#include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
 
 /* What every simulated child carries. */
@@ -94,7 +95,9 @@ static struct ph_exit *make_exit(enum ph_exit_how how, int value, const char *te
 static void end(struct sim_instance *instance, struct ph_exit *exit, struct ph_text *saved)
 {
     struct tail *tail = ph_child_tail(instance->child);
-    bool fails = instance->stopping || (exit && exit->how == PH_EXIT_EXEC);
+    const struct sim_config *config = &instance->node->sim->config;
+    bool given_back = !config->hot || config->hot_confirm;
+    bool fails = given_back && (instance->stopping || (exit && exit->how == PH_EXIT_EXEC));
     if (saved)
         sim_check_saved(instance);
     else if (!instance->stands_by && (instance->instance > 1 || !fails))
@@ -187,12 +190,21 @@ static void handle(struct sim_instance *instance)
     handle_next(instance);
 }
 
+/* Drawn, or planted. */
+static bool goes_wrong(struct sim *sim, unsigned thousandths, uint64_t *count, bool *planted)
+{
+    bool wrong = *planted || (!sim->healing && sim_chance(&sim->children, thousandths));
+    ++*count;
+    *planted = false;
+    return wrong;
+}
+
 static void save(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
     const struct tail *tail = ph_child_tail(instance->child);
     struct ph_text saved = PH_TEXT_INIT;
-    if (!sim->healing && sim_chance(&sim->children, sim->config.save_fails)) {
+    if (goes_wrong(sim, sim->config.save_fails, &sim->planted.saves, &sim->planted.next_save)) {
         instance->saving = false;
         tell(instance, PH_EVENT_CHILD_KEPT, make_exit(PH_EXIT_FAILED, -EIO, "cannot save"), NULL);
         sim->fault_count++;
@@ -238,6 +250,11 @@ static void merge(struct sim_instance *instance)
     tell(instance, PH_EVENT_CHILD_MERGED, make_exit(PH_EXIT_CODE, code, "it cannot"), NULL);
 }
 
+void sim_child_crash(struct sim_instance *instance)
+{
+    end(instance, make_exit(PH_EXIT_SIGNAL, 11, ""), NULL);
+}
+
 static void do_deed(struct sim_instance *instance, enum what what)
 {
     struct sim *sim = instance->node->sim;
@@ -259,7 +276,7 @@ static void do_deed(struct sim_instance *instance, enum what what)
         if (sim_chance(&sim->children, 300))
             end(instance, NULL, NULL);
         else
-            end(instance, make_exit(PH_EXIT_SIGNAL, 11, ""), NULL);
+            sim_child_crash(instance);
         break;
     case ENDS:
         end(instance, instance->killed ? make_exit(PH_EXIT_SIGNAL, 9, "") : NULL, NULL);
@@ -335,7 +352,8 @@ static struct sim_instance *make_instance(struct sim_hub *hub, struct ph_child *
 static void begin_later(struct sim_instance *instance, enum what what)
 {
     struct sim *sim = instance->node->sim;
-    bool fails = !sim->healing && sim_chance(&sim->children, sim->config.start_fails);
+    bool fails =
+        goes_wrong(sim, sim->config.start_fails, &sim->planted.starts, &sim->planted.next_start);
     later(instance, fails ? FAILS : what,
           100 + sim_exponential(&sim->children, sim->config.start_us));
 }
@@ -399,7 +417,9 @@ static void end_later(struct sim_instance *instance, bool killed)
 static void exec_stop(void *context, struct ph_child *child)
 {
     struct tail *tail = ph_child_tail(child);
-    (void)context;
+    struct sim_hub *hub = context;
+    if (!tail->now) /* it has just ended by itself, or was saved: that is not wanted any more */
+        sim_mail_lost_of(hub->node->sim, sim_id_of(child->id));
     if (!tail->now || tail->now->stopping)
         return;
     tail->now->stopping = true;

@@ -40,6 +40,8 @@ unsigned sim_id_of(const char *id);
 void sim_id_name(unsigned id, char name[16]);
 /* Does it act, under its node's lease? */
 bool sim_acts(const struct sim_instance *);
+/* It must not have ended. */
+void sim_child_crash(struct sim_instance *);
 /* Those of a node that has crashed are gone with it. */
 void sim_children_end(struct sim_hub *);
 

@@ -38,6 +38,12 @@ struct sim_config {
     uint64_t calm_steps; /* of moves and messages when all is healed; 0: none */
 };
 
+/* Faults that are planted, and what they wait for. */
+struct sim_planted {
+    uint64_t saves, starts;     /* so many instances were to save, to come up or to stand by */
+    bool next_save, next_start; /* the next one fails */
+};
+
 /* Everything from the seed; `nodes` 0: drawn, too; `steps` 0: drawn. */
 void sim_draw(struct sim_config *, uint64_t seed, unsigned nodes, uint64_t steps);
 /* A run in which the canary's bug comes up, and is one. */

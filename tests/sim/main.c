@@ -9,24 +9,28 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "tests/sim/checks.h"
+#include "tests/sim/handover.h"
 #include "tests/sim/report.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/workload.h"
 
 enum {
-    SETTLE_S = 240,    /* virtual seconds from the healing until all must be settled */
     TWICE_ONE_IN = 20, /* so many seeds are run twice */
     LINES_SHOWN = 100,
 };
 
 struct options {
-    uint64_t seed, steps, seeds, minutes;
+    uint64_t seed, steps, seeds, minutes, share;
     unsigned nodes;
     bool canary, narrates, quiet, stops; /* stops: at the first failure */
+    bool handovers;
+    const char *only; /* one case of the handovers */
 };
 
 /* What a crash has to tell before the process ends. */
 static struct {
     uint64_t seed, steps;
+    char handover[SIM_CASE_MAX]; /* "": no such case */
 } running;
 
 struct outcome {
@@ -36,29 +40,6 @@ struct outcome {
 };
 
 /* ---- One run ------------------------------------------------------------------------------- */
-
-/* Until all is settled: false when the run has failed. */
-static bool settle(struct sim *sim)
-{
-    uint64_t until_us = sim->now_us + (uint64_t)SETTLE_S * 1000000;
-    uint64_t look_us = sim->now_us + 2000000;
-    const char *why = "it has not begun";
-    while (sim->now_us < until_us) {
-        if (!sim_step(sim))
-            return false;
-        if (sim->now_us < look_us)
-            continue;
-        look_us = sim->now_us + 250000;
-        why = sim_unsettled(sim);
-        if (!why)
-            break;
-    }
-    if (why)
-        sim_fail(sim, "not settled after %d s: %s", SETTLE_S, why);
-    else
-        sim_check_promises(sim);
-    return !sim->failed;
-}
 
 static bool step_for(struct sim *sim, uint64_t steps)
 {
@@ -88,14 +69,14 @@ static void run(struct sim *sim)
     sim->healing = true;
     sim_heal(sim);
     sim_workload_end(sim);
-    if (!settle(sim) || !sim->config.calm_steps)
+    if (!sim_settle(sim) || !sim->config.calm_steps)
         return;
     sim_note(sim, NULL, "calm", "%s", "");
     sim_workload_calm(sim);
     if (!step_for(sim, sim->config.calm_steps))
         return;
     sim_workload_end(sim);
-    settle(sim);
+    sim_settle(sim);
 }
 
 static void run_seed(const struct options *options, struct sim_report *report,
@@ -209,8 +190,14 @@ static int run_all(struct options options)
 /* An assertion failed. Only what may be called in a handler. */
 static void tell_seed(int number)
 {
-    char text[200];
+    char text[400];
     int length = snprintf(text, sizeof text,
+                          "replay: prochub-sim --handovers --seed %llu --case %s --narrative\n"
+                          "case=%s seed=%llu trace=0 result=FAIL\n",
+                          (unsigned long long)running.seed, running.handover, running.handover,
+                          (unsigned long long)running.seed);
+    if (!running.handover[0])
+        length = snprintf(text, sizeof text,
                           "replay: prochub-sim --seed %llu --steps %llu --narrative\n"
                           "seed=%llu steps=%llu faults=0 trace=0 result=FAIL\n",
                           (unsigned long long)running.seed, (unsigned long long)running.steps,
@@ -234,6 +221,8 @@ static bool read_number(const char *text, uint64_t *number)
 static const char help[] =
     "usage: prochub-sim [--seed N] [--steps M] [--nodes K] [--seeds N | --minutes N]\n"
     "                   [--narrative] [--quiet] [--stop] [--canary]\n"
+    "       prochub-sim --handovers [--seed N] [--seeds N] [--share N] [--case NAME]\n"
+    "                   [--narrative] [--quiet] [--stop] [--canary]\n"
     "\n"
     "Runs hubs of several nodes on virtual time, with faults drawn from the seed, and checks "
     "them.\n"
@@ -245,7 +234,11 @@ static const char help[] =
     "  --narrative    print every event\n"
     "  --quiet        print no line for a seed that is fine\n"
     "  --stop         end with the first failure\n"
-    "  --canary       plant a bug: must fail\n";
+    "  --canary       plant a bug: must fail\n"
+    "\n"
+    "  --handovers    each fault at each step of a handover; the seed is that of the wire\n"
+    "  --share N      every Nth case\n"
+    "  --case NAME    one case, as a failure names it\n";
 
 static int usage(const char *what)
 {
@@ -259,11 +252,9 @@ static const char *read_options(int argc, char **argv, struct options *options)
     struct {
         const char *name;
         uint64_t *value;
-    } numbers[] = {{"--seed", &options->seed},
-                   {"--steps", &options->steps},
-                   {"--seeds", &options->seeds},
-                   {"--minutes", &options->minutes},
-                   {"--nodes", &nodes}};
+    } numbers[] = {{"--seed", &options->seed},   {"--steps", &options->steps},
+                   {"--seeds", &options->seeds}, {"--minutes", &options->minutes},
+                   {"--share", &options->share}, {"--nodes", &nodes}};
     for (int i = 1; i < argc; i++) {
         size_t n = 0;
         while (n < PH_COUNT_OF(numbers) && strcmp(argv[i], numbers[n].name) != 0)
@@ -271,6 +262,10 @@ static const char *read_options(int argc, char **argv, struct options *options)
         if (n < PH_COUNT_OF(numbers)) {
             if (++i == argc || !read_number(argv[i], numbers[n].value))
                 return "an option needs a decimal number";
+        } else if (strcmp(argv[i], "--case") == 0 && i + 1 < argc) {
+            options->only = argv[++i];
+        } else if (strcmp(argv[i], "--handovers") == 0) {
+            options->handovers = true;
         } else if (strcmp(argv[i], "--canary") == 0) {
             options->canary = true;
         } else if (strcmp(argv[i], "--narrative") == 0) {
@@ -285,13 +280,33 @@ static const char *read_options(int argc, char **argv, struct options *options)
     }
     if (nodes && (nodes < 2 || nodes > SIM_NODES_MAX))
         return "--nodes takes 2 to 32";
+    if (!options->share)
+        return "--share takes 1 or more";
     options->nodes = (unsigned)nodes;
     return NULL;
 }
 
+static int run_handovers(const struct options *options)
+{
+    const struct sim_handovers handovers = {
+        .seed = options->seed,
+        .seeds = options->seeds,
+        .share = options->share,
+        .only = options->only,
+        .canary = options->canary,
+        .narrates = options->narrates,
+        .quiet = options->quiet,
+        .stops = options->stops,
+        .running_seed = &running.seed,
+        .running = running.handover,
+    };
+    int rc = sim_handovers_run(&handovers);
+    return rc == 2 ? usage("there is no such case") : rc;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1, .seeds = 1};
+    struct options options = {.seed = 1, .seeds = 1, .share = 1};
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(help, stdout);
         return 0;
@@ -301,5 +316,5 @@ int main(int argc, char **argv)
         return usage(wrong);
     signal(SIGABRT, tell_seed);
     signal(SIGSEGV, tell_seed);
-    return run_all(options);
+    return options.handovers ? run_handovers(&options) : run_all(options);
 }

@@ -14,6 +14,8 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/workload.h"
 
+enum { SETTLE_S = 240 }; /* virtual seconds from the healing until all must be settled */
+
 /* The reason, kept until the next call. */
 static const char *because(const char *format, ...)
 {
@@ -208,6 +210,28 @@ const char *sim_unsettled(struct sim *sim)
             why = check_id(sim, node, id);
     }
     return why;
+}
+
+bool sim_settle(struct sim *sim)
+{
+    uint64_t until_us = sim->now_us + (uint64_t)SETTLE_S * 1000000;
+    uint64_t look_us = sim->now_us + 2000000;
+    const char *why = "it has not begun";
+    while (sim->now_us < until_us) {
+        if (!sim_step(sim))
+            return false;
+        if (sim->now_us < look_us)
+            continue;
+        look_us = sim->now_us + 250000;
+        why = sim_unsettled(sim);
+        if (!why)
+            break;
+    }
+    if (why)
+        sim_fail(sim, "not settled after %d s: %s", SETTLE_S, why);
+    else
+        sim_check_promises(sim);
+    return !sim->failed;
 }
 
 /* ---- For people ------------------------------------------------------------------------------ */

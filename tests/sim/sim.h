@@ -18,6 +18,7 @@
  *   settle.c    what must hold in the end          report.c   hash, narrative, failure
  *   disks.c     what nodes keep, and lose
  *   logs.c, groups.c, mail.c, recount.c            parts of the checks, see checks.h
+ *   handover.c, strike.c                           instead of drawn faults, see handover.h
  */
 #ifndef PH_TESTS_SIM_SIM_H
 #define PH_TESTS_SIM_SIM_H
@@ -88,8 +89,8 @@ struct sim_node {
     uint64_t paused_until_us, busy_until_us, slow;
     uint64_t lag_us;                     /* what is sent to it waits so long before it is read */
     enum sim_protocol protocol, foreign; /* foreign: what it speaks until all is healed, or 0 */
-    bool half_cut;    /* for good: it reaches some of the core, and is left out */
-    uint64_t clashes; /* that it was told of */
+    bool half_cut;            /* for good: it reaches some of the core, and is left out */
+    uint64_t clashes, fences; /* that it was told of; how often it lost its quorum */
     struct sim_disk disk;
     bool leaving; /* its process ends when its hub has */
     uint64_t due_us;
@@ -107,7 +108,7 @@ struct sim {
     struct sim_item **heap;
     size_t items, item_capacity;
     uint64_t tie;
-    struct ph_prng wire, children, faults, requests, order, disks;
+    struct ph_prng draw, wire, children, faults, requests, order, disks;
     struct sim_node nodes[SIM_NODES_MAX]; /* config.nodes, and the one with a name that is taken */
     unsigned node_count;
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];         /* from, to */
@@ -124,6 +125,7 @@ struct sim {
     struct sim_instance *instances; /* all that ever were, newest first */
     struct sim_request *pending;    /* requests that are not answered */
     uint64_t messages;              /* numbers given to messages */
+    struct sim_planted planted;
     struct sim_oracle *oracle;
     struct sim_report *report;
     bool failed;
@@ -177,23 +179,20 @@ void sim_tell_refused(struct sim_node *gone);
 /* Do the two have a protocol in common? */
 bool sim_speak(const struct sim_node *, const struct sim_node *);
 
-/* ---- faults.c, workload.c ------------------------------------------------------------------ */
+/* ---- faults.c ------------------------------------------------------------------------------ */
 
 void sim_faults_begin(struct sim *);
 /* The long split; when it is over. */
 uint64_t sim_absence_begin(struct sim *);
 /* Ends every fault that the core can see, or all. */
 void sim_heal(struct sim *);
-void sim_workload_begin(struct sim *);
-/* No more requests; drains that are left are taken back, but for one at most. */
-void sim_workload_end(struct sim *);
-/* All is healed: only moves and messages. */
-void sim_workload_calm(struct sim *);
 
 /* ---- The whole run ------------------------------------------------------------------------- */
 
 /* settle.c: NULL, or why the nodes of the core are not settled. Borrowed until the next call. */
 const char *sim_unsettled(struct sim *);
+/* Until they are, and promises are kept. False: the run has failed, also by taking too long. */
+bool sim_settle(struct sim *);
 /* Writes the state of all hubs into the narrative. */
 void sim_describe(struct sim *);
 

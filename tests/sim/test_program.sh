@@ -44,8 +44,41 @@ read -ra words <<<"$replay"
 [ $rc = 1 ] || fail "the replay gave $rc"
 [ "$(tail -n 1 canary)" = "$(tail -n 1 replayed)" ] || fail "the replay is another run"
 
+# Handovers: a sum, the same every time, with a table of what is owed before it.
+"$sim" --handovers --share 5000 >handovers || fail "the handovers failed"
+tail -n 1 handovers | grep -qE '^[0-9]+ cases at [0-9]+ points of 8 worlds, 0 failed, trace=[0-9a-f]{16}$' ||
+    fail "the handovers' last line is '$(tail -n 1 handovers)'"
+grep -qE '^source +anew ' handovers || fail "no table of what is owed"
+"$sim" --handovers --share 5000 | cmp - handovers || fail "two runs of the handovers differ"
+
+# A case alone: it strikes where its name says, and is a whole history.
+first=$("$sim" --handovers --case hot.strict/target.crash/60)
+[[ $first =~ ^case=hot.strict/target.crash/60\ seed=1\ trace=[0-9a-f]{16}\ result=ok$ ]] ||
+    fail "a case's line is '$first'"
+[ "$("$sim" --handovers --case hot.strict/target.crash/60)" = "$first" ] || fail "two histories of one case"
+[ "$("$sim" --handovers --case hot.strict/target.crash/61)" != "$first" ] || fail "one history of two cases"
+[ "$("$sim" --handovers --case hot.strict/target.crash/60 --seed 2)" != "$first" ] ||
+    fail "one history of two wires"
+"$sim" --handovers --case hot.strict/target.crash/60 --narrative >narrative
+grep -qE '^\[[0-9.]+\] world > handover -> from n[0-2] to n[0-2]' narrative || fail "a case without a handover"
+grep -qE '^\[[0-9.]+\] world > strike -> target.crash' narrative || fail "a case without its fault"
+
+# The canary's second instance is seen there, too, and replayed by the command that is printed.
+rc=0
+"$sim" --handovers --canary --stop >canary || rc=$?
+[ $rc = 1 ] || fail "the handovers' canary gave $rc"
+grep -q '^FAIL: ' canary || fail "the handovers' canary has no reason"
+replay=$(sed -n 's/^replay: prochub-sim //p' canary)
+rc=0
+read -ra words <<<"$replay"
+"$sim" "${words[@]}" >replayed || rc=$?
+[ $rc = 1 ] || fail "the replay of the handovers' canary gave $rc"
+[ "$(grep '^case=' canary)" = "$(tail -n 1 replayed)" ] || fail "the replay is another case"
+
 # What it does not understand.
-for words in "--seed" "--seed x" "--seed -1" "--steps 1x" "--nodes 1" "--nodes 99" "--wrong"; do
+for words in "--seed" "--seed x" "--seed -1" "--steps 1x" "--nodes 1" "--nodes 99" "--wrong" "--case" \
+    "--share 0" "--handovers --case x" "--handovers --case hot.strict/target.crash/" \
+    "--handovers --case hot.strict/link.crash/1" "--handovers --case hot.strict/none/1x"; do
     rc=0
     # shellcheck disable=SC2086
     "$sim" $words >said 2>&1 || rc=$?

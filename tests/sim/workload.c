@@ -63,6 +63,7 @@ static struct ph_op *watch(struct sim_hub *hub, enum ph_event_type verb, unsigne
         .id = id,
         .mark = sim_oracle_mark(sim),
         .began_us = sim->now_us,
+        .began_ms = sim_local_ms(hub->node),
     };
     if (request->next)
         request->next->link = &request->next;
@@ -123,7 +124,7 @@ static void start_as(struct sim_hub *hub, unsigned id, struct ph_spec *spec,
     sim_post(hub, event);
 }
 
-static void replace(struct sim_hub *hub, unsigned id, struct ph_spec *spec)
+void sim_workload_replace(struct sim_hub *hub, unsigned id, struct ph_spec *spec)
 {
     start_as(hub, id, spec, &(struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
 }
@@ -141,22 +142,29 @@ static void start(struct sim_hub *hub, unsigned id)
     start_as(hub, id, spec, &options);
 }
 
-static void target(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
+void sim_workload_target(struct sim_hub *hub, enum ph_event_type verb, unsigned id)
 {
     struct ph_event *event = create_request(hub, verb, id);
     add_id(&event->target.ids, id);
     sim_post(hub, event);
 }
 
+void sim_workload_pin(struct sim_hub *hub, unsigned id, unsigned node)
+{
+    struct ph_event *event = create_request(hub, PH_EVENT_PIN, id);
+    add_id(&event->place.ids, id);
+    if (node < SIM_NODES_MAX)
+        snprintf(event->place.node, sizeof event->place.node, "n%u", node);
+    sim_post(hub, event);
+}
+
 static void pin(struct sim_hub *hub, unsigned id)
 {
     struct sim *sim = hub->node->sim;
-    struct ph_event *event = create_request(hub, PH_EVENT_PIN, id);
-    add_id(&event->place.ids, id);
-    if (sim_chance(&sim->requests, 600))
-        snprintf(event->place.node, sizeof event->place.node, "n%u",
-                 (unsigned)ph_prng_below(&sim->requests, sim->config.nodes));
-    sim_post(hub, event);
+    bool to_one = sim_chance(&sim->requests, 600);
+    sim_workload_pin(hub, id,
+                     to_one ? (unsigned)ph_prng_below(&sim->requests, sim->config.nodes)
+                            : SIM_NODES_MAX);
 }
 
 static void drain(struct sim_hub *hub)
@@ -193,7 +201,7 @@ static void lock(struct sim_hub *hub)
 }
 
 /* A cast or a call with a number of its own; as ph_send does it. */
-static void mail(struct sim_hub *hub, unsigned id)
+void sim_workload_mail(struct sim_hub *hub, unsigned id)
 {
     struct sim *sim = hub->node->sim;
     char name[16], text[24];
@@ -253,9 +261,9 @@ static void follow(struct sim *sim, struct sim_item *item)
     if (!listens || (sim->healing && !sim->calm))
         ph_spec_put(sequel->spec);
     else if (sequel->spec)
-        replace(hub, sequel->id, sequel->spec);
+        sim_workload_replace(hub, sequel->id, sequel->spec);
     else
-        mail(hub, sequel->id);
+        sim_workload_mail(hub, sequel->id);
     ph_free(sequel);
 }
 
@@ -287,12 +295,12 @@ static void duel(struct sim_hub *hub, unsigned id)
     if (before)
         follow_up(&sim->nodes[ph_prng_below(&sim->requests, sim->config.nodes)], id,
                   ph_spec_get(before));
-    replace(hub, id, draw_spec(sim));
+    sim_workload_replace(hub, id, draw_spec(sim));
 }
 
 static void speak(struct sim_hub *hub, unsigned id)
 {
-    mail(hub, id);
+    sim_workload_mail(hub, id);
     for (unsigned more = sim_chance(&hub->node->sim->requests, 150) ? 3 : 0; more; more--)
         follow_up(hub->node, id, NULL);
 }
@@ -306,9 +314,9 @@ static void request(struct sim_hub *hub, unsigned what, unsigned id)
     else if (what < STOPS)
         start(hub, id);
     else if (what < RESTARTS)
-        target(hub, PH_EVENT_STOP, id);
+        sim_workload_target(hub, PH_EVENT_STOP, id);
     else if (what < PINS)
-        target(hub, PH_EVENT_RESTART, id);
+        sim_workload_target(hub, PH_EVENT_RESTART, id);
     else if (what < DRAINS)
         pin(hub, id);
     else if (what < LOCKS)

@@ -121,6 +121,7 @@ static void trace_record(void *context, const struct ph_record *record)
         sim_check_conflict(hub, record->id, record->text);
     if (strcmp(record->type, "child_stopped") == 0)
         sim_check_gave_way(hub, record->id, record->text);
+    hub->node->fences += strcmp(record->type, "partitioned") == 0;
     if (strcmp(record->type, "node_down") == 0 || strcmp(record->type, "node_left") == 0)
         sim_check_losses(sim);
     sim_note(sim, hub->node, record->type, "%s%s%s", record->id, record->id[0] ? " " : "",
