@@ -91,11 +91,11 @@ struct ph_transfer {
     uint64_t number; /* of the source's */
     uint64_t epoch;  /* of the instance that the source has, or had */
     uint64_t began_ms, ended_ms, bytes;
-    uint64_t last_bytes;      /* target: of the state, what came while the child held still */
-    uint64_t reserved;        /* of the bytes that may be under way, or be copied here */
-    struct ph_precopy *copy;  /* NULL: none */
-    uint16_t member;    /* the other side */
-    uint64_t sent_peer; /* the session in which it was sent the state */
+    uint64_t last_bytes;     /* target: of the state, what came while the child held still */
+    uint64_t reserved;       /* of the bytes that may be under way, or be copied here */
+    struct ph_precopy *copy; /* NULL: none */
+    uint16_t member;         /* the other side */
+    uint64_t sent_peer;      /* the session in which it was sent the state */
     bool incoming, hot, lost;
     bool refused;      /* by the target, … */
     bool late;         /* it was called off while it was saved: it goes on here when it has been */
