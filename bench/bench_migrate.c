@@ -71,9 +71,22 @@ static int measure_ceiling(const struct ph_bench_setup *setup, double *values,
         return ph_blobs_bare_gap(setup, argument, values, error);                \
     }
 
+/* The same when no copy goes ahead of the state. */
+#define WHOLE_GAP_OF(size, argument)                                                   \
+    static int whole_gap_of_##size(const struct ph_bench_setup *setup, double *values, \
+                                   struct ph_error *error)                             \
+    {                                                                                  \
+        struct ph_bench_setup whole = *setup;                                          \
+        whole.hub_option = "hot.precopy=0";                                            \
+        return ph_blobs_gap(&whole, argument, values, error);                          \
+    }
+
 GAP_OF(kib, "1K")
 GAP_OF(mib, "1M")
 GAP_OF(mib_64, "64M")
+GAP_OF(mib_4, "4M")
+WHOLE_GAP_OF(mib_4, "4M")
+WHOLE_GAP_OF(mib_64, "64M")
 
 #define GAP_FIGURES(size)                                                                    \
     {                                                                                        \
@@ -103,8 +116,23 @@ static const struct ph_bench_case cases[] = {
      .ceiling = bare_mib,
      .children = 200,
      .mode = "hot"},
+    {.figures = GAP_FIGURES("4 MiB"),
+     .ours = gap_of_mib_4,
+     .ceiling = bare_mib_4,
+     .children = 50,
+     .mode = "hot"},
+    {.figures = GAP_FIGURES("4 MiB, no copy"),
+     .ours = whole_gap_of_mib_4,
+     .ceiling = bare_mib_4,
+     .children = 50,
+     .mode = "hot"},
     {.figures = GAP_FIGURES("64 MiB"),
      .ours = gap_of_mib_64,
+     .ceiling = bare_mib_64,
+     .children = 10,
+     .mode = "hot"},
+    {.figures = GAP_FIGURES("64 MiB, no copy"),
+     .ours = whole_gap_of_mib_64,
      .ceiling = bare_mib_64,
      .children = 10,
      .mode = "hot"},

@@ -22,7 +22,8 @@ enum { PATIENCE_MS = 120000 };
 
 /* `seed` NULL: others will call us. */
 static int open_node(struct ph_stage *stage, struct ph_links **links,
-                     const struct ph_node_config *config, const char *seed, struct ph_error *error)
+                     const struct ph_node_config *config, const char *option, const char *seed,
+                     struct ph_error *error)
 {
     const struct ph_links_config links_config = {
         .joins = &seed,
@@ -33,7 +34,7 @@ static int open_node(struct ph_stage *stage, struct ph_links **links,
     if (rc == 0)
         rc = ph_links_start(stage->node, &links_config, links, error);
     if (rc == 0)
-        rc = ph_hub_create(stage->node, "bench", NULL, 0, &stage->hub, error);
+        rc = ph_hub_create(stage->node, "bench", &option, option ? 1 : 0, &stage->hub, error);
     return rc;
 }
 
@@ -117,12 +118,12 @@ static void serve(int fd, struct ph_hub *hub)
     }
 }
 
-static _Noreturn void be_other(int fd, unsigned number, const char *keeper_path)
+static _Noreturn void be_other(int fd, unsigned number, const struct ph_bench_setup *setup)
 {
     char name[] = {(char)('b' + number), '\0'};
     const struct ph_node_config config = {
         .name = name,
-        .keeper_path = keeper_path,
+        .keeper_path = setup->keeper_path,
         .seed = number + 2,
     };
     char seed[PH_ENDPOINT_MAX + 1];
@@ -130,14 +131,16 @@ static _Noreturn void be_other(int fd, unsigned number, const char *keeper_path)
     struct ph_links *links;
     struct ph_error error = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (receive(fd, seed, sizeof seed) && open_node(&stage, &links, &config, seed, &error) == 0)
+    if (receive(fd, seed, sizeof seed) &&
+        open_node(&stage, &links, &config, setup->hub_option, seed, &error) == 0)
         serve(fd, stage.hub);
     else
         fprintf(stderr, "node %s of the benchmark: %s\n", name, error.text);
     _exit(0);
 }
 
-static int fork_other(struct ph_peers *peers, const char *keeper_path, struct ph_error *error)
+static int fork_other(struct ph_peers *peers, const struct ph_bench_setup *setup,
+                      struct ph_error *error)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
@@ -145,7 +148,7 @@ static int fork_other(struct ph_peers *peers, const char *keeper_path, struct ph
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        be_other(fds[1], peers->count, keeper_path);
+        be_other(fds[1], peers->count, setup);
     }
     close(fds[1]);
     if (pid < 0)
@@ -168,9 +171,9 @@ int ph_peers_open(struct ph_peers *peers, const struct ph_bench_setup *setup, un
     int rc = 0;
     *peers = (struct ph_peers){0};
     while (rc == 0 && peers->count < others)
-        rc = fork_other(peers, setup->keeper_path, error);
+        rc = fork_other(peers, setup, error);
     if (rc == 0)
-        rc = open_node(&peers->stage, &peers->links, &config, NULL, error);
+        rc = open_node(&peers->stage, &peers->links, &config, setup->hub_option, NULL, error);
     if (rc)
         return rc;
     char seed[PH_ENDPOINT_MAX + 1] = "";

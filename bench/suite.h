@@ -22,6 +22,7 @@ struct ph_bench_setup {
     unsigned threads;        /* of the case: readers, or workers of the node */
     double seconds;          /* about how long a measurement should take */
     const char *keeper_path; /* NULL: beside the program, else from PATH */
+    const char *hub_option;  /* KEY=VALUE of the hub on all nodes, or NULL */
 };
 
 /* Fills one value per figure, in its unit. 0, or a negative code with a text in the error. */

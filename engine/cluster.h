@@ -14,7 +14,7 @@
  *   cluster_journal.c  what the hub wants to know again after the death of its node
  *   cluster_requests.c start, stop, restart, signal, pin, drain for children anywhere
  *   cluster_reconcile.c what is wanted against what runs: every difference becomes a command
- *   cluster_moves.c    the acknowledged transfer of a child
+ *   cluster_moves.c    the acknowledged transfer of a child (and cluster_move_*.c)
  *   cluster_merge.c    what becomes of the state of an instance that gives way to another one
  *   cluster_conflict.c states that nobody joined
  *   cluster_mail.c     messages and calls for children elsewhere
@@ -121,6 +121,10 @@ bool ph_cluster_child_arrives(const struct ph_child *);
 /* Does it only stand by here, and run elsewhere? */
 bool ph_cluster_child_stands_by(const struct ph_child *);
 bool ph_cluster_moves_hot(const struct ph_child *);
+/* From how many bytes on its state is copied ahead, and it goes on; 0: it is just saved. `room`
+ * becomes memory for the state. */
+uint64_t ph_cluster_copies_from(const struct ph_hub *, const struct ph_child *,
+                                struct ph_text *room);
 void ph_cluster_child_prepared(struct ph_hub *, struct ph_child *); /* it stands by */
 /* Its first instance never ran; it is about to be retired. */
 void ph_cluster_child_failed_start(struct ph_hub *, struct ph_child *, const char *why);
@@ -128,7 +132,9 @@ void ph_cluster_child_failed_start(struct ph_hub *, struct ph_child *, const cha
 void ph_cluster_child_ended(struct ph_hub *, struct ph_child *);
 /* It is being retired, and nobody finds it any more. True: it is released later. */
 bool ph_cluster_child_gone(struct ph_hub *, struct ph_child *);
-void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state);
+void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state,
+                            struct ph_sums *);
+void ph_cluster_child_copied(struct ph_hub *, struct ph_child *, struct ph_text *state);
 void ph_cluster_child_kept(struct ph_hub *, struct ph_child *, const char *why);
 /* It has joined another instance's state (code 0), or is as it was. */
 void ph_cluster_child_merged(struct ph_hub *, struct ph_child *, int code, const char *why);

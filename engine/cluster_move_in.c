@@ -1,4 +1,5 @@
 /* The target of a move. See cluster_move.h. */
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -38,24 +39,32 @@ struct offer {
     struct subject about;
     uint64_t epoch;
     struct ph_version version;
-    const void *state;
+    const void *state; /* of a take */
     size_t state_length;
+    struct ph_patch patch;
+    struct ph_piece piece;
     struct ph_letters unread;
     struct ph_unpack tracks; /* at them */
 };
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
-static void read_load(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame,
-                      struct offer *offer)
+static void read_state(struct ph_unpack *frame, struct offer *offer)
 {
     offer->state = ph_unpack_bin(frame, PH_STATE_BYTES_MAX, &offer->state_length);
     uint64_t checksum = ph_unpack_uint(frame, UINT64_MAX);
-    if (frame->broken)
-        return;
-    if (checksum != XXH3_64bits(offer->state, offer->state_length))
+    if (!frame->broken && checksum != XXH3_64bits(offer->state, offer->state_length))
         ph_unpack_fail(frame);
-    else if (ph_mail_unpack_unread(hub, member, frame, &offer->unread))
+}
+
+static void read_load(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame,
+                      struct offer *offer)
+{
+    if (offer->about.verb == PH_MOVE_TAKE)
+        read_state(frame, offer);
+    else
+        ph_move_read_patch(frame, &offer->patch);
+    if (!frame->broken && ph_mail_unpack_unread(hub, member, frame, &offer->unread))
         offer->tracks = *frame;
     if (!frame->broken)
         (void)ph_order_unpack(hub, NULL, frame);
@@ -72,8 +81,11 @@ static bool read_offer(struct ph_hub *hub, struct ph_member *member, struct ph_u
     offer->version.clock = ph_unpack_uint(frame, UINT64_MAX / 2);
     offer->version.author = ph_unpack_uint(frame, UINT64_MAX);
     offer->epoch = ph_unpack_uint(frame, UINT64_MAX / 2);
-    if (offer->about.verb == PH_MOVE_TAKE && !frame->broken)
+    bool load = offer->about.verb == PH_MOVE_TAKE || offer->about.verb == PH_MOVE_PATCH;
+    if (load && !frame->broken)
         read_load(hub, member, frame, offer);
+    if (offer->about.verb == PH_MOVE_COPY && !frame->broken)
+        ph_move_read_piece(frame, &offer->piece);
     if (frame->broken)
         ph_mail_disown(&offer->unread);
     return !frame->broken;
@@ -93,7 +105,7 @@ static bool is_ours(const struct ph_entry *entry, const struct ph_member *member
 static bool is_awaited(const struct ph_entry *entry, const struct ph_member *member,
                        const struct offer *offer)
 {
-    return offer->about.verb == PH_MOVE_TAKE && is_ours(entry, member, offer) &&
+    return offer->about.verb != PH_MOVE_PREPARE && is_ours(entry, member, offer) &&
            entry->move->phase == PH_MOVE_STANDBY &&
            ph_child_state(entry->child) == PH_STATE_STARTING &&
            entry->move->prepared ==
@@ -161,14 +173,19 @@ static void stand_down_late(struct ph_hub *hub, struct ph_hub_timer *timer)
     ph_move_stand_down(hub, ph_container_of(timer, struct ph_transfer, deadline));
 }
 
+/* It does not stand by for ever. */
+static void arm_standby(struct ph_hub *hub, struct ph_transfer *move)
+{
+    ph_move_arm(hub, move, hub->options.hot_child_timeout_ms + hub->options.migrate_timeout_ms,
+                stand_down_late);
+}
+
 static void prepare(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
                     struct ph_entry *entry)
 {
     struct ph_transfer *move = add_move(hub, member, offer, entry, PH_MOVE_PREPARING);
     move->hot = true;
-    move->deadline.fire = stand_down_late;
-    ph_wheel_add(&hub->wheel, &move->deadline.timer,
-                 hub->now_ms + hub->options.hot_child_timeout_ms + hub->options.migrate_timeout_ms);
+    arm_standby(hub, move);
     ph_cluster_launch(hub, entry, &(struct ph_launch){.stands_by = true});
 }
 
@@ -193,6 +210,19 @@ void ph_move_stand_down(struct ph_hub *hub, struct ph_transfer *move)
         ph_super_handle(hub, child, &call);
 }
 
+/* A piece of a copy. Each is answered. */
+static void copy(struct ph_hub *hub, struct ph_member *member, const struct offer *offer,
+                 struct ph_entry *entry)
+{
+    const char *why = "nothing stands by for it there";
+    int code = PH_ECANCELED;
+    if (is_awaited(entry, member, offer)) {
+        code = ph_move_take_piece(hub, entry->move, &offer->piece, &why);
+        arm_standby(hub, entry->move);
+    }
+    answer(member, offer->about, code, code ? why : "");
+}
+
 /* ---- Take ------------------------------------------------------------------------------------ */
 
 /* What comes with the state. */
@@ -204,30 +234,42 @@ static void take_mail(struct ph_hub *hub, struct ph_entry *entry, struct offer *
     ph_mail_take_tracks(hub, entry, &offer->tracks);
 }
 
-static void take(struct ph_hub *hub, struct ph_member *member, struct offer *offer,
-                 struct ph_entry *entry)
+/* The state as it came, or put together. `move`: that of the instance that waits for it, or NULL.
+ * 0, or why not. */
+static int take_state(struct ph_transfer *move, const struct offer *offer, struct ph_text *state,
+                      const char **why)
 {
-    struct ph_text state = PH_TEXT_INIT;
+    if (offer->about.verb == PH_MOVE_TAKE)
+        ph_text_append(state, offer->state, offer->state_length);
+    *why = "nothing stands by for it there";
+    if (offer->about.verb == PH_MOVE_PATCH &&
+        (!move || !ph_move_take_patch(move, &offer->patch, state, why)))
+        return PH_EREFUSED;
+    return 0;
+}
+
+static void take(struct ph_hub *hub, struct ph_member *member, struct offer *offer,
+                 struct ph_entry *entry, struct ph_text *state)
+{
     struct ph_transfer *move = is_ours(entry, member, offer)
                                    ? entry->move
                                    : add_move(hub, member, offer, entry, PH_MOVE_STARTING);
     bool stands_by = move->phase == PH_MOVE_STANDBY;
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = PH_MOVE_STARTING;
-    move->bytes = offer->state_length;
+    move->bytes = state->length;
+    move->last_bytes = offer->about.verb == PH_MOVE_PATCH ? offer->patch.changed : move->bytes;
     ph_mail_move_unread(&move->unread, &offer->unread); /* see ph_move_arrived */
-    ph_text_append(&state, offer->state, offer->state_length);
     take_mail(hub, entry, offer);
     if (stands_by) {
-        struct ph_super_call call = {.event = PH_SUPER_ACTIVATE, .saved = &state};
+        struct ph_super_call call = {.event = PH_SUPER_ACTIVATE, .saved = state};
         ph_super_handle(hub, entry->child, &call);
         ph_cluster_note_own(hub, entry);
         ph_cluster_touch(hub, entry);
     } else {
-        const struct ph_launch launch = {.moved = true, .state = &state};
+        const struct ph_launch launch = {.moved = true, .state = state};
         ph_cluster_launch(hub, entry, &launch);
     }
-    ph_text_fini(&state);
 }
 
 /* Whatever was lost on the way, the source is answered: it came, and runs or has gone since; it is
@@ -252,13 +294,17 @@ static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct of
 {
     struct ph_entry *entry =
         ph_directory_find_rcu(hub->directory, offer->about.id, offer->about.length);
+    struct ph_text state = PH_TEXT_INIT;
     const char *why = "";
-    if (offer->about.verb == PH_MOVE_CANCEL) {
-        cancel(hub, member, offer, entry);
+    if (offer->about.verb == PH_MOVE_CANCEL || offer->about.verb == PH_MOVE_COPY) {
+        (offer->about.verb == PH_MOVE_COPY ? copy : cancel)(hub, member, offer, entry);
         return;
     }
     int code = refusal(hub, member, offer, entry, &why);
-    if (code && offer->about.verb == PH_MOVE_TAKE && is_ours(entry, member, offer) &&
+    bool awaited = is_awaited(entry, member, offer);
+    if (code == 0)
+        code = take_state(awaited ? entry->move : NULL, offer, &state, &why);
+    if (code && offer->about.verb != PH_MOVE_PREPARE && is_ours(entry, member, offer) &&
         ph_move_stands_by(entry))
         ph_move_stand_down(hub, entry->move);
     if (code)
@@ -266,7 +312,8 @@ static void handle_offer(struct ph_hub *hub, struct ph_member *member, struct of
     else if (offer->about.verb == PH_MOVE_PREPARE)
         prepare(hub, member, offer, entry);
     else
-        take(hub, member, offer, entry);
+        take(hub, member, offer, entry, &state);
+    ph_text_fini(&state);
     ph_mail_disown(&offer->unread);
 }
 
@@ -309,8 +356,12 @@ void ph_move_arrived(struct ph_hub *hub, struct ph_entry *entry, int code, const
     }
     ph_mail_put_unread(hub, entry->child, &move->unread);
     hub->cluster->moved_in++;
-    ph_hub_record(hub, "child_moved", entry->id, 0, "from %s, %llu bytes", member->info.name,
-                  (unsigned long long)move->bytes);
+    char copied[64] = "";
+    if (move->last_bytes != move->bytes)
+        snprintf(copied, sizeof copied, ", %llu of them after its copy",
+                 (unsigned long long)move->last_bytes);
+    ph_hub_record(hub, "child_moved", entry->id, 0, "from %s, %llu bytes%s", member->info.name,
+                  (unsigned long long)move->bytes, copied);
     ph_move_finish(hub, move, PH_MOVE_DONE, why);
     ph_mail_look(hub, entry);
 }

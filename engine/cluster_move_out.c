@@ -116,9 +116,9 @@ static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct p
 
 /* ---- To the target --------------------------------------------------------------------------- */
 
-/* Per record: verb, number, id, version, epoch; of a TAKE: state, its checksum, unread messages,
- * tracks. */
-static void put_move(struct ph_hub *hub, const struct ph_transfer *move, enum ph_move_verb verb)
+/* Per record: verb, number, id, version, epoch. */
+struct ph_text *ph_move_put(struct ph_hub *hub, const struct ph_transfer *move,
+                            enum ph_move_verb verb)
 {
     const struct ph_entry *entry = move->entry;
     struct ph_batch *batch = &hub->cluster->members[move->member]->moves;
@@ -130,27 +130,39 @@ static void put_move(struct ph_hub *hub, const struct ph_transfer *move, enum ph
     ph_pack_uint(records, entry->version.clock);
     ph_pack_uint(records, entry->version.author);
     ph_pack_uint(records, move->epoch);
-    if (verb != PH_MOVE_TAKE)
-        return;
-    size_t length = move->hot && !hub->options.hot_handover ? 0 : move->state.length;
-    ph_pack_bin(records, ph_text_str(&move->state), length);
-    ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), length));
+    return records;
+}
+
+/* Of a TAKE: state, its checksum; of a PATCH: what has changed; of both: unread messages, tracks.
+ */
+static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_sums *sums)
+{
+    struct ph_text *records = ph_move_put(hub, move, move->copy ? PH_MOVE_PATCH : PH_MOVE_TAKE);
+    if (move->copy) {
+        ph_move_pack_patch(records, move, sums);
+        ph_move_copy_drop(move);
+        move->patched = true;
+    } else {
+        size_t length = move->hot && !hub->options.hot_handover ? 0 : move->state.length;
+        ph_pack_bin(records, ph_text_str(&move->state), length);
+        ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), length));
+    }
     ph_mail_pack_unread(records, &move->unread);
-    ph_order_pack(hub, entry->mail, records);
+    ph_order_pack(hub, move->entry->mail, records);
 }
 
 /* What the target has prepared is not needed. */
 static void cancel_standby(struct ph_hub *hub, const struct ph_transfer *move)
 {
     if (move->hot && ph_member_is_linked(hub->cluster->members[move->member]))
-        put_move(hub, move, PH_MOVE_CANCEL);
+        (void)ph_move_put(hub, move, PH_MOVE_CANCEL);
 }
 
 /* It takes too long: the target is asked to give up, and says how it ended in any case. */
 static void cancel_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
     struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
-    put_move(hub, move, PH_MOVE_CANCEL);
+    (void)ph_move_put(hub, move, PH_MOVE_CANCEL);
     ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + hub->options.migrate_timeout_ms);
 }
 
@@ -165,12 +177,12 @@ static void save_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 {
     struct ph_transfer *move = ph_container_of(timer, struct ph_transfer, deadline);
     move->late = true;
-    put_move(hub, move, PH_MOVE_CANCEL);
+    (void)ph_move_put(hub, move, PH_MOVE_CANCEL);
     ph_hub_record(hub, "move_late", move->id, 0, "it was not saved within hot.state_timeout");
 }
 
-static void arm(struct ph_hub *hub, struct ph_transfer *move, uint64_t after_ms,
-                void (*fire)(struct ph_hub *, struct ph_hub_timer *))
+void ph_move_arm(struct ph_hub *hub, struct ph_transfer *move, uint64_t after_ms,
+                 void (*fire)(struct ph_hub *, struct ph_hub_timer *))
 {
     move->deadline.fire = fire;
     ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms + after_ms);
@@ -178,18 +190,52 @@ static void arm(struct ph_hub *hub, struct ph_transfer *move, uint64_t after_ms,
 
 /* ---- From the beginning … -------------------------------------------------------------------- */
 
+bool ph_move_is_early(const struct ph_transfer *move)
+{
+    return !move->incoming && (move->phase == PH_MOVE_PREPARING || move->phase == PH_MOVE_COPYING);
+}
+
+/* Is it the one that is to move? Between two messages of a move it may have been restarted. */
+static bool is_the_same(const struct ph_transfer *move)
+{
+    const struct ph_child *child = move->entry->child;
+    return ph_child_state(child) == PH_STATE_RUNNING && epoch_of(child) == move->epoch;
+}
+
+/* Bytes that are reserved already are not to be expected once more. */
 static void hold_still(struct ph_hub *hub, struct ph_transfer *move)
 {
     struct ph_entry *entry = move->entry;
     struct ph_super_call call = {.event = PH_SUPER_MOVE};
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = PH_MOVE_SAVING;
-    move->counted = may_be_large(entry->child);
+    move->counted = !move->reserved && may_be_large(entry->child);
     hub->cluster->moves_saving += move->counted;
     ph_mail_look(hub, entry); /* from now on its messages wait */
     if (move->hot)
-        arm(hub, move, hub->options.hot_state_timeout_ms, save_late);
+        ph_move_arm(hub, move, hub->options.hot_state_timeout_ms, save_late);
     ph_super_handle(hub, entry->child, &call);
+}
+
+void ph_move_hold_still(struct ph_hub *hub, struct ph_transfer *move)
+{
+    if (is_the_same(move))
+        hold_still(hub, move);
+    else
+        ph_move_call_off(hub, move, "it was restarted meanwhile");
+}
+
+uint64_t ph_cluster_copies_from(const struct ph_hub *hub, const struct ph_child *child,
+                                struct ph_text *room)
+{
+    struct ph_transfer *move = child->entry->move;
+    if (!move || !move->hot || move->whole || !hub->options.hot_handover)
+        return 0;
+    if (!move->copy)
+        return hub->options.hot_precopy;
+    *room = move->copy->bytes;
+    move->copy->bytes = PH_TEXT_INIT;
+    return UINT64_MAX;
 }
 
 /* How it is to move: as its pin says, else as the hub does; hot only if its kind can. */
@@ -217,17 +263,17 @@ void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
         hold_still(hub, move);
         return;
     }
-    put_move(hub, move, PH_MOVE_PREPARE);
-    arm(hub, move, hub->options.hot_child_timeout_ms, prepare_late);
+    move->whole = entry->copies_not;
+    entry->copies_not = false;
+    (void)ph_move_put(hub, move, PH_MOVE_PREPARE);
+    ph_move_arm(hub, move, hub->options.hot_child_timeout_ms, prepare_late);
 }
 
-/* The target stands by. It holds still as soon as there is room for its state. */
-static void prepared(struct ph_hub *hub, struct ph_transfer *move)
+void ph_move_queue(struct ph_hub *hub, struct ph_transfer *move)
 {
     struct ph_cluster *cluster = hub->cluster;
-    struct ph_child *child = move->entry->child;
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
-    if (ph_child_state(child) != PH_STATE_RUNNING || epoch_of(child) != move->epoch) {
+    if (!is_the_same(move)) {
         ph_move_call_off(hub, move, "it was restarted meanwhile");
         return;
     }
@@ -242,15 +288,11 @@ void ph_moves_freeze_ready(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     for (unsigned i = 0; i < PH_JOB_SLICE && cluster->ready_first && ph_moves_may_save(hub); i++) {
         struct ph_transfer *move = cluster->ready_first;
-        struct ph_child *child = move->entry->child;
         cluster->ready_first = move->next_ready;
         if (!cluster->ready_first)
             cluster->ready_last = &cluster->ready_first;
         move->ready = false;
-        if (ph_child_state(child) == PH_STATE_RUNNING && epoch_of(child) == move->epoch)
-            hold_still(hub, move);
-        else
-            ph_move_call_off(hub, move, "it was restarted meanwhile");
+        ph_move_hold_still(hub, move);
     }
 }
 
@@ -258,6 +300,10 @@ void ph_moves_freeze_ready(struct ph_hub *hub)
  * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
+    if (entry->move->phase == PH_MOVE_COPYING && !ph_entry_spec_rcu(entry)) {
+        ph_move_call_off(hub, entry->move, "stopped meanwhile"); /* a copy may take long */
+        return;
+    }
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
@@ -283,7 +329,25 @@ static void taken(struct ph_hub *hub, struct ph_transfer *move)
 
 /* ---- … to the state's way -------------------------------------------------------------------- */
 
-void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state)
+void ph_cluster_child_copied(struct ph_hub *hub, struct ph_child *child, struct ph_text *state)
+{
+    struct ph_transfer *move = child->entry->move;
+    const struct ph_member *target = hub->cluster->members[move->member];
+    move->bytes = state->length;
+    ph_move_note_saved(hub, move);
+    ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
+    if (move->late)
+        ph_move_call_off(hub, move, "it was not saved in time");
+    else if (move->lost || !ph_member_is_linked(target))
+        ph_move_call_off(hub, move, "the node is gone");
+    else {
+        ph_move_copy_begin(hub, move, state);
+        ph_mail_look(hub, child->entry); /* what waited for it is handled here */
+    }
+}
+
+void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state,
+                            struct ph_sums *sums)
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = child->entry->move;
@@ -294,7 +358,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
     move->bytes = move->state.length;
     ph_move_note_saved(hub, move);
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
-    cluster->moves_bytes += move->bytes;
+    ph_move_reserve(hub, move, move->bytes);
     move->phase = PH_MOVE_SENT;
     ph_mail_take_unread(hub, child, move->member, &move->unread);
     if (!ph_entry_spec_rcu(child->entry)) {
@@ -305,9 +369,9 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
     } else if (move->lost || !ph_member_is_linked(cluster->members[move->member])) {
         ph_move_bring_back(hub, move, "the node is gone");
     } else {
-        put_move(hub, move, PH_MOVE_TAKE);
+        put_state(hub, move, sums);
         move->sent_peer = cluster->members[move->member]->info.peer;
-        arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
+        ph_move_arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
         if (move->hot && !hub->options.hot_confirm)
             taken(hub, move); /* whatever the target says */
     }
@@ -340,7 +404,7 @@ int ph_cluster_steer(struct ph_hub *hub, struct ph_child *child, bool abort, con
     struct ph_entry *entry = child->entry;
     struct ph_transfer *move = entry->move;
     *why = "its state is on its way: it cannot be called back";
-    if (abort && move && (move->incoming || move->phase != PH_MOVE_PREPARING))
+    if (abort && move && !ph_move_is_early(move))
         return PH_EREFUSED;
     *why = "it does not move, and is where it belongs";
     if (!move && !entry->misplaced)
@@ -437,10 +501,16 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
 {
     bool standing_by = move->phase == PH_MOVE_PREPARING && !move->ready;
     if (standing_by && answer->about == PH_MOVE_PREPARE && answer->code == 0) {
-        prepared(hub, move);
-    } else if (move->phase == PH_MOVE_PREPARING && answer->code) {
+        ph_move_queue(hub, move);
+    } else if (move->phase == PH_MOVE_COPYING && answer->about == PH_MOVE_COPY &&
+               (answer->code == 0 || answer->code == PH_ELIMIT)) {
+        ph_move_copy_answered(hub, move, answer->code);
+    } else if (ph_move_is_early(move) && answer->code) {
         ph_move_call_off(hub, move, answer->why);
-    } else if (move->phase != PH_MOVE_SENT || answer->about == PH_MOVE_PREPARE) {
+    } else if (move->phase == PH_MOVE_SAVING && answer->code) {
+        ph_move_copy_drop(move); /* nothing stands by for it any more */
+    } else if (move->phase != PH_MOVE_SENT || answer->about == PH_MOVE_PREPARE ||
+               answer->about == PH_MOVE_COPY) {
         return;
     } else if (answer->code == 0 || move->confirmed) {
         if (!move->confirmed)
@@ -457,6 +527,7 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
         /* Not in this step: others may have it, and we be told of that later. */
         snprintf(move->error, sizeof move->error, "%s", answer->why);
         move->lost = move->refused = true;
+        move->entry->copies_not = move->patched;
         move->refused_clock = hub->cluster->members[move->member]->clock;
         hub->cluster->moves_lost = true;
     }

@@ -12,7 +12,7 @@ enum {
     LISTED = 1000,
     JOIN_BEATS_MAX = 4, /* heartbeats for which nodes that come may hold moves up */
     SAVES_FIRST = 64,   /* may hold still at a time, until it is known how large states are */
-    BYTES_MAX = 64 * 1024 * 1024,      /* of states that have been sent and are not answered */
+    BYTES_MAX = 64 * 1024 * 1024,      /* of states that are copied, or sent and not answered */
     KEPT_BYTES_MAX = 64 * 1024 * 1024, /* of states that are kept for a while after their move */
 };
 
@@ -27,6 +27,7 @@ static void unlink_move(struct ph_cluster *cluster, struct ph_transfer *move)
 
 static void free_move(struct ph_transfer *move)
 {
+    ph_move_copy_drop(move);
     ph_text_fini(&move->state);
     ph_free(move->id);
     ph_free(move);
@@ -127,8 +128,8 @@ void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
     struct ph_entry *entry = move->entry;
     *(move->incoming ? &cluster->moves_in : &cluster->moves_out) -= 1;
     cluster->moves_saving -= move->counted;
-    if (!move->incoming && move->phase == PH_MOVE_SENT)
-        cluster->moves_bytes -= move->bytes;
+    ph_move_reserve(hub, move, 0);
+    ph_move_copy_drop(move);
     if (move->ready)
         leave_ready(cluster, move);
     unlink_move(cluster, move);
@@ -205,7 +206,7 @@ bool ph_cluster_moves_hot(const struct ph_child *child)
 
 bool ph_move_takes_mail(const struct ph_entry *entry)
 {
-    return !entry->move || (!entry->move->incoming && entry->move->phase == PH_MOVE_PREPARING);
+    return !entry->move || ph_move_is_early(entry->move);
 }
 
 bool ph_move_stands_by(const struct ph_entry *entry)
@@ -238,6 +239,14 @@ void ph_move_note_saved(struct ph_hub *hub, struct ph_transfer *move)
     cluster->moves_saving--;
     cluster->state_bytes =
         bytes > cluster->state_bytes ? bytes : (cluster->state_bytes * 7 + bytes) / 8;
+}
+
+void ph_move_reserve(struct ph_hub *hub, struct ph_transfer *move, uint64_t bytes)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t *sum = move->incoming ? &cluster->copies_bytes : &cluster->moves_bytes;
+    *sum += bytes - move->reserved;
+    move->reserved = bytes;
 }
 
 bool ph_moves_waiting(const struct ph_hub *hub)
@@ -306,7 +315,7 @@ static void work_cancel(struct ph_hub *hub)
     unsigned done = 0;
     for (; move && done < SLICE; move = next) {
         next = move->next;
-        if (move->incoming || move->phase != PH_MOVE_PREPARING)
+        if (!ph_move_is_early(move))
             continue;
         ph_move_call_off(hub, move, "the redistribution was canceled");
         done++;
@@ -334,7 +343,7 @@ void ph_moves_linked(struct ph_hub *hub, uint16_t member)
 {
     for (struct ph_transfer *move = hub->cluster->moves_first; move; move = move->next)
         if (move->member == member && !move->incoming && !move->ready &&
-            (move->phase == PH_MOVE_SENT || move->phase == PH_MOVE_PREPARING))
+            (move->phase == PH_MOVE_SENT || ph_move_is_early(move)))
             ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
 }
 
@@ -390,7 +399,7 @@ static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
         return false; /* it has been told */
     if (ph_move_stands_by(move->entry))
         ph_move_stand_down(hub, move);
-    else if (!move->incoming && move->phase == PH_MOVE_PREPARING)
+    else if (ph_move_is_early(move))
         ph_move_call_off(hub, move, "the node was lost");
     else if (!move->incoming && move->phase == PH_MOVE_SENT)
         settle_sent(hub, move);
@@ -439,9 +448,12 @@ void ph_moves_work(struct ph_hub *hub)
 
 /* ---- For people ------------------------------------------------------------------------------ */
 
-/* One that waits for its turn is prepared: its target has an instance that stands by. */
+/* One that waits for its turn is prepared: its target has an instance that stands by. A copy may be
+ * coming for that. */
 static enum ph_move_phase seen_phase(const struct ph_transfer *move)
 {
+    if (move->phase == PH_MOVE_STANDBY && move->copy && move->copy->done < move->copy->length)
+        return PH_MOVE_COPYING;
     return move->ready ? PH_MOVE_STANDBY : move->phase;
 }
 

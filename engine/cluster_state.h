@@ -172,10 +172,12 @@ struct ph_cluster {
     /* Moves, newest first; finished ones stay for people, the last PH_MOVES_KEPT of them. */
     struct ph_transfer *moves_first;
     struct ph_transfer *done_first, **done_last;
-    uint64_t moves_out, moves_in;       /* under way */
-    uint64_t moves_saving, moves_bytes; /* how many are being saved; bytes that are sent */
-    uint64_t moves_saved, state_bytes;  /* how many were, ever; how large the last ones were */
-    uint64_t kept_bytes;                /* of moves that are done */
+    uint64_t moves_out, moves_in; /* under way */
+    uint64_t moves_saving,
+        moves_bytes;                   /* how many are being saved; bytes that are sent or copied */
+    uint64_t copies_bytes;             /* of states that came ahead of their children */
+    uint64_t moves_saved, state_bytes; /* how many were, ever; how large the last ones were */
+    uint64_t kept_bytes;               /* of moves that are done */
     struct ph_transfer *ready_first, **ready_last; /* prepared; they wait for their turn */
     uint32_t done_count;
     bool moves_lost;                      /* some wait to be brought back */

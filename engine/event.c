@@ -47,6 +47,13 @@ static void release_note(struct ph_event *event)
     ph_free(event->note.text);
 }
 
+static void release_child(struct ph_event *event)
+{
+    ph_free(event->child.exit);
+    ph_text_fini(&event->child.saved);
+    ph_sums_fini(&event->child.sums);
+}
+
 static void release_content(struct ph_event *event)
 {
     switch (event->type) {
@@ -73,9 +80,9 @@ static void release_content(struct ph_event *event)
         break;
     case PH_EVENT_CHILD_DOWN:
     case PH_EVENT_CHILD_KEPT:
+    case PH_EVENT_CHILD_COPIED:
     case PH_EVENT_CHILD_MERGED:
-        ph_free(event->child.exit);
-        ph_text_fini(&event->child.saved);
+        release_child(event);
         break;
     case PH_EVENT_CHILD_NOTE:
         release_note(event);

@@ -16,6 +16,7 @@
 #include "engine/ports.h"
 #include "engine/prochub.h"
 #include "engine/queue.h"
+#include "engine/sums.h"
 #include "engine/text.h"
 
 struct ph_hub;
@@ -36,6 +37,7 @@ struct ph_hub;
     X(PH_EVENT_CHILD_PREPARED, "child_prepared", PH_PRIORITY_SYSTEM) \
     X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_CHILD_COPIED, "child_copied", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_MERGED, "child_merged", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_NOTE, "child_note", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_WORK_DONE, "work_done", PH_PRIORITY_SYSTEM)           \
@@ -121,7 +123,8 @@ struct ph_event {
             struct ph_child *child; /* borrowed: alive until its `down` was handled */
             uint32_t instance;
             struct ph_exit *exit; /* down; NULL: exit code 0. kept, merged: why, in its text */
-            struct ph_text saved; /* down only: what its `save` wrote; owned */
+            struct ph_text saved; /* down, copied: what its `save` wrote; owned */
+            struct ph_sums sums;  /* … and its hashes, or none; owned */
         } child;
         struct {
             struct ph_peer peer; /* down: only its number */

@@ -170,6 +170,12 @@ static void exec_save(void *context, struct ph_child *child)
     child->kind->save(child);
 }
 
+static void exec_copy(void *context, struct ph_child *child, uint64_t from, struct ph_text *room)
+{
+    (void)context;
+    child->kind->copy(child, from, room);
+}
+
 static void exec_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
 {
     (void)context;
@@ -207,6 +213,7 @@ static const struct ph_exec_port exec_port = {
     .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
+    .copy = exec_copy,
     .merge = exec_merge,
     .forward = exec_forward,
     .kill = exec_kill,

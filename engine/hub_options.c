@@ -8,7 +8,7 @@
 #include "engine/error.h"
 #include "engine/limits.h"
 
-enum option_type { OPTION_DURATION, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
+enum option_type { OPTION_DURATION, OPTION_NUMBER, OPTION_SIZE, OPTION_BOOL, OPTION_CHOICE };
 
 /* One key of the hub options. */
 struct option {
@@ -68,6 +68,12 @@ static const struct option options[] = {
      .offset = OFFSET(migration)},
     SWITCH("hot.handover", "true", hot_handover),
     SWITCH("hot.confirm", "true", hot_confirm),
+    {.key = "hot.precopy",
+     .type = OPTION_SIZE,
+     .initial = "4M",
+     .unit = "bytes, 0: never",
+     .offset = OFFSET(hot_precopy),
+     .max = PH_STATE_BYTES_MAX},
     DURATION("hot.retention", "5s", hot_retention_ms),
     DURATION("hot.state_timeout", "3s", hot_state_timeout_ms),
     DURATION("hot.child_timeout", "10s", hot_child_timeout_ms),
@@ -173,6 +179,11 @@ static int set(struct ph_hub_options *target, const struct option *option, const
                                 option->key, value, (unsigned long long)option->min,
                                 (unsigned long long)option->max);
         break;
+    case OPTION_SIZE:
+        if (!ph_parse_size(value, &number) || number > option->max)
+            return ph_error_set(error, PH_EUSAGE, "%s=%s: use a size up to %lluM, like 64k or 4M",
+                                option->key, value, (unsigned long long)option->max >> 20);
+        break;
     case OPTION_BOOL:
         if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
             return ph_error_set(error, PH_EUSAGE, "%s=%s: use true or false", option->key, value);
@@ -260,6 +271,7 @@ static void print_value(struct ph_hub_options *source, const struct option *opti
         break;
     case OPTION_DURATION:
     case OPTION_NUMBER:
+    case OPTION_SIZE:
         ph_text_printf(out, "%llu", (unsigned long long)*field(source, option));
         break;
     }

@@ -22,9 +22,10 @@ struct ph_hub_options {
     uint64_t majority_initial_size; /* the size that a quorum counts from at first */
     uint64_t majority_track_max;    /* 1: a larger hub raises it */
     enum ph_migration migration;
-    uint64_t hot_handover;         /* 1: the state goes with a child; 0: it begins anew */
-    uint64_t hot_confirm;          /* 1: the source has it until the target says that it runs */
-    uint64_t hot_retention_ms;     /* how long the source keeps the state afterwards */
+    uint64_t hot_handover;     /* 1: the state goes with a child; 0: it begins anew */
+    uint64_t hot_confirm;      /* 1: the source has it until the target says that it runs */
+    uint64_t hot_precopy;      /* from how many bytes on a copy goes ahead of the state; 0: never */
+    uint64_t hot_retention_ms; /* how long the source keeps the state afterwards */
     uint64_t hot_state_timeout_ms; /* how long an instance may take to be saved */
     uint64_t hot_child_timeout_ms; /* how long the target may take to make one */
     uint64_t migrate_timeout_ms;   /* how long the target may take to answer */

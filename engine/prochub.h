@@ -488,7 +488,8 @@ struct ph_module {
     int (*handle)(struct ph_context *, void *state, const struct ph_message *);
     /* Frees the state. Optional; called after every successful init, also after a failure. */
     void (*terminate)(struct ph_context *, void *state);
-    /* For moves: writes the state out with ph_save / reads it into a fresh state. Optional. */
+    /* For moves: writes the state out with ph_save, and leaves it as it is: the child may go on and
+     * be saved again / reads it into a fresh state. Optional. */
     int (*save)(struct ph_context *, void *state);
     int (*load)(struct ph_context *, void *state, const void *data, size_t length);
     /* After two halves of a cluster have met: joins what another instance of the same child has

@@ -706,6 +706,7 @@ static const ph_super_transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_RESTART] = ph_super_moving_refuse,
             [PH_SUPER_DEADLINE] = ph_super_moving_deadline,
             [PH_SUPER_KEPT] = ph_super_moving_kept,
+            [PH_SUPER_COPIED] = ph_super_moving_copied,
             [PH_SUPER_MOVED] = ph_super_moving_moved,
             [PH_SUPER_RETURN] = ph_super_moving_return,
             [PH_SUPER_FENCE] = ph_super_moving_fence,

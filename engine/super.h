@@ -22,6 +22,7 @@ enum ph_super_event {
     PH_SUPER_ACTIVATE, /* it stands by and is to go to work, with `saved` */
     PH_SUPER_MOVE,     /* it belongs to another node: save it and stop it there */
     PH_SUPER_KEPT,     /* it could not be saved and goes on */
+    PH_SUPER_COPIED,   /* it was copied, and goes on */
     PH_SUPER_MOVED,    /* the other node has it: nothing is left to do here */
     PH_SUPER_RETURN,   /* the other node does not take it: start it again */
     PH_SUPER_FENCE,    /* nothing may run here: end it at once, leave no word */
@@ -30,13 +31,15 @@ enum ph_super_event {
 
 struct ph_super_call {
     enum ph_super_event event;
-    struct ph_job *job;    /* who waits for the outcome; NULL: nobody here, but maybe … */
-    uint16_t member;       /* … another member (0: none), with … */
-    uint64_t token;        /* … its number for the request */
-    struct ph_spec *spec;  /* START with a new spec: replace; ALTERED: the spec; moved */
-    struct ph_exit *exit;  /* DOWN, KEPT; moved */
-    struct ph_text *saved; /* DOWN of a move, ACTIVATE: the state; emptied by who takes it */
-    uint64_t cause;        /* seq of the event behind it */
+    struct ph_job *job;   /* who waits for the outcome; NULL: nobody here, but maybe … */
+    uint16_t member;      /* … another member (0: none), with … */
+    uint64_t token;       /* … its number for the request */
+    struct ph_spec *spec; /* START with a new spec: replace; ALTERED: the spec; moved */
+    struct ph_exit *exit; /* DOWN, KEPT; moved */
+    struct ph_text
+        *saved;           /* DOWN of a move, COPIED, ACTIVATE: the state; emptied by who takes it */
+    struct ph_sums *sums; /* DOWN of a move: its hashes, or none; the same */
+    uint64_t cause;       /* seq of the event behind it */
 };
 
 /* A new child, just published: counts it and launches it. */

@@ -58,6 +58,7 @@ void ph_super_lose_place(struct ph_hub *, struct ph_child *);
     X(backoff_move)           \
     X(moving_down)            \
     X(moving_kept)            \
+    X(moving_copied)          \
     X(moving_deadline)        \
     X(moving_refuse)          \
     X(moving_stop)            \

@@ -27,11 +27,16 @@ void ph_super_starting_activate(struct ph_hub *hub, struct ph_child *child,
 void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_care *care = ph_super_care(child);
+    struct ph_text room = PH_TEXT_INIT;
+    uint64_t copy_from = ph_cluster_copies_from(hub, child, &room);
     child->cause = call->cause;
     care->saving = true;
     care->killed = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
-    hub->ports.exec->save(hub->ports.context, child);
+    if (copy_from)
+        hub->ports.exec->copy(hub->ports.context, child, copy_from, &room);
+    else
+        hub->ports.exec->save(hub->ports.context, child);
     if (!ph_cluster_moves_hot(child)) /* then it is not killed for being slow */
         ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
@@ -40,27 +45,41 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
 void ph_super_backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_text nothing = PH_TEXT_INIT;
+    struct ph_sums none = {0};
     child->cause = call->cause;
     ph_super_clear_deadline(hub, child);
     ph_super_care(child)->saving = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
-    ph_cluster_child_saved(hub, child, &nothing);
+    ph_cluster_child_saved(hub, child, &nothing, &none);
 }
 
 void ph_super_moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_text nothing = PH_TEXT_INIT;
+    struct ph_sums none = {0};
     ph_super_clear_deadline(hub, child);
     ph_super_care(child)->saving = false;
-    ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing);
+    ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing,
+                           call->sums ? call->sums : &none);
 }
 
-void ph_super_moving_kept(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+static void go_on(struct ph_hub *hub, struct ph_child *child)
 {
     ph_super_clear_deadline(hub, child);
     ph_super_care(child)->saving = false;
     ph_super_set_state(hub, child, PH_STATE_RUNNING);
+}
+
+void ph_super_moving_kept(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    go_on(hub, child);
     ph_cluster_child_kept(hub, child, call->exit ? call->exit->text : "");
+}
+
+void ph_super_moving_copied(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    go_on(hub, child);
+    ph_cluster_child_copied(hub, child, call->saved);
 }
 
 void ph_super_moving_deadline(struct ph_hub *hub, struct ph_child *child,

@@ -7,8 +7,8 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 
-/* Makes room for `more` bytes and the NUL after them. */
-static void reserve(struct ph_text *text, size_t more)
+/* And the NUL after them. */
+void ph_text_reserve(struct ph_text *text, size_t more)
 {
     size_t wanted = text->length + more + 1;
     ph_assert(wanted > more);
@@ -41,11 +41,21 @@ const char *ph_text_str(const struct ph_text *text)
 
 void ph_text_append(struct ph_text *text, const void *bytes, size_t length)
 {
-    reserve(text, length);
+    ph_text_reserve(text, length);
     if (length)
         memcpy(text->data + text->length, bytes, length);
     text->length += length;
     text->data[text->length] = '\0';
+}
+
+void ph_text_resize(struct ph_text *text, size_t length)
+{
+    size_t before = text->length;
+    ph_text_reserve(text, length > before ? length - before : 0);
+    if (length > before)
+        memset(text->data + before, 0, length - before);
+    text->length = length;
+    text->data[length] = '\0';
 }
 
 void ph_text_put(struct ph_text *text, const char *string)
@@ -61,7 +71,7 @@ void ph_text_printf(struct ph_text *text, const char *format, ...)
     int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
     ph_assert(length >= 0);
-    reserve(text, (size_t)length);
+    ph_text_reserve(text, (size_t)length);
     vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
     va_end(again);
     text->length += (size_t)length;
@@ -79,7 +89,7 @@ static void json_rune(struct ph_text *out, const char *bytes, size_t length, uin
 
 void ph_text_json(struct ph_text *out, const char *text, size_t length)
 {
-    reserve(out, length + 2);
+    ph_text_reserve(out, length + 2);
     ph_text_put(out, "\"");
     for (size_t at = 0; at < length;) {
         uint32_t rune;
@@ -112,7 +122,7 @@ static bool is_deceptive(uint32_t rune)
 
 void ph_text_printable(struct ph_text *out, const char *text, size_t length)
 {
-    reserve(out, length);
+    ph_text_reserve(out, length);
     for (size_t at = 0; at < length;) {
         uint32_t rune = 0;
         size_t bytes = ph_utf8_next(text + at, length - at, &rune);

@@ -30,6 +30,8 @@ void ph_text_clear(struct ph_text *);            /* keeps the memory */
 const char *ph_text_str(const struct ph_text *); /* never NULL */
 
 void ph_text_append(struct ph_text *, const void *bytes, size_t length);
+void ph_text_reserve(struct ph_text *, size_t more);  /* room for so many bytes */
+void ph_text_resize(struct ph_text *, size_t length); /* bytes that are new are 0 */
 void ph_text_put(struct ph_text *, const char *text);
 void ph_text_printf(struct ph_text *, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -129,9 +129,9 @@ static const struct phase {
     unsigned steps; /* of STEPS; a cold move begins with saving */
     enum ph_style style;
 } phases[] = {
-    {"preparing", 1, PH_STYLE_BUSY}, {"standby", 2, PH_STYLE_BUSY},  {"saving", 3, PH_STYLE_MOVE},
-    {"sent", 4, PH_STYLE_MOVE},      {"starting", 4, PH_STYLE_MOVE}, {"done", STEPS, PH_STYLE_GOOD},
-    {"failed", 0, PH_STYLE_BAD},
+    {"preparing", 1, PH_STYLE_BUSY}, {"standby", 2, PH_STYLE_BUSY}, {"copying", 3, PH_STYLE_BUSY},
+    {"saving", 3, PH_STYLE_MOVE},    {"sent", 4, PH_STYLE_MOVE},    {"starting", 4, PH_STYLE_MOVE},
+    {"done", STEPS, PH_STYLE_GOOD},  {"failed", 0, PH_STYLE_BAD},
 };
 
 static const struct phase *phase_of(const struct ph_json *row)

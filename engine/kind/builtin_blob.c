@@ -1,7 +1,9 @@
 /*
  * The built-in module blob: as much state as its argument says, checked by a checksum, so that
- * moves of large states can be tried.
+ * moves of large states can be tried. `stir N` changes N bytes of it; which, and to what, depends
+ * on nothing but the state, so two blobs of one id that were stirred alike are alike.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include <xxhash.h>
@@ -11,7 +13,7 @@
 #include "engine/prng.h"
 #include "engine/text.h"
 
-enum { BLOB_BYTES_MAX = 256 * 1024 * 1024 };
+enum { BLOB_BYTES_MAX = 256 * 1024 * 1024, STIRRED_MAX = 1000000 };
 
 struct blob {
     uint64_t checksum;
@@ -42,12 +44,29 @@ static int blob_init(struct ph_context *context, const char *args, void **state)
     return 0;
 }
 
+static void stir(struct blob *blob, uint64_t count)
+{
+    struct ph_prng prng;
+    ph_prng_init(&prng, blob->checksum);
+    for (; count && blob->length; count--)
+        blob->bytes[ph_prng_below(&prng, blob->length)] = (unsigned char)ph_prng_next(&prng);
+    blob->checksum = XXH3_64bits(blob->bytes, blob->length);
+}
+
 static int blob_handle(struct ph_context *context, void *state, const struct ph_message *message)
 {
-    const struct blob *blob = state;
-    if (strcmp(message->data, "check") != 0)
-        ph_reply_error(context, "'%.80s': use check", message->data);
-    else if (XXH3_64bits(blob->bytes, blob->length) != blob->checksum)
+    struct blob *blob = state;
+    uint64_t count = 1;
+    bool stirs = strncmp(message->data, "stir ", 5) == 0 &&
+                 ph_parse_uint(message->data + 5, STIRRED_MAX, &count);
+    if (stirs || strcmp(message->data, "stir") == 0)
+        stir(blob, count);
+    else if (strcmp(message->data, "check") != 0) {
+        ph_reply_error(context, "'%.80s': use check, or stir N with N up to %d", message->data,
+                       STIRRED_MAX);
+        return PH_HANDLER_OK;
+    }
+    if (XXH3_64bits(blob->bytes, blob->length) != blob->checksum)
         ph_reply_error(context, "the checksum of %zu bytes is wrong", blob->length);
     else
         ph_replyf(context, "ok %zu %016llx", blob->length, (unsigned long long)blob->checksum);
@@ -83,7 +102,7 @@ const struct ph_module ph_module_blob = {
     .abi = PH_MODULE_ABI,
     .size = sizeof(struct ph_module),
     .name = "blob",
-    .summary = "args=SIZE of state: call check",
+    .summary = "args=SIZE of state: call check, stir N",
     .init = blob_init,
     .handle = blob_handle,
     .terminate = blob_terminate,

@@ -84,15 +84,27 @@ void ph_kind_merged(struct ph_child *child, uint32_t instance, int code, const c
     post_child(child, event, instance);
 }
 
-void ph_kind_down_saved(struct ph_child *child, uint32_t instance, struct ph_text *state)
+static void post_state(struct ph_child *child, struct ph_event *event, uint32_t instance,
+                       struct ph_text *state)
 {
-    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);
-    event->child.child = child;
-    event->child.instance = instance;
     ph_text_put(state, "");
     event->child.saved = *state;
     *state = PH_TEXT_INIT;
-    ph_host_post_system(ph_host_of(child->hub), event);
+    post_child(child, event, instance);
+}
+
+void ph_kind_down_saved(struct ph_child *child, uint32_t instance, struct ph_text *state,
+                        struct ph_sums *sums)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);
+    event->child.sums = *sums;
+    *sums = (struct ph_sums){0};
+    post_state(child, event, instance, state);
+}
+
+void ph_kind_copied(struct ph_child *child, uint32_t instance, struct ph_text *state)
+{
+    post_state(child, ph_event_create(PH_EVENT_CHILD_COPIED), instance, state);
 }
 
 void ph_exit_reason(const struct ph_exit *exit, bool gave_up, struct ph_text *out)

@@ -15,6 +15,7 @@
 
 #include "engine/prochub.h"
 #include "engine/queue.h"
+#include "engine/sums.h"
 #include "engine/text.h"
 
 struct ph_child;
@@ -89,6 +90,11 @@ struct ph_kind {
      * one that is stopped or killed before it gets to save, is an ordinary one. When saving fails
      * the instance goes on and `ph_kind_not_saved` tells. */
     void (*save)(struct ph_child *);
+    /* The same for a state of less than `from` bytes. With a larger one the instance goes on, and
+     * ph_kind_copied brings the state that it had between two messages. `room` (moved; may have
+     * none) is the memory of an earlier copy: the state is written there, and when it is the last
+     * one the hashes of its blocks come with it. A kind that can only save does that. */
+    void (*copy)(struct ph_child *, uint64_t from, struct ph_text *room);
     /* The running instance joins another one's state into its own, between two messages; the
      * legacy is referenced. Answered by one ph_kind_merged, unless the instance ends before: then
      * its `down` is the answer, and nothing was joined. Never two at a time. */
@@ -124,9 +130,12 @@ void ph_kind_up(struct ph_child *, uint32_t instance);
 /* The instance stands by. */
 void ph_kind_prepared(struct ph_child *, uint32_t instance);
 void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
-/* The same after a `save`; the state is moved. The event's text has data, also when it is empty: by
- * that it is told from an ordinary down. */
-void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state);
+/* The same after a `save`; the state is moved, and its hashes, if there are some. The event's text
+ * has data, also when it is empty: by that it is told from an ordinary down. */
+void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state,
+                        struct ph_sums *);
+/* The instance goes on; that is its state as it was at a `copy`, moved. */
+void ph_kind_copied(struct ph_child *, uint32_t instance, struct ph_text *state);
 /* The instance could not be saved and goes on. */
 void ph_kind_not_saved(struct ph_child *, uint32_t instance, const char *why);
 /* It has joined the other state (code 0), or is as it was: PH_EUNSUPPORTED, or it failed. */

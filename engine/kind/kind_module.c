@@ -22,8 +22,8 @@
 #include "engine/op.h"
 #include "engine/spec.h"
 
-/* START (with STANDBY: prepare), STOP, SAVE, ACTIVATE, MERGE: what the hub asks for. LIVE: there is
- * an instance whose end was not reported yet. */
+/* START (with STANDBY: prepare), STOP, SAVE, COPY, ACTIVATE, MERGE: what the hub asks for. LIVE:
+ * there is an instance whose end was not reported yet. */
 enum {
     CONTROL_START = 1,
     CONTROL_STOP = 2,
@@ -32,6 +32,7 @@ enum {
     CONTROL_STANDBY = 16,
     CONTROL_ACTIVATE = 32,
     CONTROL_MERGE = 64,
+    CONTROL_COPY = 128,
 };
 
 enum { FORWARD_TRIES = 1000 }; /* while a sender is half-way into the mailbox */
@@ -63,6 +64,9 @@ struct module_child {
     /* 3. The hub's actor while there is no instance or it stands by, the run's when one begins or
      * goes to work. */
     struct ph_text *load; /* what it begins with, or NULL */
+    /* 4. For CONTROL_COPY: the run's from the demand to its answer, else the hub's. */
+    uint64_t copy_from;
+    struct ph_text room;
 };
 
 /* What the functions of a module get: lives during one call of one of them. */
@@ -228,10 +232,20 @@ static void begin(struct module_child *self, bool stands_by)
     ph_kind_prepared(self->child, instance_of(self));
 }
 
-/* Ends the instance and hands out its state; if that cannot be had, it goes on. */
-static void save(struct module_child *self)
+static struct ph_sums sum_up(const struct ph_text *state)
 {
-    struct ph_text state = PH_TEXT_INIT;
+    struct ph_sums sums;
+    ph_sums_init(&sums, state->length);
+    ph_sums_read(&sums, ph_text_str(state), 0, state->length);
+    return sums;
+}
+
+/* Ends the instance and hands out its state; if that cannot be had, or is that large, it goes on.
+ * `state`: where to write it. */
+static void save(struct module_child *self, uint64_t copy_from, struct ph_text state)
+{
+    struct ph_sums sums = {0};
+    bool sum = state.data;
     struct ph_context context = {.self = self, .saved = &state};
     struct ph_exit exit = {0};
     int rc = self->module->save ? self->module->save(&context, self->state) : 0;
@@ -245,10 +259,26 @@ static void save(struct module_child *self)
         ph_kind_not_saved(self->child, instance_of(self), exit.text);
         return;
     }
+    if (state.length >= copy_from) {
+        ph_kind_copied(self->child, instance_of(self), &state);
+        return;
+    }
+    if (sum)
+        sums = sum_up(&state);
     free_state(self, self->module);
     self->module = NULL;
     forget_live(self);
-    ph_kind_down_saved(self->child, instance_of(self), &state);
+    ph_kind_down_saved(self->child, instance_of(self), &state, &sums);
+}
+
+static void copy(struct module_child *self)
+{
+    struct ph_text room = self->room;
+    self->room = PH_TEXT_INIT;
+    if (self->module)
+        save(self, self->copy_from, room);
+    else
+        ph_text_fini(&room);
 }
 
 /* Another instance's state is joined into this one's, or left to the hub. */
@@ -396,7 +426,9 @@ static void obey(struct module_child *self)
     if (control & CONTROL_MERGE && self->module)
         merge(self);
     if (control & CONTROL_SAVE && self->module)
-        save(self);
+        save(self, UINT64_MAX, PH_TEXT_INIT);
+    if (control & CONTROL_COPY)
+        copy(self);
 }
 
 static bool run(struct ph_actor *actor)
@@ -433,6 +465,7 @@ static void dead(struct ph_actor *actor)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child was stopped before it read the message");
     drop_load(self);
+    ph_text_fini(&self->room);
     ph_legacy_put(atomic_load_explicit(&self->legacy, memory_order_relaxed));
     ph_child_free(self->child);
 }
@@ -545,6 +578,16 @@ static void kind_save(struct ph_child *child)
     demand(child, CONTROL_SAVE);
 }
 
+static void kind_copy(struct ph_child *child, uint64_t from, struct ph_text *room)
+{
+    struct module_child *self = ph_child_tail(child);
+    ph_text_fini(&self->room); /* of one that an instance before did not get to */
+    self->room = *room;
+    self->copy_from = from;
+    *room = PH_TEXT_INIT;
+    demand(child, CONTROL_COPY);
+}
+
 static void kind_merge(struct ph_child *child, struct ph_legacy *legacy)
 {
     struct module_child *self = ph_child_tail(child);
@@ -617,6 +660,7 @@ const struct ph_kind ph_kind_module = {
     .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
+    .copy = kind_copy,
     .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_stop, /* a thread cannot be killed: it ends when its handler returns */

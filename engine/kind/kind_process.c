@@ -24,7 +24,8 @@ static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit
 
 static void told_saved(void *owner, uint32_t instance, struct ph_text *state)
 {
-    ph_kind_down_saved(owner, instance, state);
+    struct ph_sums none = {0};
+    ph_kind_down_saved(owner, instance, state, &none);
 }
 
 static void told_kept(void *owner, uint32_t instance, const char *why)
@@ -120,6 +121,14 @@ static void kind_save(struct ph_child *child)
     ph_process_save_any(process_of(child));
 }
 
+/* What is said on its socket, and the end of one without, are its last word: it cannot go on. */
+static void kind_copy(struct ph_child *child, uint64_t from, struct ph_text *room)
+{
+    (void)from;
+    ph_text_fini(room);
+    kind_save(child);
+}
+
 static void kind_forward(struct ph_child *child, struct ph_queue *into)
 {
     ph_process_forward(process_of(child), into);
@@ -182,6 +191,7 @@ const struct ph_kind ph_kind_process = {
     .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
+    .copy = kind_copy,
     .merge = kind_merge,
     .forward = kind_forward,
     .kill = kind_kill,

@@ -1,8 +1,8 @@
 /*
  * A child is handed over from n1 to n3, and something happens meanwhile: every millisecond of the
- * move, each fault, each place of it. After that the child runs once, with its state unless the
- * node that had it died, and what was sent to it was handled once, or at most once where a node
- * died or a session broke.
+ * move, each fault, each place of it; with a copy of its state ahead or without. After that the
+ * child runs once, with its state unless the node that had it died, and what was sent to it was
+ * handled once, or at most once where a node died or a session broke.
  */
 #include "tests/lib/fakecluster.h"
 
@@ -16,7 +16,7 @@
 #include "engine/error.h"
 #include "engine/op.h"
 
-enum { SOURCE = 0, BYSTANDER = 1, TARGET = 2, STEPS_MS = 16, MESSAGES = 30 };
+enum { SOURCE = 0, BYSTANDER = 1, TARGET = 2, STEPS_MS = 16, COPY_MS = 10, MESSAGES = 30 };
 
 enum fault {
     SOURCE_CRASHES,
@@ -35,17 +35,18 @@ struct run {
     struct fake_cluster *c;
     char id[16];
     bool hot;
+    size_t ballast; /* of the state, which is copied ahead; 0: it is not */
     enum fault fault;
     unsigned delay_ms, sent;
 };
 
-#define CHECK(run, condition)                                                                   \
-    do {                                                                                        \
-        if (!(condition)) {                                                                     \
-            fc_dump((run)->c);                                                                  \
-            fail_msg("%s move, fault %d after %u ms: " #condition, (run)->hot ? "hot" : "cold", \
-                     (int)(run)->fault, (run)->delay_ms);                                       \
-        }                                                                                       \
+#define CHECK(run, condition)                                                                     \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
+            fc_dump((run)->c);                                                                    \
+            fail_msg("%s move%s, fault %d after %u ms: " #condition, (run)->hot ? "hot" : "cold", \
+                     (run)->ballast ? " with a copy" : "", (int)(run)->fault, (run)->delay_ms);   \
+        }                                                                                         \
     } while (0)
 
 static void send_next(struct run *run)
@@ -100,8 +101,9 @@ static bool is_harmless(enum fault fault)
 
 static void start(struct run *run)
 {
-    run->c =
-        fc_create_settled(3, run->hot ? "migration=hot partition=majority" : "partition=majority");
+    run->c = fc_create_settled(3, run->hot ? "migration=hot hot.precopy=64k partition=majority"
+                                           : "partition=majority");
+    run->c->ballast = run->ballast;
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(run->id, sizeof run->id, "c-%u", i);
         if (fc_owner(run->c, 0, run->id) == SOURCE)
@@ -154,21 +156,25 @@ static void check(struct run *run)
             continue;
         const struct ph_cluster *cluster = fc_hub(run->c, node)->hub.cluster;
         CHECK(run, cluster->moves_in + cluster->moves_out == 0);
-        CHECK(run, cluster->moves_saving + cluster->moves_bytes == 0);
+        CHECK(run, cluster->moves_saving + cluster->moves_bytes + cluster->copies_bytes == 0);
         for (const struct ph_mail *mail = cluster->mail.mails; mail; mail = mail->next)
             CHECK(run, !mail->waiting.first && !mail->early);
     }
 }
 
-static void try_all(bool hot)
+static void try_all(bool hot, size_t ballast)
 {
+    unsigned steps_ms = STEPS_MS + (ballast ? COPY_MS : 0);
+    size_t copies = 0;
     for (enum fault fault = 0; fault < FAULTS; fault++)
-        for (unsigned delay_ms = 0; delay_ms < STEPS_MS; delay_ms++) {
-            struct run run = {.hot = hot, .fault = fault, .delay_ms = delay_ms};
+        for (unsigned delay_ms = 0; delay_ms < steps_ms; delay_ms++) {
+            struct run run = {.hot = hot, .ballast = ballast, .fault = fault, .delay_ms = delay_ms};
             hand_over(&run);
             check(&run);
+            copies += run.c->nodes[SOURCE] ? run.c->nodes[SOURCE]->copies : 0;
             fc_destroy(run.c);
         }
+    assert_true(ballast ? copies > steps_ms * FAULTS / 2 : copies == 0);
 }
 
 /* Start before stop: while the target makes its instance, while the child holds still, after it has
@@ -176,20 +182,29 @@ static void try_all(bool hot)
 static void hot_move_survives_every_fault_at_every_step(void **state)
 {
     (void)state;
-    try_all(true);
+    try_all(true, 0);
+}
+
+/* A copy of its state goes ahead: also while that is under way, and what the child begins with is
+ * what it ended with. */
+static void hot_move_with_a_copy_survives_every_fault_at_every_step(void **state)
+{
+    (void)state;
+    try_all(true, 100000);
 }
 
 /* Stop before start: there is a time when the child runs nowhere. */
 static void cold_move_survives_every_fault_at_every_step(void **state)
 {
     (void)state;
-    try_all(false);
+    try_all(false, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hot_move_survives_every_fault_at_every_step),
+        cmocka_unit_test(hot_move_with_a_copy_survives_every_fault_at_every_step),
         cmocka_unit_test(cold_move_survives_every_fault_at_every_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

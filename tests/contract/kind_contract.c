@@ -17,6 +17,25 @@ static const struct contract_kind *tested;
 
 /* ---- The recorder in the hub's place ------------------------------------------------------- */
 
+static bool are_right(const struct ph_sums *sums, const struct ph_text *state)
+{
+    struct ph_sums made;
+    if (!sums->blocks)
+        return false;
+    ph_sums_init(&made, state->length);
+    ph_sums_read(&made, ph_text_str(state), 0, state->length);
+    bool right = made.length == sums->length && ph_sums_checksum(&made) == ph_sums_checksum(sums);
+    ph_sums_fini(&made);
+    return right;
+}
+
+static void keep_state(struct contract_stage *stage, struct ph_event *event)
+{
+    ph_text_fini(&stage->saved);
+    stage->saved = event->child.saved;
+    event->child.saved = PH_TEXT_INIT;
+}
+
 static void take_note(struct contract_stage *stage, struct ph_event *event)
 {
     static const struct ph_exit fine = {.how = PH_EXIT_CODE};
@@ -30,9 +49,11 @@ static void take_note(struct contract_stage *stage, struct ph_event *event)
         reports->exit = event->child.exit ? *event->child.exit : fine;
         reports->down_instance = event->child.instance;
         reports->saves += event->child.saved.data != NULL;
-        ph_text_fini(&stage->saved);
-        stage->saved = event->child.saved;
-        event->child.saved = PH_TEXT_INIT;
+        reports->sums += are_right(&event->child.sums, &event->child.saved);
+        keep_state(stage, event);
+    } else if (event->type == PH_EVENT_CHILD_COPIED) {
+        reports->copies++;
+        keep_state(stage, event);
     } else if (event->type == PH_EVENT_CHILD_PREPARED) {
         reports->prepares++;
     } else if (event->type == PH_EVENT_CHILD_KEPT) {
@@ -148,34 +169,40 @@ void contract_close(struct contract_stage *stage)
 
 struct wanted {
     struct contract_stage *stage;
-    unsigned ups, downs;
+    unsigned ups, downs, copies;
 };
 
 static bool is_reported(void *arg)
 {
     const struct wanted *wanted = arg;
     struct contract_reports reports = contract_reports(wanted->stage);
-    return reports.ups >= wanted->ups && reports.downs >= wanted->downs;
+    return reports.ups >= wanted->ups && reports.downs >= wanted->downs &&
+           reports.copies >= wanted->copies;
 }
 
-static void wait_for(struct contract_stage *stage, unsigned ups, unsigned downs)
+static void wait_for(struct wanted wanted)
 {
-    struct wanted wanted = {stage, ups, downs};
+    struct contract_stage *stage = wanted.stage;
     if (!stage->kind->run_until(stage->node, is_reported, &wanted)) {
         struct contract_reports reports = contract_reports(stage);
-        fail_msg("%u ups and %u downs were reported, not %u and %u", reports.ups, reports.downs,
-                 ups, downs);
+        fail_msg("%u ups, %u downs and %u copies were reported, not %u, %u and %u", reports.ups,
+                 reports.downs, reports.copies, wanted.ups, wanted.downs, wanted.copies);
     }
 }
 
 void contract_wait_ups(struct contract_stage *stage, unsigned ups)
 {
-    wait_for(stage, ups, 0);
+    wait_for((struct wanted){.stage = stage, .ups = ups});
 }
 
 void contract_wait_downs(struct contract_stage *stage, unsigned downs)
 {
-    wait_for(stage, 0, downs);
+    wait_for((struct wanted){.stage = stage, .downs = downs});
+}
+
+void contract_wait_copies(struct contract_stage *stage, unsigned copies)
+{
+    wait_for((struct wanted){.stage = stage, .copies = copies});
 }
 
 /* The kind has nothing more to say of an instance: what it says of the next one comes after it. */
@@ -427,19 +454,41 @@ static void save_is_answered_by_one_down(void **state)
     contract_free_child(stage);
 }
 
+/* A copy of a state that is smaller than what is asked for is a save. */
+static void copy_of_what_is_small_is_a_save(void **state)
+{
+    struct contract_stage *stage = *state;
+    struct ph_text room = PH_TEXT_INIT;
+    make(stage, CONTRACT_RUNS);
+    contract_start(stage);
+    contract_wait_ups(stage, 1);
+    tested->kind->copy(stage->child, 1000, &room);
+    contract_wait_downs(stage, 1);
+    contract_settle(stage);
+    assert_int_equal(contract_reports(stage).copies, 0);
+    assert_int_equal(contract_reports(stage).saves, tested->has_states);
+    assert_int_equal(contract_reports(stage).sums, 0);
+    contract_free_child(stage);
+}
+
 /* A save that crosses the start, a stop or a kill, on either side: exactly one down. */
 static void save_may_cross_everything(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 16; round++) {
         struct contract_stage *stage = contract_open(tested, round + 1);
+        struct ph_text room = PH_TEXT_INIT;
+        ph_text_reserve(&room, 100);
         make(stage, CONTRACT_RUNS);
         contract_start(stage);
         if (round & 1)
             contract_wait_ups(stage, 1);
         if (round & 2)
             tested->kind->stop(stage->child);
-        tested->kind->save(stage->child);
+        if (round & 8)
+            tested->kind->copy(stage->child, 1000, &room);
+        else
+            tested->kind->save(stage->child);
         if (round & 4)
             contract_settle(stage);
         tested->kind->kill(stage->child);
@@ -450,6 +499,8 @@ static void save_may_cross_everything(void **state)
         assert_int_equal(reports.downs, 1);
         assert_int_equal(reports.late_ups, 0);
         assert_int_equal(reports.kepts, 0);
+        assert_int_equal(reports.copies, 0);
+        ph_text_fini(&room);
         contract_free_child(stage);
         contract_close(stage);
     }
@@ -568,6 +619,7 @@ int contract_run(const struct contract_kind *kind)
         CONTRACT(what_a_kind_cannot_do_is_refused),
         CONTRACT(inspection_shows_what_runs),
         CONTRACT(save_is_answered_by_one_down),
+        CONTRACT(copy_of_what_is_small_is_a_save),
         cmocka_unit_test(save_may_cross_everything),
         CONTRACT(save_may_cross_the_end),
         CONTRACT(merge_is_answered_once),

@@ -40,6 +40,7 @@ struct contract_kind {
 struct contract_reports {
     unsigned ups, downs, notes, late_ups; /* late: after the down of the same instance */
     unsigned saves, kepts;                /* downs with a state; saves that failed */
+    unsigned copies, sums; /* states of what goes on; downs with hashes that are right */
     unsigned prepares;
     unsigned merges; /* states that were joined, or not; of the last one: */
     int merge_code;
@@ -55,7 +56,7 @@ struct contract_stage {
     struct ph_node *node;
     pthread_mutex_t lock;            /* guards: */
     struct contract_reports reports; /* of the one child */
-    struct ph_text saved;            /* the last state that came with a down */
+    struct ph_text saved;            /* the last state that came with a down, or as a copy */
     struct ph_child *child;
 };
 
@@ -72,7 +73,8 @@ uint32_t contract_start(struct contract_stage *);
 /* Waits for so many reports in all. */
 void contract_wait_ups(struct contract_stage *, unsigned ups);
 void contract_wait_downs(struct contract_stage *, unsigned downs);
-/* The state that came with the last down; moved. */
+void contract_wait_copies(struct contract_stage *, unsigned copies);
+/* The state that came last; moved. */
 struct ph_text contract_take_saved(struct contract_stage *);
 /* Lets everything settle, as far as one can see. */
 void contract_settle(struct contract_stage *);

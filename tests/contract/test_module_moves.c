@@ -60,6 +60,7 @@ static void states_survive_moves(void **state)
         {"module=kv", {"set b two", "set a one", "set c three three"}, "size"},
         {"module=kv", {"set b two", "set a one", "set c three three"}, "get c"},
         {"module=blob args=100000", {NULL}, "check"},
+        {"module=blob args=100000", {"stir", "stir 1000", "nonsense"}, "check"},
     };
     for (unsigned i = 0; i < PH_COUNT_OF(memories); i++)
         check_memory(&memories[i]);
@@ -199,6 +200,76 @@ static void instance_that_cannot_be_saved_goes_on(void **state)
     ph_kind_module.save(diary->stage->child);
     contract_wait_downs(diary->stage, 1);
     assert_int_equal(contract_reports(diary->stage).saves, 1);
+}
+
+static int save_text(struct probe *probe, struct ph_context *context)
+{
+    const char *text = ((struct diary *)probe)->text;
+    ph_save(context, text, strlen(text));
+    return 0;
+}
+
+static void assert_saved(struct diary *diary, const char *wanted)
+{
+    struct ph_text text = contract_take_saved(diary->stage);
+    assert_string_equal(ph_text_str(&text), wanted);
+    ph_text_fini(&text);
+}
+
+/* An instance whose state is large is copied between two messages and goes on; its mail is handled.
+ * In the end it is saved into the memory of the copy, and its hashes come along. */
+static void large_state_is_copied_and_its_instance_goes_on(void **state)
+{
+    struct diary *diary = *state;
+    struct ph_text room = PH_TEXT_INIT;
+    diary->probe.save = save_text;
+    contract_start(diary->stage);
+    diary_cast(diary, "one");
+    contract_settle(diary->stage);
+    ph_kind_module.copy(diary->stage->child, 3, &room);
+    diary_cast(diary, "two");
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).copies, 1);
+    assert_int_equal(contract_reports(diary->stage).downs, 0);
+    assert_string_equal(diary->text, "one two");
+    assert_saved(diary, "one");
+    ph_text_put(&room, "something else");
+    ph_text_clear(&room);
+    ph_kind_module.copy(diary->stage->child, UINT64_MAX, &room);
+    assert_null(room.data);
+    contract_wait_downs(diary->stage, 1);
+    assert_int_equal(contract_reports(diary->stage).copies, 1);
+    assert_int_equal(contract_reports(diary->stage).saves, 1);
+    assert_int_equal(contract_reports(diary->stage).sums, 1);
+    assert_saved(diary, "one two");
+}
+
+/* What cannot be saved cannot be copied; what is stopped first is neither. The memory is freed in
+ * each case (a leak fails the test under AddressSanitizer). */
+static void copy_that_comes_to_nothing_is_forgotten(void **state)
+{
+    struct diary *diary = *state;
+    struct ph_text room = PH_TEXT_INIT;
+    diary->probe.save = cannot_save;
+    contract_start(diary->stage);
+    contract_settle(diary->stage);
+    ph_text_reserve(&room, 1000);
+    ph_kind_module.copy(diary->stage->child, 0, &room);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).kepts, 1);
+    ph_text_reserve(&room, 1000);
+    ph_kind_module.copy(diary->stage->child, 0, &room);
+    ph_kind_module.stop(diary->stage->child);
+    contract_wait_downs(diary->stage, 1);
+    ph_text_reserve(&room, 1000);
+    ph_kind_module.copy(diary->stage->child, 0, &room);
+    ph_text_reserve(&room, 1000);
+    ph_kind_module.copy(diary->stage->child, 0, &room);
+    contract_start(diary->stage);
+    contract_wait_ups(diary->stage, 2);
+    contract_settle(diary->stage);
+    assert_int_equal(contract_reports(diary->stage).copies, 0);
+    assert_int_equal(contract_reports(diary->stage).saves, 0);
 }
 
 /* A stop wins over a save that was not begun; a failure before it, too. Mail that came with the
@@ -457,6 +528,8 @@ int main(void)
         MODULE(failed_load_is_a_failed_start),
         MODULE(state_of_a_start_that_never_began_is_dropped),
         MODULE(instance_that_cannot_be_saved_goes_on),
+        MODULE(large_state_is_copied_and_its_instance_goes_on),
+        MODULE(copy_that_comes_to_nothing_is_forgotten),
         MODULE(save_comes_after_a_stop_and_before_mail),
         MODULE(unread_mail_is_forwarded_in_order),
         MODULE(prepared_instance_waits_until_it_is_activated),

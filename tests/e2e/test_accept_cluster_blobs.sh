@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Blobs of three sizes move hot: no byte of their state changes, also through a link that breaks meanwhile,
-# and what a node needs for a mass move is bounded by the states under way, not by the number of children.
+# Blobs of three sizes move hot: no byte of their state changes, also through a link that breaks meanwhile
+# and while messages change it; and what a node needs for a mass move is bounded by the states under way, not by the number of children.
 . "${PH_SOURCE_DIR:?}/tests/lib/accept.sh"
 . "$PH_SOURCE_DIR/tests/lib/cluster.sh"
 
@@ -85,6 +85,31 @@ for target in n1 n2 n3 n1; do
     as_before n3
 done
 [ "$(ask n1 migrations 'all(m["mode"] == "hot" for m in v)')" = True ] || fail "some moved cold"
+
+# stirred NODE: what the one that stays at home says after as many messages.
+stirred()
+{
+    at "$1" -o tsv -e 'call stirred-1 check timeout=60s'
+}
+
+rule "what messages change while a copy of a state is on its way arrives, all of it and once"
+node home
+on home 'start stirred-1 module=blob args=16M'
+on n1 'start stirred-1 module=blob args=16M' 'migrate stirred-1 to n1'
+[ "$(stirred n1)" = "$(stirred home)" ] || fail "two blobs of one id differ"
+for target in n2 n3 n1; do
+    on n1 "migrate stirred-1 to $target timeout=60s wait=no"
+    for ((i = 0; i < 20; i++)); do
+        on home 'send stirred-1 "stir 20"'
+        on n1 'send stirred-1 "stir 20"'
+    done
+    on n1 "wait migrating = 0 timeout=${patience}s"
+    [ "$(stirred n1)" = "$(stirred home)" ] || fail "it is not what it became at home, on its way to $target"
+done
+copied=$(ask n2 events 'sum(e["type"] == "child_moved" and "after its copy" in e["text"] for e in v)')
+[ "$copied" -gt 0 ] || fail "no copy went ahead of any state"
+on n1 'stop stirred-1'
+node_end home
 
 rule "the same through a link that is cut and comes back while they are on their way"
 start_behind n4 --hub default:migration=hot

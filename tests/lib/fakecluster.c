@@ -11,6 +11,7 @@
 #include "engine/base.h"
 #include "engine/legacy.h"
 #include "engine/op.h"
+#include "tests/lib/ballast.h"
 
 enum { LATENCY_MS = 1, HEARTBEAT_MS = 500, DEAD_AFTER_MS = 3000, LEASE_MS = 2500 };
 
@@ -131,9 +132,12 @@ static void port_prepare(void *context, struct ph_child *child, uint32_t instanc
 
 static void port_load(void *context, struct ph_child *child, struct ph_text *state)
 {
+    const struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
-    (void)context;
+    size_t ballast = node->cluster->ballast;
     snprintf(kid->state, sizeof kid->state, "%.*s", (int)state->length, ph_text_str(state));
+    if (ballast)
+        assert_true(ballast_get(ph_text_str(state), state->length, ballast, &kid->heard));
     ph_text_fini(state);
 }
 
@@ -155,19 +159,36 @@ static void port_stop(void *context, struct ph_child *child)
     if (!kid->runs && !kid->stands_by)
         return;
     kid->runs = kid->stands_by = false;
+    kid->heard = 0;
     *kid->state = '\0';
     report(child, PH_EVENT_CHILD_DOWN);
 }
 
-static void port_save(void *context, struct ph_child *child)
+static void port_copy(void *context, struct ph_child *child, uint64_t from, struct ph_text *room)
 {
-    const struct fc_node *node = context;
+    struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
+    struct ph_text state = PH_TEXT_INIT;
+    ph_text_fini(room);
     if (!kid->runs || node->busy || (node->lazy && strcmp(node->lazy, child->id) == 0))
         return;
+    ph_text_put(&state, kid->state);
+    if (node->cluster->ballast)
+        ballast_put(&state, kid->heard, node->cluster->ballast);
+    bool goes_on = state.length >= from;
+    report(child, goes_on ? PH_EVENT_CHILD_COPIED : PH_EVENT_CHILD_DOWN)->child.saved = state;
+    node->copies += goes_on;
+    if (goes_on)
+        return;
     kid->runs = false;
-    ph_text_put(&report(child, PH_EVENT_CHILD_DOWN)->child.saved, kid->state);
+    kid->heard = 0;
     *kid->state = '\0';
+}
+
+static void port_save(void *context, struct ph_child *child)
+{
+    struct ph_text room = PH_TEXT_INIT;
+    port_copy(context, child, UINT64_MAX, &room);
 }
 
 /* The other state goes behind its own: "born n1 + born n3". */
@@ -225,6 +246,7 @@ static const struct ph_exec_port exec_port = {
     .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
+    .copy = port_copy,
     .merge = port_merge,
     .forward = port_forward,
     .kill = port_stop,
@@ -242,6 +264,7 @@ static int kid_deliver(struct ph_child *child, struct ph_message_box *box)
         ph_queue_push(&kid->unread, &box->link);
         return 0;
     }
+    kid->heard++;
     node->heard = ph_realloc(node->heard, (node->heard_count + 1) * sizeof *node->heard);
     struct fc_message *message = &node->heard[node->heard_count++];
     message->order = ++node->cluster->hearings;
@@ -390,6 +413,7 @@ static void port_send(void *context, uint64_t peer, enum ph_link_class class, st
     unsigned char type = (unsigned char)text->data[0];
     assert_in_range(type, 0, PH_FRAMES - 1);
     cluster->sent[type]++;
+    cluster->sent_bytes[type] += text->length;
     bool lost = !pipe || (pipe->cut && class == PH_LINK_BEAT);
     if (!lost && cluster->drop[type]) {
         cluster->drop[type]--;

@@ -48,6 +48,7 @@ struct fc_node {
     bool deaf;                           /* merges are not answered */
     size_t joins;                        /* merges that were asked for */
     size_t starts, prepares;             /* of instances, ever; how many of them stood by first */
+    size_t copies;                       /* that went ahead of a state */
     struct fc_message *heard;
     size_t heard_count;
 };
@@ -79,7 +80,9 @@ struct fake_cluster {
     unsigned stalled;                /* bit set of nodes: nothing is synced */
     uint64_t doubled;                /* starts of a child while another node had an instance */
     unsigned drop[PH_FRAMES];        /* how many frames of a type are still to be lost */
-    uint64_t sent[PH_FRAMES];        /* frames of each type */
+    uint64_t sent[PH_FRAMES];        /* frames of each type, … */
+    uint64_t sent_bytes[PH_FRAMES];  /* … and their bytes */
+    size_t ballast;                  /* of each state: see ballast.h; 0: none */
 };
 
 /* Nodes that are not linked yet. */
@@ -164,6 +167,7 @@ struct fc_kid {
     bool runs; /* an instance is there, up or not */
     bool stands_by;
     char state[128];
+    uint64_t heard; /* messages, over all its instances: the number of its ballast */
     struct ph_queue unread;
 };
 

@@ -83,6 +83,12 @@ static void port_save(void *context, struct ph_child *child)
     add_call(context, FAKE_SAVE, child->id, 0);
 }
 
+static void port_copy(void *context, struct ph_child *child, uint64_t from, struct ph_text *room)
+{
+    ph_text_fini(room);
+    add_call(context, FAKE_COPY, child->id, from);
+}
+
 static void port_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
 {
     (void)legacy;
@@ -127,6 +133,7 @@ static const struct ph_exec_port exec_port = {
     .activate = port_activate,
     .stop = port_stop,
     .save = port_save,
+    .copy = port_copy,
     .merge = port_merge,
     .forward = port_forward,
     .kill = port_kill,

@@ -22,6 +22,7 @@ enum fake_verb {
     FAKE_ACTIVATE,
     FAKE_STOP,
     FAKE_SAVE,
+    FAKE_COPY,
     FAKE_MERGE,
     FAKE_KILL,
     FAKE_SIGNAL,

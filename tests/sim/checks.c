@@ -1,6 +1,7 @@
 #include "tests/sim/checks.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/alloc.h"
@@ -8,6 +9,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/legacy.h"
 #include "engine/spec.h"
+#include "tests/lib/ballast.h"
 #include "tests/sim/disks.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
@@ -132,6 +134,24 @@ void sim_check_saved(const struct sim_instance *instance)
         .upheavals = oracle->upheavals,
         .written = sim_version_of(instance->hub, instance->id),
     };
+}
+
+/* To the last byte, and not as it was at some time before. */
+void sim_check_loaded(const struct sim_hub *hub, unsigned id, const struct ph_text *state)
+{
+    struct sim *sim = hub->node->sim;
+    const char *text = ph_text_str(state);
+    const struct sim_instance *from = sim_saver_of(sim, id, text);
+    unsigned long long counter = strtoull(text, NULL, 10);
+    uint64_t number = counter;
+    if (!from)
+        sim_fail(sim, "c%u is to begin on %s with what nobody has saved", id, hub->node->name);
+    else if (from->counter != counter)
+        sim_fail(sim, "c%u is to begin on %s with %llu, and ended on %s with %llu", id,
+                 hub->node->name, counter, from->node->name, (unsigned long long)from->counter);
+    else if (sim->config.ballast &&
+             (!ballast_get(text, state->length, sim->config.ballast, &number) || number != counter))
+        sim_fail(sim, "c%u is to begin on %s with a state that is not whole", id, hub->node->name);
 }
 
 void sim_check_unsaved(const struct sim_instance *instance)

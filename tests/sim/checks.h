@@ -25,6 +25,8 @@ void sim_check_step(struct sim_hub *);
 void sim_check_start(struct sim_instance *);
 /* It has ended and left its state, which another one is to begin with. */
 void sim_check_saved(const struct sim_instance *);
+/* A state comes to a node that is to begin with it: it is what its last instance left. */
+void sim_check_loaded(const struct sim_hub *, unsigned id, const struct ph_text *state);
 /* It ends, or has ended, and is not saved. */
 void sim_check_unsaved(const struct sim_instance *);
 /* That state is in use, or gone with an instance. */

@@ -11,6 +11,7 @@
 #include "engine/legacy.h"
 #include "engine/op.h"
 #include "engine/spec.h"
+#include "tests/lib/ballast.h"
 #include "tests/sim/checks.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
@@ -21,6 +22,7 @@ struct tail {
     struct sim_instance *now; /* NULL: no instance exists, as far as the hub knows */
     bool loaded, busy;        /* busy: it handles a message */
     uint64_t state;
+    uint64_t copy_from;       /* SAVES: from how many bytes on it goes on */
     struct ph_legacy *legacy; /* that its instance is to join */
 };
 
@@ -68,15 +70,16 @@ static void later(struct sim_instance *instance, enum what what, uint64_t delay_
     sim_at(instance->node->sim, instance->node->sim->now_us + delay_us, &deed->item);
 }
 
+/* `saved`: moved, or NULL. */
 static void tell(struct sim_instance *instance, enum ph_event_type type, struct ph_exit *exit,
-                 const char *saved)
+                 struct ph_text *saved)
 {
     struct ph_event *event = ph_event_create(type);
     event->child.child = instance->child;
     event->child.instance = instance->instance;
     event->child.exit = exit;
     if (saved)
-        ph_text_put(&event->child.saved, saved);
+        event->child.saved = *saved;
     sim_post(instance->hub, event);
 }
 
@@ -89,7 +92,7 @@ static struct ph_exit *make_exit(enum ph_exit_how how, int value, const char *te
     return exit;
 }
 
-static void end(struct sim_instance *instance, struct ph_exit *exit, const char *saved)
+static void end(struct sim_instance *instance, struct ph_exit *exit, struct ph_text *saved)
 {
     struct tail *tail = ph_child_tail(instance->child);
     const struct sim_config *config = &instance->node->sim->config;
@@ -199,16 +202,24 @@ static bool goes_wrong(struct sim *sim, unsigned thousandths, uint64_t *count, b
 static void save(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
-    char saved[64];
+    const struct tail *tail = ph_child_tail(instance->child);
+    struct ph_text saved = PH_TEXT_INIT;
     if (goes_wrong(sim, sim->config.save_fails, &sim->planted.saves, &sim->planted.next_save)) {
         instance->saving = false;
         tell(instance, PH_EVENT_CHILD_KEPT, make_exit(PH_EXIT_FAILED, -EIO, "cannot save"), NULL);
         sim->fault_count++;
         return;
     }
-    snprintf(saved, sizeof saved, "%llu %llu %u", (unsigned long long)instance->counter,
-             (unsigned long long)instance->epoch, instance->node->index);
-    end(instance, NULL, saved);
+    ph_text_printf(&saved, "%llu %llu %u", (unsigned long long)instance->counter,
+                   (unsigned long long)instance->epoch, instance->node->index);
+    if (sim->config.ballast)
+        ballast_put(&saved, instance->counter, sim->config.ballast);
+    if (saved.length < tail->copy_from) {
+        end(instance, NULL, &saved);
+        return;
+    }
+    instance->saving = false;
+    tell(instance, PH_EVENT_CHILD_COPIED, NULL, &saved);
 }
 
 struct sim_instance *sim_saver_of(struct sim *sim, unsigned id, const char *state)
@@ -374,8 +385,9 @@ static void exec_prepare(void *context, struct ph_child *child, uint32_t number)
 
 static void exec_load(void *context, struct ph_child *child, struct ph_text *state)
 {
+    const struct sim_hub *hub = context;
     struct tail *tail = ph_child_tail(child);
-    (void)context;
+    sim_check_loaded(hub, sim_id_of(child->id), state);
     tail->loaded = true;
     tail->state = strtoull(ph_text_str(state), NULL, 10);
     ph_text_fini(state);
@@ -427,14 +439,22 @@ static void exec_kill(void *context, struct ph_child *child)
     end_later(tail->now, true);
 }
 
-static void exec_save(void *context, struct ph_child *child)
+static void exec_copy(void *context, struct ph_child *child, uint64_t from, struct ph_text *room)
 {
     struct tail *tail = ph_child_tail(child);
     (void)context;
+    ph_text_fini(room);
+    tail->copy_from = from;
     if (!tail->now)
         return; /* it has just ended by itself */
     tail->now->saving = true;
     later(tail->now, SAVES, work_us(tail->now->node->sim));
+}
+
+static void exec_save(void *context, struct ph_child *child)
+{
+    struct ph_text room = PH_TEXT_INIT;
+    exec_copy(context, child, UINT64_MAX, &room);
 }
 
 static void exec_merge(void *context, struct ph_child *child, struct ph_legacy *legacy)
@@ -520,6 +540,7 @@ const struct ph_exec_port sim_exec_port = {
     .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
+    .copy = exec_copy,
     .merge = exec_merge,
     .forward = exec_forward,
     .kill = exec_kill,

@@ -58,6 +58,13 @@ static void draw_hot(struct sim_config *config, struct ph_prng *prng)
     config->hot_retention_ms = sim_chance(prng, 700) ? 5000 : 0;
 }
 
+/* Children with large states, in a third of the seeds; in most of them copies go ahead. */
+static void draw_ballast(struct sim_config *config, struct ph_prng *prng)
+{
+    config->ballast = sim_chance(prng, 330) ? sim_between(prng, 1000, 120000) : 0;
+    config->hot_precopy = sim_chance(prng, 850) ? sim_between(prng, 1, 60000) : 0;
+}
+
 /* Whether a name is taken is for each node to say that hears its holder: so all do. */
 static void make_clash(struct sim_config *config)
 {
@@ -94,6 +101,7 @@ void sim_draw(struct sim_config *config, uint64_t seed, unsigned nodes, uint64_t
     if (nodes)
         config->nodes = nodes;
     config->absence = absences < (config->nodes > 5 ? 60 : 200);
+    draw_ballast(config, &prng);
     if (config->nodes == SIM_NODES_MAX)
         config->clash = false;
     if (config->clash)
@@ -133,9 +141,10 @@ void sim_note_config(struct sim *sim)
     sim_note(
         sim, NULL, "config",
         "children: start %llu us; fail %u, crash %u, kept %u, stuck %u, processes %u; %s moves: "
-        "%llu ms, rate %llu, in flight %llu",
+        "%llu ms, rate %llu, in flight %llu; ballast %llu, copied from %llu on",
         (unsigned long long)config->start_us, config->start_fails, config->crashes,
         config->save_fails, config->stuck, config->like_processes, config->hot ? "hot" : "cold",
         (unsigned long long)config->migrate_timeout_ms, (unsigned long long)config->move_rate,
-        (unsigned long long)config->in_flight);
+        (unsigned long long)config->in_flight, (unsigned long long)config->ballast,
+        (unsigned long long)config->hot_precopy);
 }

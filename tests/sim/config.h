@@ -15,6 +15,7 @@ struct sim_config {
     bool majority, strict; /* strict: a quorum counts from all nodes, so no two sides have one */
     uint64_t heartbeat_ms, dead_after_ms, lease_ms, migrate_timeout_ms, move_rate, in_flight;
     uint64_t hot_child_ms, hot_state_ms, hot_retention_ms;
+    uint64_t hot_precopy, ballast; /* ballast: bytes of each state, see tests/lib/ballast.h */
     bool hot, hot_confirm;
     uint64_t window_bytes, chunk_bytes, queue_bytes;
     uint64_t steps;

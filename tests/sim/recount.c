@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "engine/base.h"
-#include "engine/cluster_inside.h"
+#include "engine/cluster_move.h"
 #include "engine/directory_inside.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"
@@ -171,6 +171,20 @@ static void check_sums(const struct sim_hub *hub, const struct sums *sums)
                 sums->placed[slot]);
     for (unsigned state = 0; state < PH_STATES; state++)
         compare(hub, "children in a state", cluster->by_state[state], sums->by_state[state]);
+}
+
+/* Bytes that some move has reserved, and each at most once. */
+static void check_bytes(const struct sim_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->hub.cluster;
+    uint64_t out = 0, in = 0, copies = 0;
+    for (const struct ph_transfer *at = cluster->moves_first; at; at = at->next) {
+        *(at->incoming ? &in : &out) += at->reserved;
+        copies += at->copy && at->reserved < at->copy->length;
+    }
+    compare(hub, "bytes that are under way", cluster->moves_bytes, out);
+    compare(hub, "bytes that came ahead", cluster->copies_bytes, in);
+    compare(hub, "copies without memory", 0, copies);
 }
 
 static void check_lists(const struct sim_hub *hub, const struct sums *sums)
@@ -347,6 +361,7 @@ void sim_recount(struct sim_hub *hub)
     sum_entries(hub, &sums);
     check_sums(hub, &sums);
     check_lists(hub, &sums);
+    check_bytes(hub);
     check_log(hub);
     check_members(hub);
     check_registry(hub, &sums);

@@ -168,6 +168,7 @@ static struct ph_hub_options options_of(const struct sim_config *config)
     options.hot_child_timeout_ms = config->hot_child_ms;
     options.hot_state_timeout_ms = config->hot_state_ms;
     options.hot_retention_ms = config->hot_retention_ms;
+    options.hot_precopy = config->hot_precopy;
     options.move_rate = config->move_rate;
     options.move_in_flight = config->in_flight;
     options.shutdown_timeout_ms = 20000;
