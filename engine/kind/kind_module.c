@@ -65,7 +65,12 @@ struct module_child {
      * goes to work. */
     struct ph_text *load; /* what it begins with, or NULL */
     /* 4. For CONTROL_COPY: the run's from the demand to its answer, else the hub's. */
-    uint64_t copy_from;
+    struct copy_demand *copy; /* or NULL */
+};
+
+/* Few children have one: it is beside them. */
+struct copy_demand {
+    uint64_t from;
     struct ph_text room;
 };
 
@@ -271,14 +276,23 @@ static void save(struct module_child *self, uint64_t copy_from, struct ph_text s
     ph_kind_down_saved(self->child, instance_of(self), &state, &sums);
 }
 
+static void drop_copy(struct module_child *self)
+{
+    if (self->copy)
+        ph_text_fini(&self->copy->room);
+    ph_free(self->copy);
+    self->copy = NULL;
+}
+
 static void copy(struct module_child *self)
 {
-    struct ph_text room = self->room;
-    self->room = PH_TEXT_INIT;
+    struct copy_demand demand = *self->copy;
+    ph_free(self->copy);
+    self->copy = NULL;
     if (self->module)
-        save(self, self->copy_from, room);
+        save(self, demand.from, demand.room);
     else
-        ph_text_fini(&room);
+        ph_text_fini(&demand.room);
 }
 
 /* Another instance's state is joined into this one's, or left to the hub. */
@@ -465,7 +479,7 @@ static void dead(struct ph_actor *actor)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child was stopped before it read the message");
     drop_load(self);
-    ph_text_fini(&self->room);
+    drop_copy(self);
     ph_legacy_put(atomic_load_explicit(&self->legacy, memory_order_relaxed));
     ph_child_free(self->child);
 }
@@ -581,9 +595,9 @@ static void kind_save(struct ph_child *child)
 static void kind_copy(struct ph_child *child, uint64_t from, struct ph_text *room)
 {
     struct module_child *self = ph_child_tail(child);
-    ph_text_fini(&self->room); /* of one that an instance before did not get to */
-    self->room = *room;
-    self->copy_from = from;
+    drop_copy(self); /* of one that an instance before did not get to */
+    self->copy = ph_alloc(sizeof *self->copy);
+    *self->copy = (struct copy_demand){.from = from, .room = *room};
     *room = PH_TEXT_INIT;
     demand(child, CONTROL_COPY);
 }

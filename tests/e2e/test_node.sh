@@ -87,7 +87,7 @@ expect 0 "$PROCHUB" attach --name n4 -e count
 printf 'start x module=echo\nnode color=red\n' >"$DIR/broken"
 expect_code 2 "$PROCHUB" node -c "$DIR/broken" --name n5
 has 'broken:2:6: usage: color' "$DIR/err"
-printf 'node state=/tmp\n' >"$DIR/broken"
+printf 'node keys=/tmp\n' >"$DIR/broken"
 expect_code 4 "$PROCHUB" node -c "$DIR/broken" --name n5
 head -c 5000 /dev/urandom >"$DIR/broken"
 expect_code 2 "$PROCHUB" node -c "$DIR/broken" --name n5

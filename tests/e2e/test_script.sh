@@ -32,7 +32,6 @@ expect_code 2 "$PROCHUB" --join tcp://127.0.0.1:4000 -e status
 has "join without listen: .*--listen 'tcp://127.0.0.1:\*'" "$DIR/err"
 expect_code 4 "$PROCHUB" --listen 'tcp://0.0.0.0:*' -e status
 has 'beyond loopback links need keys' "$DIR/err"
-expect_code 4 "$PROCHUB" --state "$DIR" -e status
 expect_code 4 "$PROCHUB" --keys "$DIR" -e status
 expect_code 2 "$PROCHUB" --heartbeat 2s -e status
 has 'three heartbeats must be shorter than dead-after' "$DIR/err"
