@@ -84,11 +84,6 @@ static void stay_with_member(struct ph_cluster *cluster, uint64_t token)
             call->with_move = false;
 }
 
-void ph_mail_lost(struct ph_hub *hub, uint16_t member)
-{
-    fail_calls(hub, member, PH_ECONNECTION, "the child's node was lost before it answered");
-}
-
 /* ---- Calls of others ------------------------------------------------------------------------- */
 
 /* Whose call an op of this node answers. */
@@ -256,9 +251,19 @@ static void look_late(struct ph_hub *hub, struct ph_hub_timer *timer)
 static void look_again(struct ph_hub *hub, uint64_t after_ms)
 {
     struct ph_hub_timer *timer = &hub->cluster->mail.timer;
+    uint64_t when_ms = hub->now_ms + after_ms;
     timer->fire = look_late;
-    if (!ph_wheel_is_armed(&timer->timer))
-        ph_wheel_add(&hub->wheel, &timer->timer, hub->now_ms + after_ms);
+    if (!ph_wheel_is_armed(&timer->timer) || timer->timer.deadline_ms > when_ms)
+        ph_wheel_add(&hub->wheel, &timer->timer, when_ms);
+}
+
+void ph_mail_lost(struct ph_hub *hub, uint16_t member)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    cluster->mail.lost_ms = hub->now_ms;
+    if (cluster->mail.mails) /* what is missing may not come any more */
+        look_again(hub, cluster->dead_after_ms);
+    fail_calls(hub, member, PH_ECONNECTION, "the child's node was lost before it answered");
 }
 
 /* ---- In and on --------------------------------------------------------------------------------

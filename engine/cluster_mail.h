@@ -12,11 +12,11 @@
  * 1); each node that a letter passes sends it on by what it knows of where the child is; the node
  * that has the child knows of every stream which number is next (a *track*) and keeps early ones
  * until their turn. So it does not matter which ways letters take while a child moves. The tracks
- * go with the child when it moves, as do the messages that it has not read. What is lost with a
- * node or a session is waited for no longer than `dead_after` and 3 s more (so long links may take
- * to send again what a cut has held up); after that, and when a child was started anew on another
- * node, nothing is promised but that no message is handled twice. When a node dies, or is found
- * again (a child may have run on both sides then), all streams begin anew.
+ * go with the child when it moves, as do the messages that it has not read. What may have been lost
+ * with a node or a session is waited for no longer than `dead_after`, what is just late half a
+ * minute; after that, and when a child was started anew on another node, nothing is promised but
+ * that no message is handled twice. When a node dies, or is found again (a child may have run on
+ * both sides then), all streams begin anew.
  *
  * While letters to a child are on their way, also those of its own node, its *detour* is closed:
  * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
@@ -60,6 +60,7 @@ struct ph_track {
     uint64_t origin, stream;
     uint64_t expected; /* the next number */
     uint64_t skipped;  /* from there to `expected` numbers were given up; 0: none were */
+    uint64_t begun_ms; /* when its first letter came, or it came with the child */
     uint64_t used_ms;  /* when its last letter came */
     uint64_t since_ms; /* since when numbers are missing; 0: none are */
     struct ph_letter *early, *early_last; /* by number */
@@ -93,6 +94,7 @@ struct ph_mail_desk {
     uint64_t farewell_ms;      /* when the others were asked for their last letters; 0: not yet */
     uint32_t detour_keys;      /* the last one */
     uint64_t renewals;         /* how often nodes were lost, or found again: streams begin anew */
+    uint64_t lost_ms;          /* when a node or a session was lost last: letters may have been */
     struct ph_call_waiting *calls[PH_CALL_BUCKETS]; /* calls that other nodes answer */
     uint64_t dropped, gaps, doubled;                /* figures */
 };

@@ -8,7 +8,7 @@ enum {
     TRACKS_MAX = 4096,     /* of one child, in a frame */
     RENEW_MS = 30 * 1000,  /* a stream that was not used for so long is replaced … */
     FORGET_MS = 60 * 1000, /* … and its track forgotten */
-    RESEND_MS = 3000, /* after a cut that nobody took for a death: links send again within 2 s */
+    SLOW_MS = 30 * 1000,   /* what is missing although nothing was lost is waited for so long */
 };
 
 /* ---- Lists ----------------------------------------------------------------------------------- */
@@ -53,18 +53,18 @@ static uint64_t own_origin(const struct ph_cluster *cluster)
            1;
 }
 
-/* May what it has sent have been lost with a session? */
+/* May some of what this node has sent have been lost with a session, or a node? */
 static bool has_broken(const struct ph_cluster *cluster, const struct ph_mail *mail)
 {
-    return mail->sent_to && cluster->members[mail->sent_to]->info.peer != mail->sent_peer;
+    return mail->renewals != cluster->mail.renewals ||
+           (mail->sent_to && cluster->members[mail->sent_to]->info.peer != mail->sent_peer);
 }
 
 void ph_order_stamp(struct ph_hub *hub, struct ph_mail *mail, struct ph_letter *letter,
                     const struct ph_member *to)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (!mail->stream || has_broken(cluster, mail) || mail->sent_ms + RENEW_MS < hub->now_ms ||
-        mail->renewals != cluster->mail.renewals) {
+    if (!mail->stream || has_broken(cluster, mail) || mail->sent_ms + RENEW_MS < hub->now_ms) {
         mail->stream = ++cluster->next_token;
         mail->sent = 0;
         mail->renewals = cluster->mail.renewals;
@@ -99,6 +99,7 @@ static struct ph_track *add_track(struct ph_hub *hub, struct ph_mail *mail, uint
         .origin = origin,
         .stream = stream,
         .expected = expected,
+        .begun_ms = hub->now_ms,
         .used_ms = hub->now_ms,
     };
     mail->tracks = track;
@@ -155,6 +156,7 @@ static void renew_track(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
     track->stream = stream;
     track->expected = 1;
     track->skipped = 0;
+    track->begun_ms = hub->now_ms;
 }
 
 static void drop_double(struct ph_hub *hub, const struct ph_letter *letter)
@@ -250,19 +252,48 @@ static void give_up_own(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
     hub->cluster->mail.gaps++;
 }
 
+static uint64_t slow_ms(const struct ph_cluster *cluster)
+{
+    return SLOW_MS > cluster->dead_after_ms ? SLOW_MS : cluster->dead_after_ms;
+}
+
+/* May what is missing have been lost? A loss from before the stream began, or long before anything
+ * was missing, is none of its. */
+static bool may_be_lost(const struct ph_cluster *cluster, const struct ph_mail *mail,
+                        const struct ph_track *track)
+{
+    uint64_t lost_ms = cluster->mail.lost_ms;
+    if (track->origin == own_origin(cluster) && has_broken(cluster, mail))
+        return true;
+    return lost_ms >= track->begun_ms && lost_ms + slow_ms(cluster) >= track->since_ms;
+}
+
+/* Until when what is missing is waited for. Where nothing was lost it comes: on a link that is
+ * slow, or full, after longer than a node may be silent. */
+static uint64_t patience_ms(const struct ph_cluster *cluster, const struct ph_mail *mail,
+                            const struct ph_track *track)
+{
+    uint64_t late_ms = track->since_ms + slow_ms(cluster);
+    if (!may_be_lost(cluster, mail, track))
+        return late_ms;
+    uint64_t lost_ms = cluster->mail.lost_ms;
+    uint64_t from_ms = lost_ms > track->since_ms ? lost_ms : track->since_ms;
+    return from_ms + cluster->dead_after_ms < late_ms ? from_ms + cluster->dead_after_ms : late_ms;
+}
+
 uint64_t ph_order_give_up(struct ph_hub *hub, struct ph_mail *mail, struct ph_letters *due)
 {
-    uint64_t next_ms = PH_NEVER, patience_ms = hub->cluster->dead_after_ms + RESEND_MS;
+    uint64_t next_ms = PH_NEVER;
     for (struct ph_track *track = mail->tracks; track; track = track->next) {
         if (!track->since_ms)
             continue;
-        uint64_t until_ms = track->since_ms + patience_ms;
+        uint64_t until_ms = patience_ms(hub->cluster, mail, track);
         if (until_ms <= hub->now_ms) {
             if (track->early)
                 give_up_gap(hub, mail, track, due);
             else
                 give_up_own(hub, mail, track);
-            until_ms = track->since_ms ? track->since_ms + patience_ms : PH_NEVER;
+            until_ms = track->since_ms ? patience_ms(hub->cluster, mail, track) : PH_NEVER;
         }
         if (until_ms < next_ms)
             next_ms = until_ms;

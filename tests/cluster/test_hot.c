@@ -534,31 +534,112 @@ static void messages_flow_at_once_after_a_heal(void **state)
     assert_int_equal(fc_heard(c, id, "after"), 3);
 }
 
+/* A letter that comes to n1 from n2: one of the stream of that sender, the text "n7 NUMBER". */
+struct stream {
+    uint64_t origin, number;
+};
+
+static void inject_letter(struct fake_cluster *c, const char *id, struct stream of, unsigned number)
+{
+    char text[16];
+    int length = snprintf(text, sizeof text, "n7 %u", number);
+    struct ph_text frame = PH_TEXT_INIT;
+    ph_frame_start(&fc_hub(c, 1)->hub, &frame, PH_FRAME_MAIL,
+                   fc_hub(c, 0)->hub.cluster->generation);
+    ph_pack_array(&frame, 1);
+    ph_pack_uint(&frame, 0);
+    ph_pack_str(&frame, id, strlen(id));
+    ph_pack_uint(&frame, of.origin);
+    ph_pack_uint(&frame, of.number);
+    ph_pack_uint(&frame, number);
+    ph_pack_uint(&frame, 0);
+    ph_pack_bin(&frame, text, (size_t)length);
+    fc_inject(c, 1, 0, &frame);
+    fc_run(c, 2);
+}
+
+static unsigned heard_of_n7(const struct fake_cluster *c, const char *id)
+{
+    unsigned heard = 0;
+    for (unsigned number = 1; number <= 9; number++) {
+        char text[16];
+        snprintf(text, sizeof text, "n7 %u", number);
+        heard += fc_heard(c, id, text);
+    }
+    return heard;
+}
+
+/* A letter that is late although nothing was lost (its link is slow, or full) is waited for, also
+ * for longer than a node may be silent; half a minute at most. When a session breaks it may have
+ * been lost: then the others wait for no longer than that, unless they come much later. */
+static void late_letters_are_waited_for_until_something_is_lost(void **state)
+{
+    static const struct stream stream = {77, 1}, next = {77, 2};
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    inject_letter(c, id, stream, 1);
+    inject_letter(c, id, stream, 3);
+    fc_run(c, 10000);
+    assert_int_equal(heard_of_n7(c, id), 1);
+    inject_letter(c, id, stream, 2);
+    assert_in_order(c, 7, 3);
+    inject_letter(c, id, stream, 5);
+    fc_run(c, 29000);
+    assert_int_equal(heard_of_n7(c, id), 3);
+    fc_run(c, 2000);
+    assert_int_equal(heard_of_n7(c, id), 4);
+    inject_letter(c, id, next, 1);
+    inject_letter(c, id, next, 3);
+    fc_run(c, 5000);
+    fc_break(c, 0, 2);
+    fc_run(c, 2000);
+    assert_int_equal(heard_of_n7(c, id), 5);
+    fc_run(c, 2000);
+    assert_int_equal(heard_of_n7(c, id), 6);
+    fc_run(c, 31000);
+    inject_letter(c, id, next, 5);
+    fc_run(c, 10000);
+    assert_int_equal(heard_of_n7(c, id), 6);
+}
+
+/* The same for what a node has sent to a child that has come back to it meanwhile: its own later
+ * messages do not overtake that. */
+static void own_letters_that_are_late_are_not_overtaken(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    start_one(c, id);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
+    fc_settle(c);
+    c->drop[PH_FRAME_MAIL] = 1; /* it comes later */
+    fc_send(c, 0, id, "n7 1");
+    fc_run(c, 2);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n1"), 5000), 0);
+    fc_send(c, 0, id, "n7 2");
+    fc_run(c, 10000);
+    assert_true(detour_is_closed(c, 0, id));
+    assert_int_equal(heard_of_n7(c, id), 0);
+    const struct ph_mail *mail =
+        ph_directory_find_rcu(c->nodes[0]->directory, id, strlen(id))->mail;
+    inject_letter(c, id, (struct stream){mail->tracks->origin, mail->stream}, 1);
+    assert_in_order(c, 7, 2);
+    fc_run(c, 1);
+    assert_false(detour_is_closed(c, 0, id));
+}
+
 /* A letter that comes once more, early or late, is not handled again; nor does it hold up others.
  */
 static void doubled_letters_are_dropped(void **state)
 {
+    static const struct stream stream = {77, 1};
     struct fake_cluster *c = *state;
     /* Which number is first is learnt from the first that comes. */
     static const unsigned numbers[] = {2, 2, 4, 5, 4, 5, 3, 3, 4, 6};
     char id[16], text[16];
     start_one(c, id);
-    for (unsigned i = 0; i < PH_COUNT_OF(numbers); i++) {
-        struct ph_text frame = PH_TEXT_INIT;
-        ph_frame_start(&fc_hub(c, 1)->hub, &frame, PH_FRAME_MAIL,
-                       fc_hub(c, 0)->hub.cluster->generation);
-        ph_pack_array(&frame, 1);
-        ph_pack_uint(&frame, 0);
-        ph_pack_str(&frame, id, strlen(id));
-        ph_pack_uint(&frame, 77); /* a sender of that number */
-        ph_pack_uint(&frame, 1);
-        ph_pack_uint(&frame, numbers[i]);
-        ph_pack_uint(&frame, 0);
-        int length = snprintf(text, sizeof text, "n7 %u", numbers[i]);
-        ph_pack_bin(&frame, text, (size_t)length);
-        fc_inject(c, 1, 0, &frame);
-        fc_run(c, 2);
-    }
+    for (unsigned i = 0; i < PH_COUNT_OF(numbers); i++)
+        inject_letter(c, id, stream, numbers[i]);
     fc_run(c, 10000);
     for (unsigned number = 2; number <= 6; number++) {
         snprintf(text, sizeof text, "n7 %u", number);
@@ -661,6 +742,8 @@ int main(void)
         HOT_TEST(own_messages_wait_for_those_on_their_way),
         HOT_TEST(lost_messages_do_not_hold_up_later_ones),
         HOT_TEST(messages_flow_at_once_after_a_heal),
+        HOT_TEST(late_letters_are_waited_for_until_something_is_lost),
+        HOT_TEST(own_letters_that_are_late_are_not_overtaken),
         HOT_TEST(doubled_letters_are_dropped),
         HOT_TEST(unread_calls_are_answered_once),
     };
