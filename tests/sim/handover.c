@@ -22,11 +22,12 @@ enum {
     END_S = 60,        /* in which a hub that was asked to has ended */
     TWICE_ONE_IN = 50, /* so many cases are run twice */
     LINES_SHOWN = 100,
+    BALLAST_BYTES = 40000, /* of a state that is copied ahead: it has some blocks, in some pieces */
 };
 
 static const struct world {
     const char *name;
-    bool hot, confirm, strict;
+    bool hot, confirm, strict, copied; /* copied: a copy of its state goes ahead */
     unsigned children;
 } worlds[] = {
     {"cold.diverge", .confirm = true, .children = 1},
@@ -37,6 +38,8 @@ static const struct world {
     {"unconfirmed.strict", .hot = true, .strict = true, .children = 1},
     {"cold.strict.three", .confirm = true, .strict = true, .children = 3},
     {"hot.diverge.three", .hot = true, .confirm = true, .children = 3},
+    {"copied.diverge", .hot = true, .confirm = true, .copied = true, .children = 1},
+    {"copied.strict", .hot = true, .confirm = true, .strict = true, .copied = true, .children = 1},
 };
 
 /* What a child's state is worth in the end, … */
@@ -114,6 +117,8 @@ static void configure(struct sim_config *config, const struct world *world, stru
         .delay_us = sim_between(prng, 500, 4000),
         .start_us = sim_between(prng, 500, 4000),
         .drifts = true,
+        .ballast = world->copied ? BALLAST_BYTES : 0,
+        .hot_precopy = world->copied ? BALLAST_BYTES / 2 : 0,
     };
 }
 
@@ -267,7 +272,8 @@ static enum stage stage_of(const struct sim_play *play, unsigned id)
     const struct ph_entry *target = entry_of(hub_of(play, SIM_TARGET), id);
     if (!source || !source->child)
         return ACKNOWLEDGED;
-    if (!source->move || source->move->phase == PH_MOVE_PREPARING)
+    if (!source->move || source->move->phase == PH_MOVE_PREPARING ||
+        source->move->phase == PH_MOVE_COPYING)
         return RUNS;
     if (source->move->phase == PH_MOVE_SAVING)
         return SAVING;
