@@ -486,11 +486,36 @@ static void post(struct ph_hub *hub, struct ph_event *event)
 
 /* ---- The journal ----------------------------------------------------------------------------- */
 
+/* What a journal has, before the hub is told. */
+struct reading {
+    struct ph_queue events;
+    uint64_t bytes;
+};
+
+enum { ENTRY_BYTES = 50 /* of a record, about */ };
+
 static void journal_read(void *arg, struct ph_text *record)
 {
+    struct reading *reading = arg;
     struct ph_event *event = ph_event_create(PH_EVENT_JOURNAL);
+    reading->bytes += record->length;
     event->journal.record = *record;
-    ph_host_post_system(arg, event);
+    ph_queue_push(&reading->events, &event->link);
+}
+
+/* The tables grow first: their growth is bulk work that would be done when all has been read. */
+static void tell_read(struct ph_host *host, struct reading *reading)
+{
+    struct ph_queue_node *node;
+    size_t entries = reading->bytes / ENTRY_BYTES;
+    size_t buckets = ph_directory_wanted(host->hub.directory, entries);
+    if (buckets)
+        ph_directory_grow(host->hub.directory, buckets);
+    buckets = ph_registry_wanted(host->hub.registry, entries);
+    if (buckets)
+        ph_registry_grow(host->hub.registry, buckets);
+    while (ph_queue_pop(&reading->events, &node) == PH_QUEUE_OK)
+        ph_host_post_system(host, ph_container_of(node, struct ph_event, link));
 }
 
 static void journal_done(void *arg, const struct ph_journal_answer *answer)
@@ -508,10 +533,14 @@ int ph_host_read_journal(struct ph_host *host, struct ph_error *error)
 {
     if (!host->node->state)
         return 0;
-    const struct ph_journal_owner owner = {.read = journal_read, .done = journal_done, .arg = host};
+    struct reading reading = {.bytes = 0};
+    const struct ph_journal_owner owner = {
+        .read = journal_read, .reader = &reading, .done = journal_done, .arg = host};
     struct ph_text torn = PH_TEXT_INIT;
+    ph_queue_init(&reading.events);
     int rc =
         ph_journal_open(host->node->state, host->hub.name, &owner, &torn, &host->journal, error);
+    tell_read(host, &reading); /* also what was read of one that is broken: it goes with the host */
     if (rc == 0) {
         struct ph_event *event = ph_event_create(PH_EVENT_JOURNAL);
         event->journal.last = true;

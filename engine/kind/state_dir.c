@@ -310,7 +310,8 @@ int ph_journal_open(struct ph_state_dir *dir, const char *hub, const struct ph_j
     writer->dir = dir;
     writer->owner = *owner;
     ph_text_printf(&path, "%s/hub-%s.journal", dir->path, hub);
-    int rc = ph_journal_file_open(&writer->file, path.data, owner->read, owner->arg, torn, error);
+    int rc =
+        ph_journal_file_open(&writer->file, path.data, owner->read, owner->reader, torn, error);
     ph_text_fini(&path);
     if (rc) {
         ph_free(writer);

@@ -40,7 +40,8 @@ struct ph_journal_answer {
 };
 
 struct ph_journal_owner {
-    void (*read)(void *arg, struct ph_text *record); /* in ph_journal_open; moved */
+    void (*read)(void *reader, struct ph_text *record); /* in ph_journal_open; moved */
+    void *reader;
     void (*done)(void *arg, const struct ph_journal_answer *);
     void *arg;
 };
