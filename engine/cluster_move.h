@@ -62,7 +62,8 @@ struct ph_transfer {
     uint64_t epoch;  /* of the instance that the source has, or had */
     uint64_t began_ms, ended_ms, bytes;
     uint16_t member;    /* the other side */
-    uint64_t sent_peer; /* the session in which it was sent the state */
+    uint64_t sent_peer; /* the session in which it was sent the state, … */
+    uint64_t sent_life; /* … and its generation */
     bool incoming, hot, lost;
     bool refused;      /* by the target, … */
     bool late;         /* it was called off while it was saved: it goes on here when it has been */
