@@ -442,7 +442,7 @@ void ph_move_bring_back(struct ph_hub *hub, struct ph_transfer *move, const char
 
 void ph_move_abandon(struct ph_hub *hub, struct ph_transfer *move)
 {
-    ph_mail_give_back(hub, move->entry, NULL, &move->unread);
+    ph_mail_lose_unread(hub, &move->unread); /* the target may have it, and have handled them */
     ph_move_finish(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
 }
 

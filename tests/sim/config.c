@@ -63,7 +63,9 @@ static void draw_ballast(struct sim_config *config, struct ph_prng *prng)
 {
     config->ballast = sim_chance(prng, 330) ? sim_between(prng, 1000, 120000) : 0;
     if (config->ballast && config->migrate_timeout_ms < 3000)
-        config->migrate_timeout_ms = 3000; /* else a state may never arrive in time */
+        config->migrate_timeout_ms = 3000; /* else a state may never arrive in time … */
+    if (config->chunk_bytes < 64 << 10)
+        config->ballast /= 10; /* … or hold up letters for longer than they are waited for */
     config->hot_precopy = sim_chance(prng, 850) ? sim_between(prng, 1, 60000) : 0;
 }
 
