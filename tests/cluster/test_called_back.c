@@ -161,6 +161,30 @@ static void late_letter_keeps_its_place(void **state)
     fc_destroy(c);
 }
 
+/* The target handles what came with the state, and its answer is lost; the source is told to end and
+ * loses its quorum: it gives up what is in doubt, and what has been handled is not sent again. */
+static void fenced_source_that_ends_sends_nothing_again(void **state)
+{
+    char id[16];
+    (void)state;
+    struct fake_cluster *c = create("partition=majority majority.initial_size=3", id);
+    c->nodes[SOURCE]->mute = true;
+    fc_send(c, SOURCE, id, "once");
+    fc_run(c, 10);
+    hand_over(c, id);
+    fc_cut(c, TARGET, SOURCE);
+    fc_run(c, 100);
+    assert_int_equal(fc_heard(c, id, "once"), 1);
+    fake_shutdown(fc_hub(c, SOURCE));
+    fc_split(c, 1);
+    fc_run(c, 4000);
+    fc_heal(c);
+    fc_run(c, 20000);
+    assert_int_equal(fc_where(c, id), TARGET);
+    assert_int_equal(fc_heard(c, id, "once"), 1);
+    fc_destroy(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +193,7 @@ int main(void)
         cmocka_unit_test(state_is_merged_with_an_instance_that_was_started_anew),
         cmocka_unit_test(what_was_handled_at_the_target_is_not_handled_again),
         cmocka_unit_test(late_letter_keeps_its_place),
+        cmocka_unit_test(fenced_source_that_ends_sends_nothing_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
