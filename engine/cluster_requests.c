@@ -199,7 +199,9 @@ void ph_cluster_requests_lost(struct ph_hub *hub, uint16_t member)
         after = pending->after;
         if (pending->verb == PH_EVENT_STOP)
             ph_cluster_touch(hub, pending->entry);
-        else if (pending->member == member && pending->verb != PH_EVENT_START)
+        else if (pending->member == member && pending->verb == PH_EVENT_START)
+            pending->member = PH_NO_MEMBER; /* asked again when it is back: its answer is lost */
+        else if (pending->member == member)
             settle(hub, pending, PH_OUTCOME_FAILED, PH_ECONNECTION, "its node was lost meanwhile");
     }
 }

@@ -168,6 +168,44 @@ static void requests_wait_for_the_next_session(void **state)
     }
 }
 
+static struct ph_op *replace(struct fake_cluster *c, unsigned node, const char *id,
+                             const char *spec)
+{
+    return fake_start_with(fc_hub(c, node), id, spec,
+                           (struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
+}
+
+/* A start that the child of that spec, which runs already, has to answer: the answer is lost when
+ * that node falls silent, and it is asked again when it is back. */
+static void start_is_answered_when_a_silent_node_is_back(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "partition=majority");
+    char id[16];
+    for (unsigned i = 0; snprintf(id, sizeof id, "r-%u", i) && fc_owner(c, 0, id) != 1; i++)
+        continue;
+    fc_start(c, 0, id);
+    fc_settle(c);
+    fc_cut(c, 2, 1);
+    replace(c, 2, id, "meta.x=1"); /* n2 does not hear of it before n1 wants the first one again */
+    fc_run(c, 3);
+    c->drop[PH_FRAME_OUTCOMES] = 1;
+    struct ph_op *op = replace(c, 0, id, "");
+    fc_run(c, 3);
+    fc_break(c, 0, 2); /* so that all that waits is looked at */
+    fc_run(c, 10);
+    assert_int_equal(c->drop[PH_FRAME_OUTCOMES], 0);
+    fc_heal(c);
+    fc_run(c, 3);
+    assert_int_equal(fc_starts(c), 1);
+    fc_split(c, 1u << 0);
+    fc_run(c, 8000);
+    assert_int_equal(fake_code(op), 1);
+    fc_heal(c);
+    assert_int_equal(fc_wait(c, op, 10000), 0);
+    fc_destroy(c);
+}
+
 #define SESSION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -180,6 +218,7 @@ int main(void)
         SESSION_TEST(call_is_answered_after_a_broken_session),
         SESSION_TEST(move_ends_after_a_broken_session),
         SESSION_TEST(requests_wait_for_the_next_session),
+        cmocka_unit_test(start_is_answered_when_a_silent_node_is_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
