@@ -95,7 +95,8 @@ struct ph_transfer {
     uint64_t reserved;       /* of the bytes that may be under way, or be copied here */
     struct ph_precopy *copy; /* NULL: none */
     uint16_t member;         /* the other side */
-    uint64_t sent_peer;      /* the session in which it was sent the state */
+    uint64_t sent_peer;      /* the session in which it was sent the state, … */
+    uint64_t sent_life;      /* … and its generation */
     bool incoming, hot, lost;
     bool refused;      /* by the target, … */
     bool late;         /* it was called off while it was saved: it goes on here when it has been */

@@ -371,6 +371,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
     } else {
         put_state(hub, move, sums);
         move->sent_peer = cluster->members[move->member]->info.peer;
+        move->sent_life = cluster->members[move->member]->info.generation;
         ph_move_arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
         if (move->hot && !hub->options.hot_confirm)
             taken(hub, move); /* whatever the target says */
@@ -497,33 +498,29 @@ static void read_answer(struct ph_unpack *frame, struct answer *answer)
     answer->why[length] = '\0';
 }
 
-static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const struct answer *answer)
+/* That one knows nothing of what the life before it was sent, and may have handled. */
+static bool is_of_another_life(const struct ph_hub *hub, const struct ph_transfer *move)
 {
-    bool standing_by = move->phase == PH_MOVE_PREPARING && !move->ready;
-    if (standing_by && answer->about == PH_MOVE_PREPARE && answer->code == 0) {
-        ph_move_queue(hub, move);
-    } else if (move->phase == PH_MOVE_COPYING && answer->about == PH_MOVE_COPY &&
-               (answer->code == 0 || answer->code == PH_ELIMIT)) {
-        ph_move_copy_answered(hub, move, answer->code);
-    } else if (ph_move_is_early(move) && answer->code) {
-        ph_move_call_off(hub, move, answer->why);
-    } else if (move->phase == PH_MOVE_SAVING && answer->code) {
-        ph_move_copy_drop(move); /* nothing stands by for it any more */
-    } else if (move->phase != PH_MOVE_SENT || answer->about == PH_MOVE_PREPARE ||
-               answer->about == PH_MOVE_COPY) {
-        return;
-    } else if (answer->code == 0 || move->confirmed) {
+    return hub->cluster->members[move->member]->info.generation != move->sent_life;
+}
+
+/* The target has been sent the state. */
+static void handle_taken(struct ph_hub *hub, struct ph_transfer *move, const struct answer *answer)
+{
+    if (answer->code == 0 || move->confirmed) {
         if (!move->confirmed)
             move->confirmed_ms = hub->now_ms;
         move->confirmed = true;
         taken(hub, move);
-    } else if (answer->code == PH_EEXISTS && ph_entry_spec_rcu(move->entry)) {
+        return;
+    }
+    if (answer->code == PH_EGONE || is_of_another_life(hub, move)) /* it may have handled them */
+        ph_mail_lose_unread(hub, &move->unread);
+    if (answer->code == PH_EEXISTS && ph_entry_spec_rcu(move->entry)) {
         surrender(hub, move, answer->why);
     } else if (!ph_entry_spec_rcu(move->entry)) {
         ph_move_let_go(hub, move, PH_MOVE_FAILED, answer->why);
     } else {
-        if (answer->code == PH_EGONE) /* it may have handled them */
-            ph_mail_lose_unread(hub, &move->unread);
         /* Not in this step: others may have it, and we be told of that later. */
         snprintf(move->error, sizeof move->error, "%s", answer->why);
         move->lost = move->refused = true;
@@ -531,6 +528,23 @@ static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const st
         move->refused_clock = hub->cluster->members[move->member]->clock;
         hub->cluster->moves_lost = true;
     }
+}
+
+static void handle_answer(struct ph_hub *hub, struct ph_transfer *move, const struct answer *answer)
+{
+    bool standing_by = move->phase == PH_MOVE_PREPARING && !move->ready;
+    if (standing_by && answer->about == PH_MOVE_PREPARE && answer->code == 0)
+        ph_move_queue(hub, move);
+    else if (move->phase == PH_MOVE_COPYING && answer->about == PH_MOVE_COPY &&
+             (answer->code == 0 || answer->code == PH_ELIMIT))
+        ph_move_copy_answered(hub, move, answer->code);
+    else if (ph_move_is_early(move) && answer->code)
+        ph_move_call_off(hub, move, answer->why);
+    else if (move->phase == PH_MOVE_SAVING && answer->code)
+        ph_move_copy_drop(move); /* nothing stands by for it any more */
+    else if (move->phase == PH_MOVE_SENT && answer->about != PH_MOVE_PREPARE &&
+             answer->about != PH_MOVE_COPY)
+        handle_taken(hub, move, answer);
 }
 
 void ph_cluster_read_moved(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)

@@ -717,6 +717,35 @@ static void unconfirmed_move_waits_for_the_target_to_begin(void **state)
     fc_destroy(c);
 }
 
+/* The target takes what the child has not read, and dies with its answer; its next life knows
+ * nothing of it. The source, which has no quorum until then, goes on: without what may have been
+ * handled. */
+static void unread_messages_of_a_target_that_begins_anew_are_not_read_again(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(2, "partition=majority");
+    char id[16];
+    start_one(c, id);
+    c->nodes[0]->mute = true;
+    fc_send(c, 0, id, "once");
+    fc_run(c, 2);
+    c->drop[PH_FRAME_MOVED] = 1;
+    fc_pin(c, 0, id, "n2");
+    run_until_at(c, id, 1);
+    fc_run(c, 5);
+    assert_int_equal(fc_heard(c, id, "once"), 1);
+    assert_int_equal(c->drop[PH_FRAME_MOVED], 0);
+    fc_kill(c, 1, true);
+    c->nodes[0]->mute = false;
+    fc_run(c, 5000);
+    fc_begin(c, 1, "partition=majority");
+    fc_link_all(c);
+    fc_settle(c);
+    assert_int_equal(fc_heard(c, id, "once"), 0); /* that was in the life before */
+    assert_at_rest(c);
+    fc_destroy(c);
+}
+
 #define HOT_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -745,6 +774,7 @@ int main(void)
         HOT_TEST(late_letters_are_waited_for_until_something_is_lost),
         HOT_TEST(own_letters_that_are_late_are_not_overtaken),
         HOT_TEST(doubled_letters_are_dropped),
+        cmocka_unit_test(unread_messages_of_a_target_that_begins_anew_are_not_read_again),
         HOT_TEST(unread_calls_are_answered_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
