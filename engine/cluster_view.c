@@ -753,6 +753,24 @@ void ph_cluster_stand_alone(struct ph_hub *hub)
 
 /* ---- Sizes of a quorum ----------------------------------------------------------------------- */
 
+/* They were taken away for good: no tombstone is kept for them, and where they had children is
+ * nothing to know. */
+static void forget_absent(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        struct ph_member *member = cluster->members[slot];
+        if (member->info.in_view || member->info.peer)
+            continue;
+        uint32_t round = ph_directory_next_round(hub->directory, slot);
+        ph_directory_void_before(hub->directory, slot, round);
+        member->log_hi = member->log_round = 0;
+        member->left = true;
+        member->remembers = false;
+    }
+    ph_cluster_scan(hub);
+}
+
 void ph_cluster_on_quorum(struct ph_hub *hub, struct ph_event *event)
 {
     struct ph_cluster *cluster = hub->cluster;
@@ -760,6 +778,7 @@ void ph_cluster_on_quorum(struct ph_hub *hub, struct ph_event *event)
         uint64_t size = event->place.size ? event->place.size : cluster->in_view;
         cluster->quorum_max = size < PH_MEMBERS_MAX ? size : PH_MEMBERS_MAX;
         cluster->quorum_clock = ph_cluster_clock(hub);
+        forget_absent(hub);
         cluster->beat_now = true;
         ph_hub_record(hub, "quorum_reset", "", 0, "counted from %llu nodes",
                       (unsigned long long)cluster->quorum_max);

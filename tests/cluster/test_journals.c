@@ -325,6 +325,24 @@ static void stop_outlives_the_absence_of_a_node(void **state)
     assert_int_equal(count_running(c, "a", 20), 10);
 }
 
+/* A node that was taken away for good holds up no tombstones, once that was said. */
+static void tombstones_go_when_a_node_is_given_up(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..20]");
+    fc_settle(c);
+    fc_kill(c, 2, false);
+    fc_settle(c);
+    assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, 0), "a-[1..10]"), 5000), 0);
+    fc_run(c, 300000);
+    assert_int_equal(ph_directory_entries(c->nodes[0]->directory), 20);
+    for (unsigned node = 0; node < 2; node++)
+        fake_submit(fc_hub(c, node), fake_event(fc_hub(c, node), PH_EVENT_QUORUM, NULL));
+    fc_run(c, 200000);
+    assert_int_equal(ph_directory_entries(c->nodes[0]->directory), 10);
+    assert_int_equal(ph_directory_entries(c->nodes[1]->directory), 10);
+}
+
 /* A majority is counted from the size that the cluster had: one node of three runs nothing. */
 static void quorum_is_counted_from_what_was(void **state)
 {
@@ -461,6 +479,7 @@ int main(void)
         TEST(node_that_comes_back_starts_nothing_that_runs, three),
         TEST(node_that_finds_nobody_goes_on_alone, two),
         TEST(stop_outlives_the_absence_of_a_node, three),
+        TEST(tombstones_go_when_a_node_is_given_up, three),
         TEST(quorum_is_counted_from_what_was, majority),
         TEST(node_that_handed_over_begins_with_nothing, two),
         TEST(last_node_keeps_everything, two),
