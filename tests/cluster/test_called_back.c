@@ -161,8 +161,9 @@ static void late_letter_keeps_its_place(void **state)
     fc_destroy(c);
 }
 
-/* The target handles what came with the state, and its answer is lost; the source is told to end and
- * loses its quorum: it gives up what is in doubt, and what has been handled is not sent again. */
+/* The target handles what came with the state, and its answer is lost; the source is told to end
+ * and loses its quorum: it gives up what is in doubt, and what has been handled is not sent again.
+ */
 static void fenced_source_that_ends_sends_nothing_again(void **state)
 {
     char id[16];
