@@ -46,7 +46,7 @@ read -ra words <<<"$replay"
 
 # Handovers: a sum, the same every time, with a table of what is owed before it.
 "$sim" --handovers --share 5000 >handovers || fail "the handovers failed"
-tail -n 1 handovers | grep -qE '^[0-9]+ cases at [0-9]+ points of 8 worlds, 0 failed, trace=[0-9a-f]{16}$' ||
+tail -n 1 handovers | grep -qE '^[0-9]+ cases at [0-9]+ points of 10 worlds, 0 failed, trace=[0-9a-f]{16}$' ||
     fail "the handovers' last line is '$(tail -n 1 handovers)'"
 grep -qE '^source +anew ' handovers || fail "no table of what is owed"
 "$sim" --handovers --share 5000 | cmp - handovers || fail "two runs of the handovers differ"
