@@ -167,14 +167,17 @@ static void copy_entries(struct ph_hub *hub)
 
 static void finish_renewal(struct ph_hub *hub)
 {
-    journal_of(hub)->renewing = false;
+    struct ph_journal *journal = journal_of(hub);
+    journal->renewing = false;
     write_hub(hub, PH_JOURNAL_COPY);
     call(hub, PH_JOURNAL_REPLACE, NULL);
+    journal->replaced_call = journal->calls;
 }
 
 static bool is_due(const struct ph_journal *journal)
 {
     return !journal->renewing && !journal->failed && !journal->emptied &&
+           journal->done >= journal->replaced_call &&
            journal->bytes > 2 * journal->renewed_bytes + journal->renew_bytes;
 }
 
@@ -223,7 +226,8 @@ static void answered(struct ph_hub *hub, const struct ph_event *event)
     } else {
         if (event->journal.renewed)
             renewed(hub, event->journal.bytes);
-        journal->kept = event->journal.done.changes;
+        if (!journal->failed) /* else what was dropped is there after the renewal only */
+            journal->kept = event->journal.done.changes;
         journal->bytes = event->journal.bytes;
     }
     ph_hub_jobs_held(hub);

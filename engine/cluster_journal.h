@@ -49,6 +49,7 @@ struct ph_journal {
     uint64_t noted, written, kept;  /* changes so far */
     uint64_t calls, done;           /* of the port; answered ones */
     uint64_t voided;                /* calls up to then do not count: one of them failed */
+    uint64_t replaced_call;         /* the last REPLACE */
     uint64_t bytes, renewed_bytes;  /* its length now, and when it was new */
     uint64_t renew_bytes;           /* it is renewed at twice its new length and that */
     uint64_t restored_clock;        /* of the youngest intent that was read */

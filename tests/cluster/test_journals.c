@@ -214,6 +214,30 @@ static void request_on_a_full_disk_is_done_and_says_so(void **state)
     assert_int_equal(fc_where(c, "c"), 0);
 }
 
+/* While the disk is written anew what it lacks is not there yet: who asks is told so. */
+static void renewal_under_way_keeps_nothing_yet(void **state)
+{
+    struct fake_cluster *c = *state;
+    c->disks[0].fails = true;
+    fc_wait(c, fake_start(fc_hub(c, 0), "a", ""), 1000);
+    c->disks[0].fails = false;
+    const struct ph_journal *journal = &fc_hub(c, 0)->hub.cluster->journal;
+    while (!journal->renewing && c->now_ms < FC_MS + 5000) {
+        c->stalled = 1;
+        fc_run(c, 10);
+    }
+    assert_true(journal->kept < journal->noted);
+    struct ph_event *answer = ph_event_create(PH_EVENT_JOURNAL); /* of its beginning */
+    answer->journal.done =
+        (struct ph_journal_mark){.call = journal->voided + 1, .changes = journal->written};
+    fake_submit(fc_hub(c, 0), answer);
+    assert_true(journal->kept < journal->noted);
+    c->stalled = 0;
+    fc_run(c, 2000);
+    fc_start(c, 0, "b");
+    assert_int_equal(journal->kept, journal->noted);
+}
+
 /* What another node holds is acknowledged, disk or not. */
 static void another_node_is_as_good_as_a_disk(void **state)
 {
@@ -473,6 +497,7 @@ int main(void)
         TEST(journal_is_renewed_when_it_has_grown, one),
         TEST(death_in_a_renewal_loses_nothing, one),
         TEST(request_on_a_full_disk_is_done_and_says_so, one),
+        TEST(renewal_under_way_keeps_nothing_yet, one),
         TEST(another_node_is_as_good_as_a_disk, two),
         TEST(stop_that_a_full_disk_has_not_seen_stays_a_stop, two),
         TEST(cluster_that_died_goes_on_as_one, three),
