@@ -295,16 +295,32 @@ static bool contradicts(const struct sim_node *node, const struct ph_entry *writ
     return wanted == stopped && ph_version_compare(kept, written->version) == 0;
 }
 
+/* Has a life before written another one of that version? */
+static bool was_written(const struct sim_oracle *oracle, const struct ph_entry *written,
+                        unsigned id)
+{
+    for (size_t i = 0; i < oracle->written_count; i++)
+        if (oracle->written[i].id == id &&
+            oracle->written[i].stopped != !ph_entry_spec_rcu(written) &&
+            ph_version_compare(oracle->written[i].version, written->version) == 0)
+            return true;
+    return false;
+}
+
 /* Of two with one version each node would keep its own, for ever: what comes back to a later life
- * is what it was. A life whose clock was lost may begin where another one did. */
+ * is what it was. A life whose clock was lost may begin where another one did; so may one that
+ * finds an old journal, because the disk was full: then it counts whether anybody has the other. */
 static void check_unwritten(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
 {
     struct sim *sim = hub->node->sim;
-    for (unsigned i = 0; !sim->config.lost_disks && i < sim->config.nodes; i++)
-        if (contradicts(&sim->nodes[i], entry, id))
-            sim_fail(sim, "%s writes version %llu of c%u, and %s has another one of that number",
-                     hub->node->name, (unsigned long long)entry->version.clock, id,
-                     sim->nodes[i].name);
+    if (sim->config.lost_disks)
+        return;
+    bool written = !sim->config.journals && was_written(sim->oracle, entry, id);
+    for (unsigned i = 0; i < sim->config.nodes; i++)
+        written |= contradicts(&sim->nodes[i], entry, id);
+    if (written)
+        sim_fail(sim, "%s writes version %llu of c%u, and there is or was another one",
+                 hub->node->name, (unsigned long long)entry->version.clock, id);
 }
 
 static void note_written(struct sim_hub *hub, const struct ph_entry *entry, unsigned id)
