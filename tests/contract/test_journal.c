@@ -160,7 +160,8 @@ static void absurd_length_is_the_end(void **state)
     append(f, "one");
     FILE *stream = fopen(f->path, "a");
     assert_non_null(stream);
-    assert_int_equal(fwrite("\xff\xff\xff\xff 8 bytes and more", 24, 1, stream), 1);
+    static const char absurd[] = "\xff\xff\xff\xff 8 bytes and more";
+    assert_int_equal(fwrite(absurd, sizeof absurd, 1, stream), 1);
     assert_int_equal(fclose(stream), 0);
     assert_reads(f, "one,");
 }
