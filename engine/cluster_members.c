@@ -121,15 +121,17 @@ void ph_member_recall(struct ph_hub *hub, const char *name, const char *endpoint
 {
     struct ph_cluster *cluster = hub->cluster;
     struct ph_member *member = ph_member_by_name(cluster, name);
-    if (member ? member->info.peer || member->info.in_view || member->info.generation >= generation
+    if (member ? member->greeted || member->info.in_view || member->info.generation >= generation
                : cluster->count == PH_MEMBERS_MAX)
         return;
     if (!member)
         member = ph_member_add(cluster, name, endpoint);
     begin_life(hub, member, generation);
-    member->info.state = PH_MEMBER_DOWN;
-    member->gone = true; /* until it greets us */
     member->left = member->remembers = false;
+    if (member->info.peer)
+        return; /* it is about to greet us */
+    member->info.state = PH_MEMBER_DOWN;
+    member->gone = true;
 }
 
 /* Somebody that it knows and we have not met in this life may come back, and want what was stopped

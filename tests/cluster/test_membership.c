@@ -302,6 +302,37 @@ static void node_that_leaves_forgets_and_may_come_back(void **state)
     fc_assert_listed_everywhere(c, "a-[1..60]");
 }
 
+/* A stop is remembered for a node that still wants the child, also by one that has never met that
+ * node: others have told of it. */
+static void stop_is_remembered_for_those_that_others_know(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create(0, "");
+    fc_begin(c, 1, "");
+    fc_begin(c, 2, "");
+    fc_link(c, 1, 2);
+    fc_settle(c);
+    fc_start(c, 1, "a-[1..20]");
+    fc_settle(c);
+    c->nodes[2]->paused_ms = c->now_ms + 400000;
+    fc_begin(c, 0, "");
+    fc_link(c, 0, 1);
+    assert_true(fc_settle_some(c, 3, 2, 10000));
+    assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, 0), "a-[1..10]"), 5000), 0);
+    fc_kill(c, 1, true); /* only n1 knows of the stop now */
+    fc_begin(c, 1, "");
+    fc_link(c, 0, 1);
+    fc_run(c, 500000);
+    fc_link_all(c);
+    fc_settle(c);
+    for (unsigned i = 1; i <= 20; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "a-%u", i);
+        assert_int_equal(fc_where(c, id) >= 0, i > 10);
+    }
+    fc_destroy(c);
+}
+
 /* ---- Custom events ----------------------------------------------------------------------------
  */
 
@@ -448,6 +479,7 @@ int main(void)
         MEMBERSHIP_TEST(node_that_is_back_at_once_runs_its_children_anew),
         MEMBERSHIP_TEST(stopped_hub_hands_everything_over),
         MEMBERSHIP_TEST(node_that_leaves_forgets_and_may_come_back),
+        cmocka_unit_test(stop_is_remembered_for_those_that_others_know),
         MEMBERSHIP_TEST(custom_event_goes_to_whom_it_is_for),
         MEMBERSHIP_TEST(gate_of_the_sender_decides),
         MEMBERSHIP_TEST(frame_of_an_old_generation_is_refused),
