@@ -269,6 +269,31 @@ static void message_waits_for_a_child_that_starts(void **state)
 
 #define CHILDREN_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A child that is to start again with another spec ends, and so does its hub: the start is not done
+ * by that, but when the child runs on another node. */
+static void start_is_not_done_because_a_hub_ends(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "c-%u", i);
+        if (fc_owner(c, 0, id) == 0)
+            break;
+    }
+    fc_start(c, 0, id);
+    fc_settle(c);
+    c->nodes[0]->lingers = true;
+    struct ph_op *start = fake_start_with(
+        fc_hub(c, 1), id, "args=new", (struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
+    fc_run(c, 10);
+    fake_shutdown(fc_hub(c, 0));
+    c->nodes[0]->lingers = false;
+    c->nodes[1]->slow = c->nodes[2]->slow = true; /* it is not up for long */
+    fc_run(c, 20000);
+    assert_true(fc_where(c, id) > 0);
+    assert_int_equal(fake_code(start), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +303,7 @@ int main(void)
         CHILDREN_TEST(failed_start_leaves_nothing_and_says_why),
         CHILDREN_TEST(if_exists_counts_across_nodes),
         CHILDREN_TEST(replace_reaches_children_on_every_node),
+        CHILDREN_TEST(start_is_not_done_because_a_hub_ends),
         CHILDREN_TEST(child_is_stopped_from_anywhere),
         CHILDREN_TEST(acknowledged_stop_outlives_the_owners_absence),
         CHILDREN_TEST(child_is_restarted_from_anywhere),

@@ -154,9 +154,9 @@ static void port_activate(void *context, struct ph_child *child, struct ph_text 
 
 static void port_stop(void *context, struct ph_child *child)
 {
+    const struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
-    (void)context;
-    if (!kid->runs && !kid->stands_by)
+    if (node->lingers || (!kid->runs && !kid->stands_by))
         return;
     kid->runs = kid->stands_by = false;
     kid->heard = 0;

@@ -43,6 +43,7 @@ struct fc_node {
     bool mute;                           /* children read no messages */
     uint64_t paused_ms;                  /* until then it does nothing, as if it were stopped */
     bool slow;                           /* starts are not answered */
+    bool lingers;                        /* children that are to stop or be killed do not end */
     bool busy;                           /* children are not saved, … */
     const char *lazy;                    /* … or the one of that id; NULL: none */
     bool deaf;                           /* merges are not answered */
