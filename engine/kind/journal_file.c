@@ -75,8 +75,7 @@ static char *beside(const char *path, const char *suffix)
     return text.data;
 }
 
-/* A name is as durable as the directory that has it. */
-static int sync_directory(const char *path)
+int ph_journal_sync_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *directory = slash ? ph_copy_text(path, (size_t)(slash - path) + 1) : ph_copy_text(".", 1);
@@ -174,7 +173,7 @@ static int begin(int fd, const char *path)
     int rc = ftruncate(fd, 0) < 0 ? -errno : write_whole(fd, magic, sizeof magic);
     if (rc == 0 && fdatasync(fd) < 0)
         rc = -errno;
-    return rc ? rc : sync_directory(path);
+    return rc ? rc : ph_journal_sync_directory(path);
 }
 
 int ph_journal_file_open(struct ph_journal_file *file, const char *path,
@@ -254,7 +253,7 @@ static int replace(struct ph_journal_file *file)
     if (rc == 0 && (fdatasync(file->new_fd) < 0 || rename(path, file->path) < 0))
         rc = -errno;
     if (rc == 0)
-        rc = sync_directory(file->path);
+        rc = ph_journal_sync_directory(file->path);
     if (rc == 0) {
         close(file->fd);
         file->fd = file->new_fd;

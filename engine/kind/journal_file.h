@@ -39,4 +39,7 @@ PH_MUST_CHECK int ph_journal_file_call(struct ph_journal_file *, enum ph_journal
                                        const struct ph_text *record);
 PH_MUST_CHECK int ph_journal_file_sync(struct ph_journal_file *);
 
+/* A name is as durable as the directory that has it: syncs that of a path. 0 or -errno. */
+PH_MUST_CHECK int ph_journal_sync_directory(const char *path);
+
 #endif

@@ -208,18 +208,11 @@ static int write_node(const struct ph_state_dir *dir, const char *name)
         rc = -errno;
     if (fd >= 0)
         close(fd);
+    if (rc == 0)
+        rc = ph_journal_sync_directory(path);
     ph_text_fini(&text);
     ph_free(new_path);
     ph_free(path);
-    return rc;
-}
-
-static int sync_directory(const struct ph_state_dir *dir)
-{
-    int fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
     return rc;
 }
 
@@ -244,8 +237,6 @@ static int identify(struct ph_state_dir *dir, const char *node, uint64_t incarna
     uint64_t next = before + (UINT64_C(1) << 32);
     dir->incarnation = incarnation > next ? incarnation : next;
     rc = write_node(dir, node);
-    if (rc == 0)
-        rc = sync_directory(dir);
     return rc ? fault(dir, rc, error) : 0;
 }
 
