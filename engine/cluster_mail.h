@@ -58,11 +58,11 @@ struct ph_letters {
 struct ph_track {
     struct ph_track *next;
     uint64_t origin, stream;
-    uint64_t expected; /* the next number */
-    uint64_t skipped;  /* from there to `expected` numbers were given up; 0: none were */
-    uint64_t begun_ms; /* when its first letter came, or it came with the child */
-    uint64_t used_ms;  /* when its last letter came */
-    uint64_t since_ms; /* since when numbers are missing; 0: none are */
+    uint64_t expected;            /* the next number */
+    uint64_t skipped, skipped_to; /* between them numbers were given up, and may come; 0: none */
+    uint64_t begun_ms;            /* when its first letter came, or it came with the child */
+    uint64_t used_ms;             /* when its last letter came */
+    uint64_t since_ms;            /* since when numbers are missing; 0: none are */
     struct ph_letter *early, *early_last; /* by number */
 };
 

@@ -90,6 +90,8 @@ static struct ph_track *find_track(struct ph_mail *mail, uint64_t origin)
     return NULL;
 }
 
+/* Where the child was started anew numbers before the first one that comes are on another way, or
+ * were lost: they are handled when they come. */
 static struct ph_track *add_track(struct ph_hub *hub, struct ph_mail *mail, uint64_t origin,
                                   uint64_t stream, uint64_t expected)
 {
@@ -99,6 +101,8 @@ static struct ph_track *add_track(struct ph_hub *hub, struct ph_mail *mail, uint
         .origin = origin,
         .stream = stream,
         .expected = expected,
+        .skipped = mail->anew && expected > 1,
+        .skipped_to = mail->anew ? expected : 0,
         .begun_ms = hub->now_ms,
         .used_ms = hub->now_ms,
     };
@@ -142,7 +146,7 @@ static void give_up_gap(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
 {
     if (!track->skipped)
         track->skipped = track->expected;
-    track->expected = track->early->number;
+    track->expected = track->skipped_to = track->early->number;
     hub->cluster->mail.gaps++;
     advance(hub, mail, track, due);
 }
@@ -155,7 +159,7 @@ static void renew_track(struct ph_hub *hub, struct ph_mail *mail, struct ph_trac
         give_up_gap(hub, mail, track, due);
     track->stream = stream;
     track->expected = 1;
-    track->skipped = 0;
+    track->skipped = track->skipped_to = 0;
     track->begun_ms = hub->now_ms;
 }
 
@@ -207,8 +211,8 @@ void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_
 {
     struct ph_track *track = track_for(hub, mail, letter, due);
     bool late = letter->stream == track->stream && letter->number < track->expected;
-    if (letter->stream < track->stream ||
-        (late && track->skipped && letter->number >= track->skipped)) {
+    bool skipped = late && letter->number < track->skipped_to && letter->number >= track->skipped;
+    if (letter->stream < track->stream || skipped) {
         ph_letters_add(due, letter); /* it had been given up */
     } else if (late) {
         drop_double(hub, letter);

@@ -123,7 +123,8 @@ struct ph_event {
             struct ph_child *child; /* borrowed: alive until its `down` was handled */
             uint32_t instance;
             struct ph_exit *exit; /* down; NULL: exit code 0. kept, merged: why, in its text */
-            struct ph_text saved; /* down, copied: what its `save` wrote; owned */
+            struct ph_text saved; /* down, copied: what its `save` wrote, or what it could not begin
+                                     with; owned */
             struct ph_sums sums;  /* … and its hashes, or none; owned */
         } child;
         struct {

@@ -38,6 +38,7 @@ static void drop_care(struct ph_child *child)
     struct ph_care *care = child->care;
     child->care = NULL;
     ph_spec_put(care->next_spec);
+    ph_text_fini(&care->unused);
     ph_free(care->restarts);
     ph_free(care);
 }
@@ -194,6 +195,8 @@ static void start_instance(struct ph_hub *hub, struct ph_child *child)
     uint32_t instance = atomic_load_explicit(&child->instance, memory_order_relaxed) + 1;
     atomic_store_explicit(&child->instance, instance, memory_order_relaxed);
     atomic_store_explicit(&child->epoch, ++hub->last_epoch, memory_order_relaxed);
+    if (child->care && child->care->unused.data)
+        hub->ports.exec->load(hub->ports.context, child, &child->care->unused);
     if (child->care && child->care->stands_by)
         hub->ports.exec->prepare(hub->ports.context, child, instance);
     else
@@ -427,6 +430,15 @@ static void starting_up(struct ph_hub *hub, struct ph_child *child, struct ph_su
     maybe_drop_care(child);
 }
 
+/* The next instance is given it, here or where the child moves to. */
+static void keep_unused(struct ph_child *child, struct ph_text *state)
+{
+    if (!state || !state->data)
+        return;
+    ph_super_care(child)->unused = *state;
+    *state = PH_TEXT_INIT;
+}
+
 /* A first instance that never ran leaves nothing behind, nor does one whose move fails by that: it
  * goes on where it was. Any other is a failure like all others. */
 static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
@@ -435,6 +447,7 @@ static void starting_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     bool first = atomic_load_explicit(&child->instance, memory_order_relaxed) == 1;
     bool never_ran = first && exit->how == PH_EXIT_EXEC && !ph_cluster_child_ran_elsewhere(child);
     if (!never_ran && !ph_cluster_child_arrives(child)) {
+        keep_unused(child, call->saved);
         recover(hub, child, exit, 0);
         return;
     }

@@ -36,8 +36,9 @@ struct ph_super_call {
     uint64_t token;       /* … its number for the request */
     struct ph_spec *spec; /* START with a new spec: replace; ALTERED: the spec; moved */
     struct ph_exit *exit; /* DOWN, KEPT; moved */
-    struct ph_text
-        *saved;           /* DOWN of a move, COPIED, ACTIVATE: the state; emptied by who takes it */
+    /* DOWN of a move, COPIED, ACTIVATE: the state; DOWN of a start: what it could not begin with.
+     * Emptied by who takes it. */
+    struct ph_text *saved;
     struct ph_sums *sums; /* DOWN of a move: its hashes, or none; the same */
     uint64_t cause;       /* seq of the event behind it */
 };

@@ -20,6 +20,7 @@ struct ph_care {
     struct ph_child *child;
     struct ph_super_waiting *waiting;
     struct ph_spec *next_spec; /* to use from the next launch on */
+    struct ph_text unused;     /* a state that the last instance could not begin with */
     uint64_t *restarts;        /* when the restarts of the window were, oldest first */
     uint32_t restart_count, restart_capacity;
     uint32_t failures; /* in a row, for the back-off */

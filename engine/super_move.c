@@ -41,16 +41,18 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
         ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
 
-/* It waits for its next start anyway: there is nothing to save. */
+/* It waits for its next start anyway: nothing is saved but what that was to begin with. */
 void ph_super_backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    struct ph_text nothing = PH_TEXT_INIT;
+    struct ph_text state = ph_super_care(child)->unused;
     struct ph_sums none = {0};
+    child->care->unused = PH_TEXT_INIT;
     child->cause = call->cause;
     ph_super_clear_deadline(hub, child);
-    ph_super_care(child)->saving = false;
+    child->care->saving = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
-    ph_cluster_child_saved(hub, child, &nothing, &none);
+    ph_cluster_child_saved(hub, child, &state, &none);
+    ph_text_fini(&state);
 }
 
 void ph_super_moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)

@@ -45,7 +45,8 @@ void ph_kind_prepared(struct ph_child *child, uint32_t instance)
     post_child(child, ph_event_create(PH_EVENT_CHILD_PREPARED), instance);
 }
 
-void ph_kind_down(struct ph_child *child, uint32_t instance, const struct ph_exit *exit)
+void ph_kind_down(struct ph_child *child, uint32_t instance, const struct ph_exit *exit,
+                  struct ph_text *unused)
 {
     struct ph_event *event = ph_event_create(PH_EVENT_CHILD_DOWN);
     bool plain = !exit || (exit->how == PH_EXIT_CODE && exit->value == 0 && !exit->text[0]);
@@ -53,6 +54,8 @@ void ph_kind_down(struct ph_child *child, uint32_t instance, const struct ph_exi
         event->child.exit = ph_alloc(sizeof *exit);
         *event->child.exit = *exit;
     }
+    event->child.saved = *unused;
+    *unused = PH_TEXT_INIT;
     post_child(child, event, instance);
 }
 

@@ -70,9 +70,9 @@ struct ph_kind {
     /* Begins instance number `instance`. */
     void (*start)(struct ph_child *, uint32_t instance);
     /* Before `start`: the state that the instance begins with, from another one's `save`; the text
-     * is moved. It is used up by that start, also when the instance never begins; what cannot be
-     * loaded cannot run. A kind without states drops it; so does a module child an empty one when
-     * its module cannot load. */
+     * is moved. It is used up by that start: what cannot be loaded cannot run. An instance that
+     * could not begin at all gives it back with its `down`. A kind without states drops it; so does
+     * a module child an empty one when its module cannot load. */
     void (*load)(struct ph_child *, struct ph_text *state);
     /* Can an instance of this spec stand by, and go to work when it is told to? */
     bool (*can_prepare)(const struct ph_spec *);
@@ -129,7 +129,10 @@ void ph_exit_reason(const struct ph_exit *, bool gave_up, struct ph_text *out);
 void ph_kind_up(struct ph_child *, uint32_t instance);
 /* The instance stands by. */
 void ph_kind_prepared(struct ph_child *, uint32_t instance);
-void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *);
+/* `unused`: the state that it was to load, when it could not begin; moved, has no data otherwise.
+ */
+void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *,
+                  struct ph_text *unused);
 /* The same after a `save`; the state is moved, and its hashes, if there are some. The event's text
  * has data, also when it is empty: by that it is told from an ordinary down. */
 void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state,

@@ -124,8 +124,11 @@ static void forget_live(struct module_child *self)
 /* The last word about an instance: its hub may be gone right afterwards. */
 static void report_down(struct module_child *self, const struct ph_exit *exit)
 {
+    struct ph_text unused = self->load ? *self->load : PH_TEXT_INIT;
+    ph_free(self->load);
+    self->load = NULL;
     forget_live(self);
-    ph_kind_down(self->child, instance_of(self), exit);
+    ph_kind_down(self->child, instance_of(self), exit, &unused);
 }
 
 /* What a module's function that failed says of it. Returns its code, as one of a failure. */
@@ -222,8 +225,7 @@ static void begin(struct module_child *self, bool stands_by)
     else
         snprintf(exit.text, sizeof exit.text, "%.190s", error.text);
     ph_spec_put(spec);
-    if (rc) {
-        drop_load(self);
+    if (rc) { /* the state that it was to load goes back */
         report_down(self, &exit);
         return;
     }

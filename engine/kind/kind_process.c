@@ -17,9 +17,10 @@ static void told_stands_by(void *owner, uint32_t instance)
     ph_kind_prepared(owner, instance);
 }
 
-static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit)
+static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit,
+                      struct ph_text *unused)
 {
-    ph_kind_down(owner, instance, exit);
+    ph_kind_down(owner, instance, exit, unused);
 }
 
 static void told_saved(void *owner, uint32_t instance, struct ph_text *state)

@@ -40,7 +40,8 @@ struct ph_process_owner {
     void (*up)(void *owner, uint32_t instance);
     /* One that was prepared stands by. */
     void (*stands_by)(void *owner, uint32_t instance);
-    void (*down)(void *owner, uint32_t instance, const struct ph_exit *);
+    /* `unused`: the state that it was to load, when it could not begin; moved. */
+    void (*down)(void *owner, uint32_t instance, const struct ph_exit *, struct ph_text *unused);
     /* A `down` after a save; the state is moved. / It could not be saved and goes on. */
     void (*saved)(void *owner, uint32_t instance, struct ph_text *state);
     void (*kept)(void *owner, uint32_t instance, const char *why);

@@ -141,9 +141,19 @@ static void explain(struct ph_ward *ward, enum ph_keeper_stage stage, int error,
     ph_program_explain(&program, stage, error, failure);
 }
 
+/* One that could not begin gives back the state that it was to load. */
+static void keep_load(struct ph_process *process)
+{
+    if (process->exit.how != PH_EXIT_EXEC)
+        ph_text_fini(&process->load);
+    else if (process->talk.load.data)
+        ph_process_load(process, &process->talk.load);
+}
+
 /* The instance's resources go before its end is told, so that the next start finds none. */
 static void release(struct ph_process *process)
 {
+    keep_load(process);
     ph_process_output_close(process);
     ph_process_talk_close(process);
     ph_loop_remove(&process->monitor->loop, &process->notify);
@@ -152,7 +162,6 @@ static void release(struct ph_process *process)
     atomic_store_explicit(&process->ready, false, memory_order_relaxed);
     ph_spec_put(process->spec);
     ph_free(process->id);
-    ph_text_fini(&process->load); /* used up, also when the instance never began */
     process->spec = NULL;
     process->id = NULL;
 }
@@ -166,7 +175,10 @@ void ph_process_told_saved(struct ph_process *process, struct ph_text *state)
 void ph_process_told_down(struct ph_process *process)
 {
     process->stage = PH_PROCESS_IDLE;
-    process->owner->down(process->arg, process->instance, &process->exit);
+    struct ph_text unused = process->load;
+    process->load = PH_TEXT_INIT;
+    process->owner->down(process->arg, process->instance, &process->exit, &unused);
+    ph_text_fini(&unused);
 }
 
 void ph_process_end(struct ph_process *process, const struct ph_exit *exit)

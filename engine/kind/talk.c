@@ -82,7 +82,6 @@ static void fill(struct ph_talk *talk)
         return;
     ph_line_put(&talk->out, talk->state_verb, "", 0);
     talk->state_verb = NULL;
-    ph_text_fini(&talk->load);
 }
 
 /* False: not now, or never. */
@@ -227,6 +226,7 @@ static void refuses_role(struct ph_talk *talk, const struct ph_line *line)
 static void loaded(struct ph_talk *talk, const struct ph_line *line)
 {
     (void)line;
+    ph_text_fini(&talk->load);
     ask_to_work(talk);
 }
 
@@ -234,6 +234,7 @@ static void cannot_load(struct ph_talk *talk, const struct ph_line *line)
 {
     char why[160];
     snprintf(why, sizeof why, "it cannot load its state: %.120s", line->text);
+    ph_text_fini(&talk->load);
     fail(talk, PH_EXIT_EXEC, why);
 }
 

@@ -66,7 +66,7 @@ struct ph_talk {
     struct ph_text out;         /* lines that go out, from out_at on */
     size_t out_at;
     bool blocked;         /* the socket is full; EPOLLOUT will tell */
-    struct ph_text load;  /* a state to load, until it is out */
+    struct ph_text load;  /* a state to load, until it is answered */
     const char *state_at; /* of a state that goes out in pieces, what is left … */
     size_t state_left;
     const char *state_verb; /* … and the line behind it; NULL: none goes out */

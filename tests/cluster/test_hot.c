@@ -648,6 +648,23 @@ static void doubled_letters_are_dropped(void **state)
     assert_true(fc_hub(c, 0)->hub.cluster->mail.doubled > 0);
 }
 
+/* Where a child was started anew a message that has taken another way is handled when it comes.
+ */
+static void straggler_is_handled_where_its_child_began_anew(void **state)
+{
+    static const struct stream stream = {77, 1};
+    static const unsigned numbers[] = {3, 2, 4, 3};
+    struct fake_cluster *c = *state;
+    char id[16], text[16];
+    start_one(c, id);
+    for (unsigned i = 0; i < PH_COUNT_OF(numbers); i++)
+        inject_letter(c, id, stream, numbers[i]);
+    for (unsigned number = 2; number <= 4; number++) {
+        snprintf(text, sizeof text, "n7 %u", number);
+        assert_int_equal(fc_heard(c, id, text), 1);
+    }
+}
+
 /* Unread calls go with the child and are answered there; those of a move that fails are handled
  * where it stays, once. */
 static void unread_calls_are_answered_once(void **state)
@@ -774,6 +791,7 @@ int main(void)
         HOT_TEST(late_letters_are_waited_for_until_something_is_lost),
         HOT_TEST(own_letters_that_are_late_are_not_overtaken),
         HOT_TEST(doubled_letters_are_dropped),
+        HOT_TEST(straggler_is_handled_where_its_child_began_anew),
         cmocka_unit_test(unread_messages_of_a_target_that_begins_anew_are_not_read_again),
         HOT_TEST(unread_calls_are_answered_once),
     };

@@ -167,6 +167,45 @@ static void refused_child_goes_on_at_the_source(void **state)
     assert_int_equal(figure(c, under_way), 0);
 }
 
+/* A child that neither node can start waits with its state … */
+static struct ph_op *begin_nowhere(struct fake_cluster *c, const char *id)
+{
+    fc_start(c, 0, id);
+    fc_settle(c);
+    c->nodes[0]->fails = c->nodes[2]->fails = id;
+    struct ph_op *op = fc_pin(c, 0, id, "n3");
+    fc_run(c, 100);
+    assert_int_equal(fc_where(c, id), FC_NOWHERE);
+    return op;
+}
+
+/* … for an instance that can begin, where it was … */
+static void state_waits_for_the_next_instance(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    struct ph_op *op = begin_nowhere(c, child_of(c, 0, id));
+    c->nodes[0]->fails = NULL;
+    fc_run(c, 1000);
+    assert_int_equal(fc_where(c, id), 0);
+    assert_string_equal(fc_state(c, id), "born n1 n1");
+    c->nodes[2]->fails = NULL;
+    assert_int_equal(fc_wait(c, op, 5000), 0);
+    assert_string_equal(fc_state(c, id), "born n1 n1 n3");
+}
+
+/* … or where it moves to meanwhile. */
+static void waiting_child_moves_with_its_state(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    struct ph_op *op = begin_nowhere(c, child_of(c, 0, id));
+    c->nodes[2]->fails = NULL;
+    assert_int_equal(fc_wait(c, op, 5000), 0);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_string_equal(fc_state(c, id), "born n1 n3");
+}
+
 /* The target dies before it has answered: the source starts the child again, with its state. */
 static void child_returns_when_the_target_dies(void **state)
 {
@@ -370,6 +409,8 @@ int main(void)
         MOVES_TEST(drain_empties_a_node),
         MOVES_TEST(last_node_cannot_be_drained),
         MOVES_TEST(refused_child_goes_on_at_the_source),
+        MOVES_TEST(state_waits_for_the_next_instance),
+        MOVES_TEST(waiting_child_moves_with_its_state),
         MOVES_TEST(child_returns_when_the_target_dies),
         MOVES_TEST(child_goes_on_when_the_source_dies),
         MOVES_TEST(late_move_is_called_off),

@@ -48,7 +48,7 @@ static void take_note(struct contract_stage *stage, struct ph_event *event)
         reports->downs++;
         reports->exit = event->child.exit ? *event->child.exit : fine;
         reports->down_instance = event->child.instance;
-        reports->saves += event->child.saved.data != NULL;
+        reports->saves += event->child.saved.data && !event->child.exit;
         reports->sums += are_right(&event->child.sums, &event->child.saved);
         keep_state(stage, event);
     } else if (event->type == PH_EVENT_CHILD_COPIED) {

@@ -129,6 +129,26 @@ static void failed_load_is_a_failed_start(void **state)
     assert_string_equal(diary->text, "nonsense");
 }
 
+/* One that cannot begin at all gives its state back. */
+static void state_comes_back_from_what_cannot_begin(void **state)
+{
+    (void)state;
+    struct contract_stage *stage = contract_open(&diary_kind, 1);
+    struct ph_text text = PH_TEXT_INIT;
+    contract_make_child(stage, real_spec("module=blob args=nonsense"));
+    ph_text_put(&text, "41");
+    ph_kind_module.load(stage->child, &text);
+    contract_start(stage);
+    contract_wait_downs(stage, 1);
+    assert_int_equal(contract_reports(stage).exit.how, PH_EXIT_EXEC);
+    assert_int_equal(contract_reports(stage).saves, 0);
+    text = contract_take_saved(stage);
+    assert_string_equal(ph_text_str(&text), "41");
+    ph_text_fini(&text);
+    contract_free_child(stage);
+    contract_close(stage);
+}
+
 /* A start that was stopped before it began used up its state: the next one does not get it. */
 static void state_of_a_start_that_never_began_is_dropped(void **state)
 {
@@ -526,6 +546,7 @@ int main(void)
         cmocka_unit_test(states_survive_moves),
         cmocka_unit_test(stateless_modules_are_moved_without_state),
         MODULE(failed_load_is_a_failed_start),
+        cmocka_unit_test(state_comes_back_from_what_cannot_begin),
         MODULE(state_of_a_start_that_never_began_is_dropped),
         MODULE(instance_that_cannot_be_saved_goes_on),
         MODULE(large_state_is_copied_and_its_instance_goes_on),

@@ -351,6 +351,26 @@ static void loaded_state_is_handed_over(void **state)
     place_destroy(&place);
 }
 
+/* What no program could begin with comes back, unless it is stored already. */
+static void state_comes_back_from_what_cannot_begin(void **state)
+{
+    struct fixture *fixture = *state;
+    struct place place;
+    place_init(&place, fixture);
+    load(&place, "41");
+    LAUNCH(&place, "socket=yes", "--", "/no/such/program");
+    struct place now = place_await_down(&place);
+    assert_int_equal(now.exit.how, PH_EXIT_EXEC);
+    assert_string_equal(ph_text_str(&now.unused), "41");
+    load(&place, "42");
+    LAUNCH(&place, "fdstore=1", "--", "/no/such/program");
+    assert_null(place_await_down(&place).unused.data);
+    LAUNCH(&place, "fdstore=1", "--", fixture->self, "list");
+    place_await_down(&place);
+    assert_string_equal(place_output(&place).text, "1 mine state\n0: 42\nnext free\n");
+    place_destroy(&place);
+}
+
 /* A large one, in pieces: out and in again, byte by byte. */
 static void large_states_are_carried(void **state)
 {
@@ -445,6 +465,7 @@ int main(int argc, char **argv)
         TEST(dead_descriptors_are_dropped),
         TEST(stored_state_is_saved),
         TEST(loaded_state_is_handed_over),
+        TEST(state_comes_back_from_what_cannot_begin),
         TEST(large_states_are_carried),
         TEST(unreadable_state_is_not_saved),
         TEST(ends_may_cross_the_copying),

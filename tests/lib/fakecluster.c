@@ -83,14 +83,29 @@ static bool is_elsewhere(const struct fc_node *node, const struct ph_child *chil
     return where == FC_DOUBLED || (where >= 0 && where != (int)node->index);
 }
 
+static struct ph_text state_of(const struct fc_node *node, const struct fc_kid *kid)
+{
+    struct ph_text state = PH_TEXT_INIT;
+    ph_text_put(&state, kid->state);
+    if (node->cluster->ballast)
+        ballast_put(&state, kid->heard, node->cluster->ballast);
+    return state;
+}
+
+/* What it was to begin with goes back. */
 static bool fails(const struct fc_node *node, struct ph_child *child)
 {
+    struct fc_kid *kid = ph_child_tail(child);
     if (!node->fails || strcmp(node->fails, child->id) != 0)
         return false;
     struct ph_exit *exit = ph_alloc(sizeof *exit);
     exit->how = PH_EXIT_EXEC;
     snprintf(exit->text, sizeof exit->text, "no such program");
-    report(child, PH_EVENT_CHILD_DOWN)->child.exit = exit;
+    struct ph_event *event = report(child, PH_EVENT_CHILD_DOWN);
+    event->child.exit = exit;
+    if (*kid->state)
+        event->child.saved = state_of(node, kid);
+    *kid->state = '\0';
     return true;
 }
 
@@ -168,13 +183,10 @@ static void port_copy(void *context, struct ph_child *child, uint64_t from, stru
 {
     struct fc_node *node = context;
     struct fc_kid *kid = ph_child_tail(child);
-    struct ph_text state = PH_TEXT_INIT;
     ph_text_fini(room);
     if (!kid->runs || node->busy || (node->lazy && strcmp(node->lazy, child->id) == 0))
         return;
-    ph_text_put(&state, kid->state);
-    if (node->cluster->ballast)
-        ballast_put(&state, kid->heard, node->cluster->ballast);
+    struct ph_text state = state_of(node, kid);
     bool goes_on = state.length >= from;
     report(child, goes_on ? PH_EVENT_CHILD_COPIED : PH_EVENT_CHILD_DOWN)->child.saved = state;
     node->copies += goes_on;
@@ -738,58 +750,4 @@ void fc_run(struct fake_cluster *cluster, uint64_t ms)
     for (unsigned index = 0; index < FC_NODES; index++)
         if (cluster->nodes[index])
             cluster->nodes[index]->fake.now_ms = end_ms;
-}
-
-static bool is_settled(const struct fake_cluster *cluster, unsigned set, unsigned nodes)
-{
-    struct ph_status status;
-    for (unsigned index = 0; index < FC_NODES; index++) {
-        if (!cluster->nodes[index] || !(set >> index & 1))
-            continue;
-        ph_hub_picture(&cluster->nodes[index]->fake.hub, &status);
-        if (!status.settled || status.nodes != nodes)
-            return false;
-    }
-    return true;
-}
-
-bool fc_settle_some(struct fake_cluster *cluster, unsigned set, unsigned nodes, uint64_t ms)
-{
-    for (uint64_t end_ms = cluster->now_ms + ms; cluster->now_ms < end_ms;) {
-        fc_run(cluster, 10);
-        if (is_settled(cluster, set, nodes))
-            return true;
-    }
-    return false;
-}
-
-void fc_dump(const struct fake_cluster *cluster)
-{
-    struct ph_status status;
-    for (unsigned index = 0; index < FC_NODES; index++) {
-        if (!cluster->nodes[index])
-            continue;
-        const struct fake_hub *fake = &cluster->nodes[index]->fake;
-        ph_hub_picture(&fake->hub, &status);
-        print_message("n%u: settled %d, %llu nodes, %llu children, %llu here, %llu misplaced\n",
-                      index + 1, status.settled, (unsigned long long)status.nodes,
-                      (unsigned long long)status.children, (unsigned long long)status.local,
-                      (unsigned long long)status.migrating);
-        for (size_t i = fake->record_count > 15 ? fake->record_count - 15 : 0;
-             i < fake->record_count; i++)
-            print_message("  %6llu %s %s %s\n",
-                          (unsigned long long)(fake->records[i].now_ms - FC_MS),
-                          fake->records[i].type, fake->records[i].id, fake->records[i].text);
-    }
-}
-
-void fc_settle(struct fake_cluster *cluster)
-{
-    unsigned living = 0;
-    for (unsigned index = 0; index < FC_NODES; index++)
-        living += cluster->nodes[index] != NULL;
-    if (fc_settle_some(cluster, ~0u, living, 20000))
-        return;
-    fc_dump(cluster);
-    fail_msg("the nodes do not settle");
 }

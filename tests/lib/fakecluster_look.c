@@ -213,3 +213,59 @@ void fc_assert_listed_everywhere(const struct fake_cluster *cluster, const char 
     }
     ph_ids_fini(&ids);
 }
+
+/* ---- Settling ------------------------------------------------------------------------------ */
+
+static bool is_settled(const struct fake_cluster *cluster, unsigned set, unsigned nodes)
+{
+    struct ph_status status;
+    for (unsigned index = 0; index < FC_NODES; index++) {
+        if (!cluster->nodes[index] || !(set >> index & 1))
+            continue;
+        ph_hub_picture(&cluster->nodes[index]->fake.hub, &status);
+        if (!status.settled || status.nodes != nodes)
+            return false;
+    }
+    return true;
+}
+
+bool fc_settle_some(struct fake_cluster *cluster, unsigned set, unsigned nodes, uint64_t ms)
+{
+    for (uint64_t end_ms = cluster->now_ms + ms; cluster->now_ms < end_ms;) {
+        fc_run(cluster, 10);
+        if (is_settled(cluster, set, nodes))
+            return true;
+    }
+    return false;
+}
+
+void fc_dump(const struct fake_cluster *cluster)
+{
+    struct ph_status status;
+    for (unsigned index = 0; index < FC_NODES; index++) {
+        if (!cluster->nodes[index])
+            continue;
+        const struct fake_hub *fake = &cluster->nodes[index]->fake;
+        ph_hub_picture(&fake->hub, &status);
+        print_message("n%u: settled %d, %llu nodes, %llu children, %llu here, %llu misplaced\n",
+                      index + 1, status.settled, (unsigned long long)status.nodes,
+                      (unsigned long long)status.children, (unsigned long long)status.local,
+                      (unsigned long long)status.migrating);
+        for (size_t i = fake->record_count > 15 ? fake->record_count - 15 : 0;
+             i < fake->record_count; i++)
+            print_message("  %6llu %s %s %s\n",
+                          (unsigned long long)(fake->records[i].now_ms - FC_MS),
+                          fake->records[i].type, fake->records[i].id, fake->records[i].text);
+    }
+}
+
+void fc_settle(struct fake_cluster *cluster)
+{
+    unsigned living = 0;
+    for (unsigned index = 0; index < FC_NODES; index++)
+        living += cluster->nodes[index] != NULL;
+    if (fc_settle_some(cluster, ~0u, living, 20000))
+        return;
+    fc_dump(cluster);
+    fail_msg("the nodes do not settle");
+}

@@ -19,13 +19,17 @@ static void told_up(void *arg, uint32_t instance)
     pthread_mutex_unlock(&place->lock);
 }
 
-static void told_down(void *arg, uint32_t instance, const struct ph_exit *exit)
+static void told_down(void *arg, uint32_t instance, const struct ph_exit *exit,
+                      struct ph_text *unused)
 {
     struct place *place = arg;
     pthread_mutex_lock(&place->lock);
     place->downs++;
     place->down_instance = instance;
     place->exit = *exit;
+    ph_text_fini(&place->unused);
+    place->unused = *unused;
+    *unused = PH_TEXT_INIT;
     if (place->destroy_when_down)
         ph_process_destroy_any(place->process);
     pthread_mutex_unlock(&place->lock);
@@ -41,7 +45,8 @@ static void told_saved(void *arg, uint32_t instance, struct ph_text *state)
     place->saved = *state;
     *state = PH_TEXT_INIT;
     pthread_mutex_unlock(&place->lock);
-    told_down(arg, instance, &fine);
+    struct ph_text none = PH_TEXT_INIT;
+    told_down(arg, instance, &fine, &none);
 }
 
 static void told_kept(void *arg, uint32_t instance, const char *why)
@@ -175,6 +180,7 @@ void place_destroy(struct place *place)
 {
     ph_process_destroy_any(place->process);
     ph_text_fini(&place->saved);
+    ph_text_fini(&place->unused);
 }
 
 struct place place_end(struct place *place)

@@ -28,7 +28,8 @@ struct place {
     char note_type[64], note_text[400];
     uint32_t saves, kepts, stood_by;
     char why_kept[200];
-    struct ph_text saved; /* the last state; freed by place_destroy */
+    struct ph_text saved;  /* the last state; freed by place_destroy */
+    struct ph_text unused; /* that the last instance could not begin with; the same */
     bool destroy_when_down;
 };
 

@@ -156,7 +156,9 @@ void sim_check_loaded(const struct sim_hub *hub, unsigned id, const struct ph_te
 
 void sim_check_unsaved(const struct sim_instance *instance)
 {
+    uint64_t *unsaved = &instance->node->sim->oracle->unsaved[instance->id];
     sim_mail_lost_of(instance->node->sim, instance->id);
+    *unsaved = instance->epoch > *unsaved ? instance->epoch : *unsaved;
 }
 
 void sim_check_spent(const struct sim_instance *instance)
@@ -230,6 +232,16 @@ void sim_check_gave_way(struct sim_hub *hub, const char *id, const char *text)
 
 /* ---- Starts and leases ----------------------------------------------------------------------- */
 
+/* The first one after an end without a save: is it a restart at the same place? */
+static void note_started(const struct sim_instance *instance)
+{
+    struct sim_oracle *oracle = instance->node->sim->oracle;
+    uint64_t *started = &oracle->started[instance->id];
+    if (instance->instance == 1 && *started <= oracle->unsaved[instance->id])
+        oracle->anew[instance->id] = oracle->unsaved[instance->id];
+    *started = instance->epoch > *started ? instance->epoch : *started;
+}
+
 void sim_check_start(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
@@ -244,6 +256,7 @@ void sim_check_start(struct sim_instance *instance)
     check_single(sim, instance);
     check_epoch(instance);
     check_state(instance);
+    note_started(instance);
 }
 
 /* A lease that was over and is there again. */

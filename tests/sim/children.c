@@ -21,7 +21,7 @@ struct tail {
     struct ph_queue unread;
     struct sim_instance *now; /* NULL: no instance exists, as far as the hub knows */
     bool loaded, busy;        /* busy: it handles a message */
-    uint64_t state;
+    struct ph_text state;     /* what its next instance begins with */
     uint64_t copy_from;       /* SAVES: from how many bytes on it goes on */
     struct ph_legacy *legacy; /* that its instance is to join */
 };
@@ -78,8 +78,10 @@ static void tell(struct sim_instance *instance, enum ph_event_type type, struct 
     event->child.child = instance->child;
     event->child.instance = instance->instance;
     event->child.exit = exit;
-    if (saved)
+    if (saved) {
         event->child.saved = *saved;
+        *saved = PH_TEXT_INIT;
+    }
     sim_post(instance->hub, event);
 }
 
@@ -97,18 +99,20 @@ static void end(struct sim_instance *instance, struct ph_exit *exit, struct ph_t
     struct tail *tail = ph_child_tail(instance->child);
     const struct sim_config *config = &instance->node->sim->config;
     bool given_back = !config->hot || config->hot_confirm;
-    bool fails = given_back && (instance->stopping || (exit && exit->how == PH_EXIT_EXEC));
+    bool no_program = exit && exit->how == PH_EXIT_EXEC;
+    bool leaves_it = instance->instance > 1 ? no_program : given_back;
     if (saved)
         sim_check_saved(instance);
-    else if (!instance->stands_by && (instance->instance > 1 || !fails))
-        sim_check_spent(instance); /* else its node gives it back */
+    else if (!instance->stands_by && !(leaves_it && (instance->stopping || no_program)))
+        sim_check_spent(instance); /* else its node gives it back, or the next one begins with it */
     if (!saved)
         sim_check_unsaved(instance);
     instance->ended = true;
     instance->ended_us = instance->node->sim->now_us;
     tail->now = NULL;
     tail->busy = false;
-    tell(instance, PH_EVENT_CHILD_DOWN, exit, saved);
+    struct ph_text *unused = no_program && instance->loaded ? &tail->state : NULL;
+    tell(instance, PH_EVENT_CHILD_DOWN, exit, saved ? saved : unused);
 }
 
 static uint64_t work_us(struct sim *sim)
@@ -152,6 +156,7 @@ static void come_up(struct sim_instance *instance)
 {
     struct sim *sim = instance->node->sim;
     instance->up = true;
+    ph_text_fini(&((struct tail *)ph_child_tail(instance->child))->state);
     sim_check_spent(instance);
     if (sim->canary)
         plant_twin(instance);
@@ -364,7 +369,7 @@ static void begin(struct sim_instance *instance)
     struct tail *tail = ph_child_tail(instance->child);
     instance->stands_by = false;
     instance->epoch = atomic_load_explicit(&instance->child->epoch, memory_order_relaxed);
-    instance->counter = tail->loaded ? tail->state : 0;
+    instance->counter = tail->loaded ? strtoull(ph_text_str(&tail->state), NULL, 10) : 0;
     instance->loaded = tail->loaded;
     tail->loaded = false;
     sim_check_start(instance);
@@ -389,8 +394,9 @@ static void exec_load(void *context, struct ph_child *child, struct ph_text *sta
     struct tail *tail = ph_child_tail(child);
     sim_check_loaded(hub, sim_id_of(child->id), state);
     tail->loaded = true;
-    tail->state = strtoull(ph_text_str(state), NULL, 10);
-    ph_text_fini(state);
+    ph_text_fini(&tail->state);
+    tail->state = *state;
+    *state = PH_TEXT_INIT;
 }
 
 static void exec_activate(void *context, struct ph_child *child, struct ph_text *state)
@@ -565,6 +571,7 @@ static void kind_fini(struct ph_child *child)
         ph_message_box_destroy(ph_container_of(node, struct ph_message_box, link), PH_EGONE,
                                "the child is gone");
     ph_legacy_put(tail->legacy);
+    ph_text_fini(&tail->state);
     ph_child_free(child);
 }
 

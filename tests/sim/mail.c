@@ -5,7 +5,9 @@
  * What may cost one: the end of a hub, the end of a session between two nodes (declared by either),
  * an end of an instance that has not been saved, a new intent for the child. A message is held
  * against that when it was sent while all were at one: every hub had the newest intent of its
- * child, knew no row from before it, and the child was somewhere, or on its way.
+ * child, knew no row from before it, and the child was somewhere, or on its way. Only its order is
+ * open when a hub still knew a row of an instance that had ended unsaved, and the child began anew
+ * at another place: what was sent there may come late.
  */
 #include <string.h>
 
@@ -28,22 +30,34 @@ void sim_mail_lost_of(struct sim *sim, unsigned id)
 
 /* ---- Sending ------------------------------------------------------------------------------- */
 
-/* It knows what is wanted of the id, and nothing of what ran before. */
-static bool is_up_to_date(const struct sim_hub *hub, unsigned id, struct ph_version newest)
+/* The oldest row of the id that it has; UINT64_MAX: none. */
+static uint64_t oldest_epoch(const struct ph_entry *entry)
 {
-    char name[16];
-    sim_id_name(id, name);
-    const struct ph_entry *entry = ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
-    if (!entry || !ph_entry_spec_rcu(entry) || ph_version_compare(entry->version, newest) != 0)
-        return false;
+    uint64_t oldest = UINT64_MAX;
     for (const struct ph_placement *at = ph_entry_first_rcu(entry); at;
          at = ph_placement_next_rcu(at)) {
         struct ph_placed placed;
         ph_placement_read_rcu(at, &placed);
-        if (placed.epoch <= newest.clock)
-            return false;
+        if (placed.epoch < oldest)
+            oldest = placed.epoch;
     }
-    return true;
+    return oldest;
+}
+
+static const struct ph_entry *entry_of(const struct sim_hub *hub, unsigned id)
+{
+    char name[16];
+    sim_id_name(id, name);
+    return ph_directory_find_rcu(hub->hub.directory, name, strlen(name));
+}
+
+/* It knows what is wanted of the id, and nothing of what ran before. */
+static bool is_up_to_date(const struct sim_hub *hub, unsigned id, struct ph_version newest)
+{
+    const struct ph_entry *entry = entry_of(hub, id);
+    if (!entry || !ph_entry_spec_rcu(entry) || ph_version_compare(entry->version, newest) != 0)
+        return false;
+    return oldest_epoch(entry) > newest.clock;
 }
 
 static const struct sim_instance *only_instance(const struct sim *sim, unsigned id,
@@ -72,6 +86,19 @@ static bool all_at_one(const struct sim *sim, unsigned id)
     return only ? instances == 1 && !only->stopping : sim->oracle->saved[id].waits;
 }
 
+/* The epoch of the last instance that has ended unsaved, if any hub knows a row that old; or 0. */
+static uint64_t seen_unsaved(const struct sim *sim, unsigned id)
+{
+    uint64_t unsaved = sim->oracle->unsaved[id];
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->nodes[i].hub;
+        const struct ph_entry *entry = hub ? entry_of(hub, id) : NULL;
+        if (entry && oldest_epoch(entry) <= unsaved)
+            return unsaved;
+    }
+    return 0;
+}
+
 struct sim_letter *sim_letter_of(struct sim_oracle *oracle, uint64_t number)
 {
     while (number >= oracle->letter_capacity) {
@@ -97,6 +124,7 @@ void sim_check_sent(struct sim_hub *hub, unsigned id, uint64_t number)
         .sent_us = sim->now_us,
         .losses = oracle->losses,
         .lost_of = oracle->lost_of[id],
+        .ended = seen_unsaved(sim, id),
     };
 }
 
@@ -109,13 +137,14 @@ static bool is_owed(const struct sim_oracle *oracle, const struct sim_letter *le
            letter->lost_of == oracle->lost_of[letter->id];
 }
 
-/* One that comes after a younger one of the same node. */
+/* One that comes after a younger one of the same node; it may have gone where its child was. */
 static void check_order(struct sim *sim, const struct sim_instance *instance, uint64_t number)
 {
     struct sim_oracle *oracle = sim->oracle;
     const struct sim_letter *letter = &oracle->letters[number];
     uint64_t *last = &oracle->last_handled[letter->id][letter->node];
-    if (number < *last && is_owed(oracle, letter))
+    bool detoured = letter->ended && letter->ended <= oracle->anew[letter->id];
+    if (number < *last && is_owed(oracle, letter) && !detoured)
         sim_fail(sim, "c%u handles message %llu of n%u on %s, and has handled %llu before",
                  letter->id, (unsigned long long)number, letter->node, instance->node->name,
                  (unsigned long long)*last);

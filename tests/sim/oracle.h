@@ -64,6 +64,7 @@ struct sim_letter {
     bool sent, counts, handled; /* see mail.c */
     uint8_t id, node;
     uint64_t sent_us, losses, lost_of; /* how many there were then */
+    uint64_t ended; /* epoch of an instance that some node saw then, and had ended unsaved; 0 */
 };
 
 /* Who can reach whom: see groups.c. */
@@ -88,6 +89,8 @@ struct sim_oracle {
     struct sim_letter *letters;
     size_t letter_capacity;
     uint64_t losses, lost_of[SIM_IDS_MAX];
+    uint64_t started[SIM_IDS_MAX]; /* epoch of the last instance that began; that ended unsaved … */
+    uint64_t unsaved[SIM_IDS_MAX], anew[SIM_IDS_MAX];  /* … and was not followed by a restart */
     uint64_t last_handled[SIM_IDS_MAX][SIM_NODES_MAX]; /* the highest number, by its sender */
     struct sim_side sides[SIM_NODES_MAX];
     uint64_t sides_us; /* when to look at them again */
