@@ -23,7 +23,9 @@ enum {
     SOCKETS_MAX = 4096, /* three for each channel */
     FRAMES_PER_WAIT = 256,
     EVENTS_PER_WAIT = 32,
-    PROBE_MS = 3, /* how long the links wait to learn whether somebody listens */
+    PROBE_MS = 3,            /* how long the links wait to learn whether somebody listens */
+    PROBE_AGAIN_MS = 2,      /* the first pause between two such looks; it doubles, … */
+    PROBE_AGAIN_MAX_MS = 64, /* … up to that: later libzmq's own retries tell */
     STOP_LINGER_MS = 200,
 };
 
@@ -35,6 +37,7 @@ struct channel {
     struct ph_endpoint address;
     void *dealer, *monitor;
     bool fresh; /* its monitor was not read yet: only then its descriptor tells of more */
+    uint64_t probe_ms, pause_ms; /* when to look again whether somebody listens; 0: not now */
 };
 
 struct carrier {
@@ -43,6 +46,7 @@ struct carrier {
     int epoll_fd, wake_fd, extra_fd;
     bool more;                /* the last wait ended before everything was received */
     bool fresh;               /* a channel is */
+    bool probing;             /* a channel has a probe_ms */
     struct channel *channels; /* in order of their numbers */
     size_t count, room;
 };
@@ -360,6 +364,48 @@ static void take_accepts(struct carrier *carrier)
     }
 }
 
+/* A process that dies may close its connections before it stops listening: after a cut it is looked
+ * at some more times. */
+static void probe(struct carrier *carrier, struct ph_mesh *mesh, struct channel *channel)
+{
+    uint64_t now_ms = ph_now_ms();
+    bool again = channel->pause_ms && channel->pause_ms <= PROBE_AGAIN_MAX_MS;
+    bool refused = is_refused(&channel->address);
+    channel->probe_ms = again && !refused ? now_ms + channel->pause_ms : 0;
+    channel->pause_ms = channel->probe_ms ? 2 * channel->pause_ms : 0;
+    carrier->probing |= channel->probe_ms != 0;
+    if (refused)
+        ph_mesh_refused(mesh, channel->number, now_ms);
+}
+
+static void probe_again(struct carrier *carrier, struct ph_mesh *mesh)
+{
+    uint64_t now_ms = ph_now_ms();
+    carrier->probing = false;
+    for (size_t i = carrier->count; i-- > 0;) {
+        if (i >= carrier->count || !carrier->channels[i].probe_ms)
+            continue;
+        if (carrier->channels[i].probe_ms <= now_ms)
+            probe(carrier, mesh, &carrier->channels[i]);
+        else
+            carrier->probing = true;
+    }
+}
+
+/* In ms; -1: none. */
+static int next_probe(const struct carrier *carrier)
+{
+    uint64_t now_ms = ph_now_ms();
+    int next_ms = -1;
+    for (size_t i = 0; carrier->probing && i < carrier->count; i++) {
+        uint64_t when_ms = carrier->channels[i].probe_ms;
+        int in_ms = when_ms > now_ms ? (int)(when_ms - now_ms) : 0;
+        if (when_ms)
+            next_ms = ph_sooner_ms(next_ms, in_ms);
+    }
+    return next_ms;
+}
+
 static void take_events(struct carrier *carrier, struct ph_mesh *mesh, uint32_t number)
 {
     struct channel *channel = find_channel(carrier, number);
@@ -367,15 +413,18 @@ static void take_events(struct carrier *carrier, struct ph_mesh *mesh, uint32_t 
         return;
     unsigned last = 0;
     int value;
-    for (unsigned event; (event = next_event(channel->monitor, &value));)
-        last = event;
+    for (unsigned event; (event = next_event(channel->monitor, &value)); last = event)
+        if (event == ZMQ_EVENT_DISCONNECTED)
+            channel->pause_ms = PROBE_AGAIN_MS;
     if (!last)
         return;
     refresh(channel->dealer);
-    if (last == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-        ph_mesh_connected(mesh, number, ph_now_ms());
-    else if (is_refused(&channel->address))
-        ph_mesh_refused(mesh, number, ph_now_ms());
+    if (last != ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        probe(carrier, mesh, channel);
+        return;
+    }
+    channel->probe_ms = channel->pause_ms = 0;
+    ph_mesh_connected(mesh, number, ph_now_ms());
 }
 
 /* Takes one message whole; false: there is none. One that has not exactly an identity and a body
@@ -429,9 +478,8 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
     if (carrier->fresh)
         take_first_events(carrier, mesh);
     take_accepts(carrier);
-    int look_ms = ph_link_guard_look(&carrier->guard, ph_now_ms());
-    if (timeout_ms < 0 || (look_ms >= 0 && look_ms < timeout_ms))
-        timeout_ms = look_ms;
+    timeout_ms = ph_sooner_ms(timeout_ms, ph_link_guard_look(&carrier->guard, ph_now_ms()));
+    timeout_ms = ph_sooner_ms(timeout_ms, next_probe(carrier));
     bool hurry = carrier->more || carrier->fresh;
     int count = epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, hurry ? 0 : timeout_ms);
     for (int i = 0; i < count; i++) {
@@ -443,6 +491,8 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
             take_events(carrier, mesh, (uint32_t)(events[i].data.u64 - ABOUT_CHANNEL));
         }
     }
+    if (carrier->probing)
+        probe_again(carrier, mesh);
     take_accepts(carrier);
     /* Always until nothing is left: the descriptor tells of changes, not of a state. */
     int taken = 0;

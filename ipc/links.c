@@ -360,11 +360,6 @@ static void publish(struct ph_links *links, uint64_t now_ms)
         links->told_ms = now_ms;
 }
 
-static int least_wait(int a, int b)
-{
-    return a < 0 || (b >= 0 && b < a) ? b : a;
-}
-
 static int mesh_wait(const struct ph_links *links, uint64_t now_ms)
 {
     uint64_t deadline_ms = ph_mesh_next_deadline(links->mesh);
@@ -381,10 +376,10 @@ static void turn(struct ph_links *links)
         return; /* nobody would wake it any more */
     uint64_t now_ms = ph_now_ms();
     if (links->discovery)
-        wait_ms = least_wait(wait_ms, ph_discovery_turn(links->discovery, links->mesh, now_ms));
+        wait_ms = ph_sooner_ms(wait_ms, ph_discovery_turn(links->discovery, links->mesh, now_ms));
     ph_mesh_tick(links->mesh, now_ms);
     publish(links, now_ms);
-    wait_ms = links->quit ? 0 : least_wait(wait_ms, mesh_wait(links, now_ms));
+    wait_ms = links->quit ? 0 : ph_sooner_ms(wait_ms, mesh_wait(links, now_ms));
     if (wait_ms != 0) {
         atomic_store_explicit(&links->asleep, true, memory_order_relaxed);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in push_command() */

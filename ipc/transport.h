@@ -14,6 +14,12 @@
 #include "engine/prochub.h"
 #include "ipc/mesh.h"
 
+/* The sooner of two times to wait; -1: for ever. */
+static inline int ph_sooner_ms(int a_ms, int b_ms)
+{
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 struct ph_transport_setup {
     const char *listen;
     int wake_fd;   /* an eventfd; ends a wait when it is readable, the transport empties it */
