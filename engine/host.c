@@ -10,7 +10,10 @@
 #include "engine/node.h"
 #include "engine/rcu.h"
 
-enum { PICTURES_PER_GRACE = 32 };
+enum {
+    PICTURES_PER_GRACE = 32,
+    LONG_STEP_NS = 100 * 1000, /* from there on a step is worth a look at the processor time */
+};
 
 /* A published picture; immutable. */
 struct ph_picture {
@@ -343,29 +346,60 @@ static struct ph_event *next_event(struct ph_host *host)
     return event;
 }
 
-static void timed_submit(struct ph_host *host, struct ph_event *event, uint64_t *now_ns)
+/* The steps of one run, by the clock and by the thread's processor time. Reading that is a system
+ * call: it is read once in a run, and after steps that took long; of short ones the clock will do.
+ */
+struct step_clock {
+    uint64_t now_ns;
+    uint64_t cpu_ns;   /* as it was read last; 0: not in this run … */
+    uint64_t since_ns; /* … and what the clock says of the steps since */
+};
+
+static void begin_step(struct step_clock *clock, bool may_be_long)
+{
+    if (may_be_long && !clock->cpu_ns)
+        clock->cpu_ns = ph_thread_cpu_ns();
+}
+
+/* What the step just done took of a processor, as well as is known. */
+static uint64_t step_cpu_ns(struct step_clock *clock, uint64_t ns)
+{
+    if (ns < LONG_STEP_NS) {
+        clock->since_ns += ns;
+        return ns;
+    }
+    uint64_t before_ns = clock->cpu_ns + clock->since_ns;
+    clock->cpu_ns = ph_thread_cpu_ns();
+    clock->since_ns = 0;
+    return clock->cpu_ns > before_ns ? clock->cpu_ns - before_ns : 0;
+}
+
+static void end_step(struct ph_host *host, struct step_clock *clock, enum ph_event_type type,
+                     bool may_be_long)
+{
+    uint64_t after_ns = ph_now_ns(), ns = after_ns - clock->now_ns;
+    clock->now_ns = after_ns;
+    ph_stats_step(host->stats, ph_sched_worker(), type, ns);
+    uint64_t cpu_ns = clock->cpu_ns ? step_cpu_ns(clock, ns) : 0;
+    if (may_be_long)
+        ph_stats_cpu(host->stats, ph_sched_worker(), type, cpu_ns);
+}
+
+static void timed_submit(struct ph_host *host, struct ph_event *event, struct step_clock *clock)
 {
     enum ph_event_type type = event->type;
     bool long_one = type == PH_EVENT_FRAME; /* many records in one step */
-    uint64_t cpu_ns = long_one ? ph_thread_cpu_ns() : 0;
-    ph_hub_submit(&host->hub, event, *now_ns / 1000000);
-    uint64_t after_ns = ph_now_ns();
-    ph_stats_step(host->stats, ph_sched_worker(), type, after_ns - *now_ns);
-    if (long_one)
-        ph_stats_cpu(host->stats, ph_sched_worker(), type, ph_thread_cpu_ns() - cpu_ns);
-    *now_ns = after_ns;
+    begin_step(clock, long_one);
+    ph_hub_submit(&host->hub, event, clock->now_ns / 1000000);
+    end_step(host, clock, type, long_one);
 }
 
-static void timed_work(struct ph_host *host, uint64_t *now_ns)
+static void timed_work(struct ph_host *host, struct step_clock *clock)
 {
     bool job = ph_hub_jobs_runnable(&host->hub) || ph_cluster_has_work(&host->hub);
-    enum ph_event_type type = job ? PH_EVENT_JOB : PH_EVENT_TICK;
-    uint64_t cpu_ns = ph_thread_cpu_ns();
-    ph_hub_work(&host->hub, *now_ns / 1000000);
-    uint64_t after_ns = ph_now_ns();
-    ph_stats_step(host->stats, ph_sched_worker(), type, after_ns - *now_ns);
-    ph_stats_cpu(host->stats, ph_sched_worker(), type, ph_thread_cpu_ns() - cpu_ns);
-    *now_ns = after_ns;
+    begin_step(clock, true);
+    ph_hub_work(&host->hub, clock->now_ns / 1000000);
+    end_step(host, clock, job ? PH_EVENT_JOB : PH_EVENT_TICK, true);
 }
 
 static void set_alarm(struct ph_host *host)
@@ -395,30 +429,30 @@ static void end_batch(struct ph_host *host, bool changed)
 }
 
 /* One piece of the hub's own work: deadlines, released events, a slice of a job. */
-static unsigned work_once(struct ph_host *host, uint64_t *now_ns)
+static unsigned work_once(struct ph_host *host, struct step_clock *clock)
 {
-    timed_work(host, now_ns);
+    timed_work(host, clock);
     return PH_JOB_SLICE;
 }
 
 static bool run_host(struct ph_actor *actor)
 {
     struct ph_host *host = ph_container_of(actor, struct ph_host, actor);
-    uint64_t now_ns = ph_now_ns();
+    struct step_clock clock = {.now_ns = ph_now_ns()};
     unsigned done = 0;
     bool changed = false;
-    while (ph_hub_has_work(&host->hub, now_ns / 1000000) && done < PH_HUB_BATCH) {
-        done += work_once(host, &now_ns);
+    while (ph_hub_has_work(&host->hub, clock.now_ns / 1000000) && done < PH_HUB_BATCH) {
+        done += work_once(host, &clock);
         changed = true;
     }
     /* Jobs take turns with the queue; what the gate releases goes before new events. */
     struct ph_event *event;
     while (done < 2 * PH_HUB_BATCH) {
         if (ph_gate_releasing(&host->hub.gate)) {
-            done += work_once(host, &now_ns);
+            done += work_once(host, &clock);
         } else if ((event = next_event(host))) {
             changed |= event->type != PH_EVENT_INSPECT;
-            timed_submit(host, event, &now_ns);
+            timed_submit(host, event, &clock);
             done++;
         } else {
             break;
@@ -431,10 +465,10 @@ static bool run_host(struct ph_actor *actor)
     if (done)
         end_batch(host, changed);
     /* An alarm that fired is no longer set, whatever the deadline says. */
-    if (host->alarm_ms <= now_ns / 1000000)
+    if (host->alarm_ms <= clock.now_ns / 1000000)
         host->alarm_ms = PH_NEVER;
     set_alarm(host);
-    return !ph_queue_is_empty(&host->queue) || ph_hub_has_work(&host->hub, now_ns / 1000000);
+    return !ph_queue_is_empty(&host->queue) || ph_hub_has_work(&host->hub, clock.now_ns / 1000000);
 }
 
 static void destroy(struct ph_actor *actor)
