@@ -468,9 +468,11 @@ void ph_cluster_end_step(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     if (!cluster)
         return;
-    for (uint16_t slot = 1; slot < cluster->count; slot++)
+    for (uint16_t slot = 1; slot < cluster->count; slot++) {
+        ph_cluster_send_told(hub, cluster->members[slot]);
         if (has_full_batch(cluster->members[slot]))
             flush_member(hub, cluster->members[slot]);
+    }
     ph_hub_grow_tables(hub);
     ph_mail_begin_grace(hub);
     finish_leave(hub);

@@ -94,6 +94,10 @@ void ph_cluster_sync_greeted(struct ph_hub *, struct ph_member *, uint64_t gener
 void ph_cluster_sync_begun(struct ph_hub *, struct ph_member *);
 /* Which of our intents another member of the view holds may have changed. */
 void ph_cluster_count_taken(struct ph_hub *);
+/* Tells it what is wanted of an entry, before all else that it is sent in this step: it may not
+ * have heard yet what a third node wrote. PH_INTENTS_MAX of them at most. */
+void ph_cluster_tell(struct ph_member *, const struct ph_entry *);
+void ph_cluster_send_told(struct ph_hub *, struct ph_member *); /* at the end of a step */
 void ph_cluster_push_again(struct ph_hub *, struct ph_entry *); /* if nobody else holds it */
 void ph_cluster_pushed_again(struct ph_hub *);                  /* all have been looked at */
 /* Tombstones go when every member that may still want the child has been seen without it. */

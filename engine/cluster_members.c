@@ -6,7 +6,10 @@
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
 
-enum { BEAT_GAP_MS = 20 /* between two beats that do not wait for their time */ };
+enum {
+    BEAT_GAP_MS = 20, /* between two beats that do not wait for their time, … */
+    BEAT_BURST = 5,   /* … after so many without one: a view is agreed on in a few rounds */
+};
 
 const char *ph_member_state_name(enum ph_member_state state)
 {
@@ -323,9 +326,12 @@ void ph_cluster_beat(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     uint64_t digest = ph_cluster_digest(cluster);
-    bool early = cluster->beat_now && hub->now_ms >= cluster->last_beat_ms + BEAT_GAP_MS;
+    bool early = cluster->beat_now && cluster->early_ms <= hub->now_ms + BEAT_BURST * BEAT_GAP_MS;
     if ((hub->now_ms < cluster->beat_ms && !early) || hub->now_ms < cluster->basis_ms)
         return;
+    if (early)
+        cluster->early_ms =
+            BEAT_GAP_MS + (cluster->early_ms > hub->now_ms ? cluster->early_ms : hub->now_ms);
     cluster->beat_now = false;
     cluster->told_digest = digest;
     cluster->last_beat_ms = hub->now_ms;

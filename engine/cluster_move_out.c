@@ -250,11 +250,22 @@ static bool is_hot(const struct ph_hub *hub, const struct ph_entry *entry)
            entry->child->kind->can_prepare(ph_child_spec_rcu(entry->child));
 }
 
+/* Who was asked by another node may be ahead of what that one tells the target, which would refuse
+ * what does not belong there. */
+static void tell_pin(struct ph_hub *hub, const struct ph_entry *entry, struct ph_member *target)
+{
+    uint64_t author = entry->pinned.author;
+    if (entry->pinned.clock && author != hub->cluster->members[0]->info.name_hash &&
+        author != target->info.name_hash)
+        ph_cluster_tell(target, entry);
+}
+
 void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
 {
     struct ph_cluster *cluster = hub->cluster;
     if (!may_begin(hub, entry, cluster->members[target]))
         return;
+    tell_pin(hub, entry, cluster->members[target]);
     struct ph_transfer *move = ph_move_add(hub, entry, target, false, PH_MOVE_PREPARING);
     move->number = ++cluster->next_token;
     move->epoch = epoch_of(entry->child);
@@ -296,6 +307,31 @@ void ph_moves_freeze_ready(struct ph_hub *hub)
     }
 }
 
+/* Its row has come, or that it is gone again; one that only stood by may have gone, too. */
+static bool is_seen(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    const struct ph_member *member = cluster->members[move->member];
+    bool came_and_went = hub->now_ms >= move->confirmed_ms + cluster->dead_after_ms &&
+                         member->log_hi >= member->beat_hi;
+    return came_and_went || move->entry->seen_epoch > move->epoch ||
+           ph_cluster_live_placement(cluster, move->entry, 0);
+}
+
+/* Without an answer only its row counts, from the session in which it was sent: else the state may
+ * not have come, and what runs there or elsewhere was started anew. */
+static bool is_seen_unconfirmed(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    const struct ph_placement *at = ph_cluster_live_placement(cluster, move->entry, 0);
+    struct ph_placed placed;
+    if (!at || at->member != move->member ||
+        move->sent_peer != cluster->members[move->member]->info.peer)
+        return false;
+    ph_placement_read_rcu(at, &placed);
+    return placed.epoch > move->epoch;
+}
+
 /* Between the target's answer and its row nobody would seem to have the child, and it would be
  * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
@@ -307,13 +343,7 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];
-    bool came_and_went = move->confirmed && /* else the state may still be on its way */
-                         hub->now_ms >= move->confirmed_ms + cluster->dead_after_ms &&
-                         member->log_hi >= member->beat_hi;
-    /* Its row, or that it is gone again; one that only stood by may have gone, too. */
-    bool seen = move->confirmed && entry->seen_epoch > move->epoch;
-    if (!move->arrived ||
-        (!seen && !came_and_went && !ph_cluster_live_placement(cluster, entry, 0)))
+    if (!move->arrived || !(move->confirmed ? is_seen(hub, move) : is_seen_unconfirmed(hub, move)))
         return;
     cluster->moved_out++;
     if (!move->lost)

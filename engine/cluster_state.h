@@ -78,6 +78,7 @@ struct ph_member {
     uint64_t session_push; /* how many had gone out when the session began */
     uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
     struct ph_batch requests, outcomes, moves, moved, mail, answers, merges, merged;
+    struct ph_intents *told;              /* in this step, see ph_cluster_tell; NULL: none */
     struct ph_merge_window *merge_window; /* merges that it has sent; NULL: none yet */
     uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
     uint64_t farewell;    /* what its last letters are followed by; 0: it has not been asked */
@@ -136,10 +137,10 @@ struct ph_cluster {
     bool forgetting;  /* it has left, and forgets what the others want */
 
     /* Time. */
-    struct ph_hub_timer timer; /* the nearest of all that the members wait for */
-    uint64_t armed_ms;         /* what the timer is set to */
-    uint64_t beat_ms;          /* when the next beat is due */
-    uint64_t last_beat_ms;
+    struct ph_hub_timer timer;       /* the nearest of all that the members wait for */
+    uint64_t armed_ms;               /* what the timer is set to */
+    uint64_t beat_ms;                /* when the next beat is due */
+    uint64_t last_beat_ms, early_ms; /* early_ms: of those before their time, see BEAT_BURST */
     bool beat_now;
     uint64_t told_digest;        /* what the last beat said */
     uint64_t retry_ms, purge_ms; /* when to look at all again, at more tombstones; PH_NEVER */

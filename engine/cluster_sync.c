@@ -94,6 +94,28 @@ static void send_intents(struct ph_hub *hub, struct ph_member *member, const str
     ph_member_send(hub, member, PH_LINK_STREAM, &frame);
 }
 
+void ph_cluster_tell(struct ph_member *member, const struct ph_entry *entry)
+{
+    if (!member->told)
+        member->told = ph_alloc(sizeof *member->told);
+    if (member->told->count < PH_INTENTS_MAX)
+        ph_intents_add(member->told, entry);
+}
+
+void ph_cluster_send_told(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_text body = PH_TEXT_INIT;
+    if (!member->told)
+        return;
+    ph_pack_uint(&body, 0);
+    ph_intents_pack(member->told, &body);
+    if (ph_member_is_linked(member))
+        send_intents(hub, member, &body);
+    ph_text_fini(&body);
+    ph_free(member->told);
+    member->told = NULL;
+}
+
 static void push_intents(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;

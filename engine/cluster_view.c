@@ -605,7 +605,11 @@ static void note_drains(struct ph_cluster *cluster)
         char mark[PH_NAME_MAX + 8];
         int length = snprintf(mark, sizeof mark, "drain %s", member->info.name);
         struct ph_entry *entry = ph_directory_find_rcu(cluster->directory, mark, (size_t)length);
+        bool was = member->info.draining;
         member->info.draining = entry && atomic_load_explicit(&entry->mark, memory_order_relaxed);
+        for (uint16_t to = 1; slot == 0 && entry && to < cluster->count; to++)
+            if (member->info.draining != was) /* who is to take its children has to know, too */
+                ph_cluster_tell(cluster->members[to], entry);
     }
 }
 

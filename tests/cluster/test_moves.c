@@ -134,6 +134,27 @@ static void drain_empties_a_node(void **state)
     fc_assert_listed_everywhere(c, "a-[1..60] b-[1..20]");
 }
 
+/* The source, asked by another node, hears of that before the target does: it tells it. */
+static void target_is_told_by_the_source(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_start(c, 0, "d-[1..30]");
+    fc_settle(c);
+    c->pipes[1][2].late_ms = 400;
+    (void)fc_pin(c, 1, id, "n3");
+    fc_run(c, 100);
+    assert_int_equal(fc_where(c, id), 2);
+    fc_settle(c);
+    c->pipes[1][2].late_ms = 0;
+    c->pipes[1][0].late_ms = 400;
+    (void)fc_drain(c, 1, "n3", true);
+    fc_run(c, 200);
+    assert_int_equal(fc_local(c, 2), 0);
+    assert_int_equal(figure(c, aborts), 0);
+}
+
 /* The last node cannot be drained; nor one that nobody knows. */
 static void last_node_cannot_be_drained(void **state)
 {
@@ -407,6 +428,7 @@ int main(void)
         MOVES_TEST(pinned_child_moves_and_returns_when_it_is_unpinned),
         MOVES_TEST(pinned_child_stays_while_others_come_and_go),
         MOVES_TEST(drain_empties_a_node),
+        MOVES_TEST(target_is_told_by_the_source),
         MOVES_TEST(last_node_cannot_be_drained),
         MOVES_TEST(refused_child_goes_on_at_the_source),
         MOVES_TEST(state_waits_for_the_next_instance),
