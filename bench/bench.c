@@ -17,7 +17,7 @@ enum { EXIT_FAILED = 1, EXIT_USAGE = 2, ROUNDS = 5, SECONDS_MAX = 60 };
 
 static const struct ph_bench_suite *const suites[] = {
     &ph_bench_start, &ph_bench_registry, &ph_bench_gate,    &ph_bench_messages, &ph_bench_owners,
-    &ph_bench_spawn, &ph_bench_migrate,  &ph_bench_recover, &ph_bench_sync,
+    &ph_bench_spawn, &ph_bench_migrate,  &ph_bench_recover, &ph_bench_sync,     &ph_bench_steps,
 #ifdef PH_BENCH_LINK
     &ph_bench_link,
 #endif

@@ -55,6 +55,6 @@ extern const struct ph_bench_suite ph_bench_link;
 
 extern const struct ph_bench_suite ph_bench_start, ph_bench_registry, ph_bench_gate,
     ph_bench_messages, ph_bench_owners, ph_bench_spawn, ph_bench_migrate, ph_bench_recover,
-    ph_bench_sync;
+    ph_bench_sync, ph_bench_steps;
 
 #endif

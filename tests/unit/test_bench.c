@@ -180,6 +180,13 @@ static void sync_prints_its_figures(void **state)
     (void)state;
     check_suite("sync", 3);
 }
+
+/* Every figure of the suite steps is a row with its ceiling. */
+static void steps_prints_its_figures(void **state)
+{
+    (void)state;
+    check_suite("steps", 2);
+}
 #endif
 
 /* Without a suite the suites are listed, in every output form. */
@@ -190,7 +197,7 @@ static void bench_alone_lists_the_suites(void **state)
     assert_int_equal(run_bench(words), 0);
     assert_int_equal(output[0], '[');
     static const char *const names[] = {"start", "registry", "gate",    "messages", "owners",
-                                        "spawn", "migrate",  "recover", "sync"};
+                                        "spawn", "migrate",  "recover", "sync",     "steps"};
     for (size_t i = 0; i < PH_COUNT_OF(names); i++) {
         char member[64];
         snprintf(member, sizeof member, "{\"t\":\"bench_suite\",\"suite\":\"%s\"", names[i]);
@@ -250,6 +257,7 @@ int main(void)
         cmocka_unit_test(migrate_prints_its_hot_figures),
         cmocka_unit_test(recover_prints_its_figures),
         cmocka_unit_test(sync_prints_its_figures),
+        cmocka_unit_test(steps_prints_its_figures),
 #endif
         cmocka_unit_test(bench_alone_lists_the_suites),
         cmocka_unit_test(wrong_arguments_are_refused),
