@@ -167,6 +167,12 @@ static void exec_load(void *context, struct ph_child *child, struct ph_text *sta
     child->kind->load(child, state);
 }
 
+static void exec_unload(void *context, struct ph_child *child)
+{
+    (void)context;
+    child->kind->unload(child);
+}
+
 static void exec_save(void *context, struct ph_child *child)
 {
     (void)context;
@@ -216,6 +222,7 @@ static const struct ph_exec_port exec_port = {
     .activate = exec_activate,
     .stop = exec_stop,
     .save = exec_save,
+    .unload = exec_unload,
     .copy = exec_copy,
     .merge = exec_merge,
     .forward = exec_forward,

@@ -38,6 +38,7 @@ struct ph_exec_port {
     void (*activate)(void *context, struct ph_child *, struct ph_text *state);
     void (*stop)(void *context, struct ph_child *);
     void (*save)(void *context, struct ph_child *);
+    void (*unload)(void *context, struct ph_child *); /* of kinds that have it */
     void (*copy)(void *context, struct ph_child *, uint64_t from, struct ph_text *room);
     void (*merge)(void *context, struct ph_child *, struct ph_legacy *);
     void (*forward)(void *context, struct ph_child *, struct ph_queue *into);

@@ -30,6 +30,7 @@ struct ph_care {
     bool restarting;   /* this launch is a restart by the supervisor */
     bool saving;       /* moving: its instance has not ended yet */
     bool stands_by;    /* starting: its instance is made, and waits */
+    bool unloading;    /* moving, without an instance: its kind looks for what the next one needs */
 };
 
 typedef void (*ph_super_transition)(struct ph_hub *, struct ph_child *, struct ph_super_call *);

@@ -31,7 +31,7 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
     uint64_t copy_from = ph_cluster_copies_from(hub, child, &room);
     child->cause = call->cause;
     care->saving = true;
-    care->killed = false;
+    care->killed = care->unloading = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
     if (copy_from)
         hub->ports.exec->copy(hub->ports.context, child, copy_from, &room);
@@ -41,16 +41,26 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
         ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
 
-/* It waits for its next start anyway: nothing is saved but what that was to begin with. */
+static void unload(struct ph_hub *hub, struct ph_child *child)
+{
+    child->care->saving = child->care->unloading = true;
+    hub->ports.exec->unload(hub->ports.context, child);
+}
+
+/* It waits for its next start anyway: what goes with it is what that was to begin with. */
 void ph_super_backoff_move(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     struct ph_text state = ph_super_care(child)->unused;
     struct ph_sums none = {0};
     child->care->unused = PH_TEXT_INIT;
+    child->care->saving = child->care->unloading = false;
     child->cause = call->cause;
     ph_super_clear_deadline(hub, child);
-    child->care->saving = false;
     ph_super_set_state(hub, child, PH_STATE_MOVING);
+    if (!state.data && child->kind->unload) {
+        unload(hub, child);
+        return;
+    }
     ph_cluster_child_saved(hub, child, &state, &none);
     ph_text_fini(&state);
 }
@@ -59,8 +69,14 @@ void ph_super_moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_
 {
     struct ph_text nothing = PH_TEXT_INIT;
     struct ph_sums none = {0};
+    struct ph_care *care = ph_super_care(child);
+    bool by_itself = !call->saved || !call->saved->data;
     ph_super_clear_deadline(hub, child);
-    ph_super_care(child)->saving = false;
+    if (by_itself && child->kind->unload && !care->unloading) {
+        unload(hub, child); /* it had ended before it could be saved */
+        return;
+    }
+    care->saving = care->unloading = false;
     ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing,
                            call->sums ? call->sums : &none);
 }

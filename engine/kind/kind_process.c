@@ -117,6 +117,11 @@ static void kind_load(struct ph_child *child, struct ph_text *state)
     ph_process_load_any(process_of(child), state);
 }
 
+static void kind_unload(struct ph_child *child)
+{
+    ph_process_unload_any(process_of(child));
+}
+
 static void kind_save(struct ph_child *child)
 {
     ph_process_save_any(process_of(child));
@@ -192,6 +197,7 @@ const struct ph_kind ph_kind_process = {
     .activate = kind_activate,
     .stop = kind_stop,
     .save = kind_save,
+    .unload = kind_unload,
     .copy = kind_copy,
     .merge = kind_merge,
     .forward = kind_forward,

@@ -24,6 +24,7 @@ enum command_type {
     COMMAND_LOAD,
     COMMAND_START,
     COMMAND_SAVE,
+    COMMAND_UNLOAD,
     COMMAND_ACTIVATE,
     COMMAND_MERGE,
     COMMAND_MAIL,
@@ -66,6 +67,12 @@ static void do_save(struct ph_monitor *monitor, struct command *command)
 {
     (void)monitor;
     ph_process_save(command->process);
+}
+
+static void do_unload(struct ph_monitor *monitor, struct command *command)
+{
+    (void)monitor;
+    ph_process_unload(command->process);
 }
 
 static void do_activate(struct ph_monitor *monitor, struct command *command)
@@ -138,11 +145,11 @@ static void do_quit(struct ph_monitor *monitor, struct command *command)
 }
 
 static void (*const command_table[COMMANDS])(struct ph_monitor *, struct command *) = {
-    [COMMAND_ACTIVATE] = do_activate, [COMMAND_MERGE] = do_merge, [COMMAND_MAIL] = do_mail,
-    [COMMAND_LOAD] = do_load,         [COMMAND_SAVE] = do_save,   [COMMAND_START] = do_start,
-    [COMMAND_STOP] = do_stop,         [COMMAND_KILL] = do_kill,   [COMMAND_SIGNAL] = do_signal,
-    [COMMAND_DESTROY] = do_destroy,   [COMMAND_RUN] = do_run,     [COMMAND_LEASE] = do_lease,
-    [COMMAND_QUIT] = do_quit,
+    [COMMAND_ACTIVATE] = do_activate, [COMMAND_MERGE] = do_merge,   [COMMAND_MAIL] = do_mail,
+    [COMMAND_LOAD] = do_load,         [COMMAND_SAVE] = do_save,     [COMMAND_START] = do_start,
+    [COMMAND_STOP] = do_stop,         [COMMAND_KILL] = do_kill,     [COMMAND_SIGNAL] = do_signal,
+    [COMMAND_DESTROY] = do_destroy,   [COMMAND_RUN] = do_run,       [COMMAND_LEASE] = do_lease,
+    [COMMAND_QUIT] = do_quit,         [COMMAND_UNLOAD] = do_unload,
 };
 
 /* Returns how long the loop may wait for something else. */
@@ -279,6 +286,11 @@ void ph_process_load_any(struct ph_process *process, struct ph_text *state)
 void ph_process_save_any(struct ph_process *process)
 {
     post(process->monitor, new_command(COMMAND_SAVE, process));
+}
+
+void ph_process_unload_any(struct ph_process *process)
+{
+    post(process->monitor, new_command(COMMAND_UNLOAD, process));
 }
 
 void ph_process_stop_any(struct ph_process *process)

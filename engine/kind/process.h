@@ -110,6 +110,7 @@ void ph_process_load(struct ph_process *, struct ph_text *state);
 void ph_process_stop(struct ph_process *);
 void ph_process_kill(struct ph_process *);
 void ph_process_save(struct ph_process *);
+void ph_process_unload(struct ph_process *);
 void ph_process_merge(struct ph_process *, struct ph_legacy *); /* the reference is moved */
 void ph_process_activate(struct ph_process *, struct ph_text *state, uint64_t epoch);
 void ph_process_start(struct ph_process *, char *id, struct ph_spec *spec, uint32_t instance,

@@ -297,6 +297,21 @@ static void dead_descriptors_are_dropped(void **state)
     place_destroy(&place);
 }
 
+static bool has_saves(struct place *place, unsigned saves)
+{
+    return place_snapshot(place).saves >= saves;
+}
+
+static bool is_saved(void *arg)
+{
+    return has_saves(arg, 1);
+}
+
+static bool is_saved_again(void *arg)
+{
+    return has_saves(arg, 2);
+}
+
 /* ---- The state ------------------------------------------------------------------------------- */
 
 static void load(struct place *place, const char *text)
@@ -368,6 +383,26 @@ static void state_comes_back_from_what_cannot_begin(void **state)
     LAUNCH(&place, "fdstore=1", "--", fixture->self, "list");
     place_await_down(&place);
     assert_string_equal(place_output(&place).text, "1 mine state\n0: 42\nnext free\n");
+    place_destroy(&place);
+}
+
+/* One that does not run hands out what it has stored, once. */
+static void stored_state_is_unloaded(void **state)
+{
+    struct fixture *fixture = *state;
+    struct place place;
+    place_init(&place, fixture);
+    LAUNCH(&place, "fdstore=2", "ready=notify", "--", fixture->self, "keep",
+           "FDSTORE=1\nFDNAME=state", "1", "kept", "FDSTORE=1\nFDNAME=other", "1", "x");
+    place_await_up(&place);
+    ph_process_kill_any(place.process);
+    place_await_down(&place);
+    ph_process_unload_any(place.process);
+    assert_true(eventually(is_saved, &place, SOON_MS));
+    assert_string_equal(ph_text_str(&place.saved), "kept");
+    ph_process_unload_any(place.process);
+    assert_true(eventually(is_saved_again, &place, SOON_MS));
+    assert_int_equal(place.saved.length, 0);
     place_destroy(&place);
 }
 
@@ -466,6 +501,7 @@ int main(int argc, char **argv)
         TEST(stored_state_is_saved),
         TEST(loaded_state_is_handed_over),
         TEST(state_comes_back_from_what_cannot_begin),
+        TEST(stored_state_is_unloaded),
         TEST(large_states_are_carried),
         TEST(unreadable_state_is_not_saved),
         TEST(ends_may_cross_the_copying),

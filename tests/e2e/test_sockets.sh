@@ -72,10 +72,16 @@ while True:
         pass
 print("refused", refused, "last", last)
 END
+# port_of NODE CHILD: where its newest instance there listens.
+port_of()
+{
+    on "$1" "history $2" | sed -n 's/.*listening.*tcp:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' | tail -n 1
+}
+
 TALLY="listen=tcp://127.0.0.1:* fdstore=1 ready=notify backoff=0 max_restarts=1000 -- \
 python3 $EXAMPLES/tally_daemon.py"
 expect_code 0 on n1 "start t $TALLY"
-PORT=$(on n1 'history t' | sed -n 's/.*listening.*tcp:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p')
+PORT=$(port_of n1 t)
 [ -n "$PORT" ] || fail "no port in the history: $(on n1 'history t')"
 background client python3 "$DIR/client.py" "$PORT" "$DIR/stop"
 CLIENT=$LAST
@@ -100,7 +106,14 @@ for ((I = 0; I < MOVES; I++)); do
     expect_code 0 on n2 'send c inc'
 done
 expect $((41 + MOVES)) on n1 'call c get'
-PORT=$(on n2 'history t' | sed -n 's/.*listening.*tcp:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' | tail -n 1)
+PORT=$(port_of n2 t)
 : >"$DIR/stop"
 expect "refused 0 last $((LAST_COUNT + 1))" python3 "$DIR/client.py" "$PORT" "$DIR/stop"
+
+# One that waits for its next start moves with what it has stored.
+expect_code 0 on n1 "start w ${TALLY/backoff=0/backoff=1h backoff_max=1h}" 'migrate w to n1' 'wait settled = true'
+expect 'refused 0 last 1' python3 "$DIR/client.py" "$(port_of n1 w)" "$DIR/stop"
+expect_code 0 on n1 'signal w KILL' 'wait child w restarts = 1' 'wait child w state = running' \
+    'signal w KILL' 'wait child w state = backoff' 'migrate w to n2' 'wait settled = true'
+expect 'refused 0 last 2' python3 "$DIR/client.py" "$(port_of n2 w)" "$DIR/stop"
 expect_code 0 on n1 'stop all'
