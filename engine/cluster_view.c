@@ -8,6 +8,7 @@
 
 enum {
     EXCLUDED_BEATS = 20,     /* so long left out of a reachable view: stop what runs here */
+    NOTICED_BEATS = 4,       /* after so many all have noticed who is silent, or back */
     LEASE_STEPS = 25,        /* the end of a lease is a multiple of such a part of it … */
     LEASE_STEP_MAX_MS = 100, /* … or of this */
 };
@@ -167,6 +168,21 @@ static bool anyone_suspect(struct ph_hub *hub)
     return suspect;
 }
 
+/* For some time those of the view are preferred: not all may have noticed yet who is silent, or
+ * back. If it lasts, all decide by the matrix alone, and agree; so does who is alone. */
+static void prefer_present(struct ph_hub *hub, const struct nodes *nodes,
+                           struct ph_view_matrix *matrix)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t until_ms = cluster->matrix_since_ms + NOTICED_BEATS * cluster->heartbeat_ms;
+    if (hub->now_ms >= until_ms || cluster->in_view < 2)
+        return;
+    decide_again(cluster, until_ms);
+    for (uint32_t i = 0; i < nodes->count; i++)
+        if (nodes->members[i] && nodes->members[i]->info.in_view)
+            ph_view_add(&matrix->preferred, i);
+}
+
 /* The slots that should be in the view: false while it is too early to tell. */
 static bool decide(struct ph_hub *hub, bool *keep)
 {
@@ -184,6 +200,8 @@ static bool decide(struct ph_hub *hub, bool *keep)
         decide_again(cluster, settled_ms);
         return false;
     }
+    if (!complete)
+        prefer_present(hub, &nodes, &matrix);
     bool excluded = ph_view_compute(&matrix, nodes.self, &view);
     if (excluded && !cluster->excluded)
         cluster->excluded_ms = hub->now_ms;

@@ -5,6 +5,7 @@
 /* The links among `count` nodes, and how many each of the set still misses in it. */
 struct links {
     uint32_t count;
+    struct ph_view_set preferred;
     struct ph_view_set of[PH_VIEW_MAX]; /* who is linked to the node; itself, too */
     uint32_t missing[PH_VIEW_MAX];
 };
@@ -25,7 +26,7 @@ static uint32_t missing_of(const struct links *links, uint32_t node, const struc
 
 static void find_links(const struct ph_view_matrix *matrix, struct links *links)
 {
-    *links = (struct links){.count = matrix->count};
+    *links = (struct links){.count = matrix->count, .preferred = matrix->preferred};
     for (uint32_t i = 0; i < matrix->count; i++) {
         ph_view_add(&links->of[i], i);
         for (uint32_t j = 0; j < i; j++) {
@@ -53,16 +54,17 @@ static void reach(const struct links *links, uint32_t self, struct ph_view_set *
     }
 }
 
-/* The one that misses the most links in the set, the last among equals; count: nobody misses any.
- */
+/* The one that misses the most links in the set, among equals one that is not preferred, the last
+ * of these; count: nobody misses any. */
 static uint32_t worst_of(const struct links *links, const struct ph_view_set *set)
 {
-    uint32_t worst = links->count, most = 1;
+    uint32_t worst = links->count, most = 0;
     for (uint32_t i = 0; i < links->count; i++) {
-        if (!ph_view_has(set, i) || links->missing[i] < most)
+        if (!ph_view_has(set, i) || !links->missing[i])
             continue;
-        worst = i;
-        most = links->missing[i];
+        uint32_t rank = 2 * links->missing[i] + !ph_view_has(&links->preferred, i);
+        worst = rank >= most ? i : worst;
+        most = rank >= most ? rank : most;
     }
     return worst;
 }

@@ -4,11 +4,11 @@
  * Input is the reachability matrix: who hears whom, one row from each node's beat. A link counts
  * when both ends hear each other. The view is the largest set in which every two nodes are linked,
  * found greedily: of the nodes that `self` can reach over links, the one with the most missing
- * links goes, until none is missing; among equals the one with the highest index goes. Of those
- * that went, the ones that are linked to all that are left come back, the lowest index first. Nodes
- * are in the order of a hash of their names, the same everywhere, so nodes with the same matrix
- * agree on the view without talking. When `self` is not in it, it is alone. A node of which no row
- * is known has no links: its row is zero.
+ * links goes, until none is missing; among equals one that is not to be preferred, of these the one
+ * with the highest index. Of those that went, the ones that are linked to all that are left come
+ * back, the lowest index first. Nodes are in the order of a hash of their names, the same
+ * everywhere, so nodes with the same matrix agree on the view without talking. When `self` is not
+ * in it, it is alone. A node of which no row is known has no links: its row is zero.
  *
  * Pure function; any thread. At most PH_VIEW_MAX nodes, O(nodes²).
  */
@@ -26,6 +26,7 @@ struct ph_view_set {
 
 struct ph_view_matrix {
     uint32_t count;
+    struct ph_view_set preferred;          /* to be preferred; may be empty */
     struct ph_view_set hears[PH_VIEW_MAX]; /* row i: whom node i hears; its own bit is ignored */
 };
 

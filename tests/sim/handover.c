@@ -330,8 +330,7 @@ static enum worth owed_for(const struct sim_play *play, unsigned id, enum sim_co
 }
 
 /* A node that nothing has struck has lost its quorum: while not all have noticed that one is
- * silent, or is back, the view may be formed with that one and without another (engine/view.h knows
- * only who hears whom). */
+ * silent, or is back, the view may be formed with that one and without another. */
 static bool has_left_out(const struct sim_play *play, enum sim_place struck)
 {
     for (enum sim_place place = SIM_SOURCE; place <= SIM_BYSTANDER; place++)

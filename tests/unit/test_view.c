@@ -189,6 +189,22 @@ static void larger_side_of_a_bridge_wins(void **state)
         expect_alone(&matrix, i, true);
 }
 
+/* Of two nodes that do not hear each other the one that is preferred stays, whichever is first in
+ * the order. */
+static void who_is_preferred_stays(void **state)
+{
+    (void)state;
+    for (uint32_t there = 0; there < 3; there += 2) {
+        struct ph_view_matrix matrix = mesh(3);
+        uint32_t first = there ? 1 : 0;
+        unlink_two(&matrix, 0, 2);
+        ph_view_add(&matrix.preferred, 1);
+        ph_view_add(&matrix.preferred, there);
+        expect_view(&matrix, 1, first, first + 2);
+        expect_alone(&matrix, 2 - there, true);
+    }
+}
+
 /* Everybody hears a majority, each another one: all agree on one view. */
 static void ring_of_majorities_is_one_view(void **state)
 {
@@ -251,6 +267,9 @@ static void views_agree_whatever_the_matrix(void **state)
                 (uint32_t)ph_prng_below(&prng, matrix.count));
         if (ph_prng_below(&prng, 4) == 0)
             matrix.hears[ph_prng_below(&prng, matrix.count)] = (struct ph_view_set){0};
+        for (uint32_t i = 0; i < matrix.count; i++)
+            if (ph_prng_below(&prng, 2))
+                ph_view_add(&matrix.preferred, i);
         for (int i = 0; i < 4; i++) {
             struct ph_view_set view;
             check_view(&matrix, (uint32_t)ph_prng_below(&prng, matrix.count), &view);
@@ -268,6 +287,7 @@ int main(void)
         cmocka_unit_test(halves_are_two_views),
         cmocka_unit_test(bridge_stays_with_one_half),
         cmocka_unit_test(larger_side_of_a_bridge_wins),
+        cmocka_unit_test(who_is_preferred_stays),
         cmocka_unit_test(ring_of_majorities_is_one_view),
         cmocka_unit_test(nobody_is_left_out_who_hears_all_of_the_view),
         cmocka_unit_test(views_agree_whatever_the_matrix),
