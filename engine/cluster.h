@@ -8,7 +8,8 @@
  *
  *   cluster.c          life, frames in and out, custom events of other members
  *   cluster_members.c  who is there: greetings, beats, silence
- *   cluster_view.c     which of them form this side: the view, quorum, lease, fencing
+ *   cluster_decide.c   which of them should form this side: who hears whom
+ *   cluster_view.c     the view that they form: quorum, lease, fencing
  *   cluster_sync.c     intents and placements: pushed, acknowledged, repaired
  *   cluster_intents.c  intents as records
  *   cluster_journal.c  what the hub wants to know again after the death of its node
