@@ -6,6 +6,7 @@
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
 #include "engine/cluster_intents.h"
+#include "engine/prng.h"
 
 enum {
     CALLS_MAX = 64, /* under way */
@@ -65,20 +66,14 @@ static void write_hub(struct ph_hub *hub, enum ph_journal_verb verb)
     call(hub, verb, &record);
 }
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    uint64_t z = (a ^ (b + UINT64_C(0x9e3779b97f4a7c15))) * UINT64_C(0xbf58476d1ce4e5b9);
-    return z ^ (z >> 31);
-}
-
 static uint64_t hub_digest(const struct ph_cluster *cluster)
 {
-    uint64_t digest = mix(cluster->quorum_max, cluster->quorum_clock);
+    uint64_t digest = ph_mix(cluster->quorum_max, cluster->quorum_clock);
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
-        digest = mix(digest, member->info.generation * 2 + ph_member_may_want(member));
+        digest = ph_mix(digest, member->info.generation * 2 + ph_member_may_want(member));
     }
-    return mix(digest, cluster->in_view + 1u);
+    return ph_mix(digest, cluster->in_view + 1u);
 }
 
 /* ---- Changes --------------------------------------------------------------------------------- */

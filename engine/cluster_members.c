@@ -5,6 +5,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/prng.h"
 
 enum {
     BEAT_GAP_MS = 20, /* between two beats that do not wait for their time, … */
@@ -240,21 +241,15 @@ bool ph_member_is_reached(const struct ph_cluster *cluster, const struct ph_memb
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    uint64_t z = (a ^ (b + UINT64_C(0x9e3779b97f4a7c15))) * UINT64_C(0xbf58476d1ce4e5b9);
-    return z ^ (z >> 31);
-}
-
 /* One number for all that the members of the view should agree on. */
 uint64_t ph_cluster_digest(const struct ph_cluster *cluster)
 {
-    uint64_t digest = mix(cluster->view, ph_directory_hash(cluster->directory));
+    uint64_t digest = ph_mix(cluster->view, ph_directory_hash(cluster->directory));
     for (uint16_t slot = 0; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
         uint64_t hi = slot ? member->log_hi : ph_directory_log_hi(cluster->directory);
         if (member->info.in_view)
-            digest ^= mix(mix(member->info.name_hash, member->info.generation), hi);
+            digest ^= ph_mix(ph_mix(member->info.name_hash, member->info.generation), hi);
     }
     return digest;
 }
@@ -470,7 +465,7 @@ static void note_basis(struct ph_hub *hub, const struct ph_owners *owners)
     struct ph_cluster *cluster = hub->cluster;
     uint64_t basis = cluster->view;
     for (uint32_t i = 0; i < owners->count; i++)
-        basis = mix(basis, owners->nodes[i]);
+        basis = ph_mix(basis, owners->nodes[i]);
     if (basis == cluster->basis)
         return;
     cluster->basis = basis;

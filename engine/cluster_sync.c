@@ -128,6 +128,7 @@ static void push_intents(struct ph_hub *hub)
             cluster->push_last = &cluster->push_first;
         entry->pushing = false;
         ph_intents_add(&intents, entry);
+        ph_cluster_settle(hub, entry); /* who has it may be asked now, behind the intent */
     }
     if (!intents.count)
         return;

@@ -90,8 +90,9 @@ struct ph_kind {
      * one that is stopped or killed before it gets to save, is an ordinary one. When saving fails
      * the instance goes on and `ph_kind_not_saved` tells. */
     void (*save)(struct ph_child *);
-    /* No instance exists, and the next one is to begin elsewhere: answered by ph_kind_down_saved,
-     * for the last one, with what the kind keeps for it. NULL: it keeps nothing. */
+    /* No instance exists, and the next one is to begin elsewhere: answered for the last one by
+     * ph_kind_down_saved, with what the kind keeps for it, or by one more ph_kind_down. NULL: it
+     * keeps nothing. */
     void (*unload)(struct ph_child *);
     /* The same for a state of less than `from` bytes. With a larger one the instance goes on, and
      * ph_kind_copied brings the state that it had between two messages. `room` (moved; may have

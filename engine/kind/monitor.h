@@ -93,7 +93,7 @@ void ph_process_forward(struct ph_process *, struct ph_queue *into);
 void ph_process_load_any(struct ph_process *, struct ph_text *state);
 /* Stops it as below, and its state comes with its end, if it has one. */
 void ph_process_save_any(struct ph_process *);
-/* It does not run: `saved` brings the state that it has stored, or an empty one. */
+/* It does not run: `saved` brings the state that it has stored; `down` says that it has none. */
 void ph_process_unload_any(struct ph_process *);
 /* The stop signal to the main process's group / SIGKILL to the whole tree / any signal to the main
  * process. A process that is not there: nothing happens. */

@@ -312,10 +312,9 @@ void ph_process_save(struct ph_process *process)
 
 void ph_process_unload(struct ph_process *process)
 {
-    struct ph_text none = PH_TEXT_INIT;
     ph_assert(process->stage == PH_PROCESS_IDLE);
     if (!ph_process_state_save(process))
-        ph_process_told_saved(process, &none);
+        ph_process_told_down(process);
 }
 
 /* One that ends says so by its end. */
