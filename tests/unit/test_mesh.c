@@ -10,8 +10,15 @@
 
 #include "engine/alloc.h"
 #include "engine/base.h"
+#include "engine/tsan.h"
 #include "tests/lib/numbered.h"
 #include "tests/lib/simwire.h"
+
+#ifdef PH_TSAN
+enum { RANDOM_SEEDS = 250 }; /* one thread, and ten times as slow */
+#else
+enum { RANDOM_SEEDS = 2500 };
+#endif
 
 /* ---- Sessions ------------------------------------------------------------------------------- */
 
@@ -528,7 +535,7 @@ static void random_faults_never_break_the_streams(void **state)
     (void)state;
     static struct chaos chaos;
     uint64_t streams = 0;
-    for (uint64_t seed = 0; seed < 2500; seed++) {
+    for (uint64_t seed = 0; seed < RANDOM_SEEDS; seed++) {
         struct sim_net *net = sim_create(1000 + seed);
         struct sender senders[3][3] = {0};
         memset(&chaos, 0, sizeof chaos);
