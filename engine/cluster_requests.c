@@ -459,7 +459,8 @@ static void obey(struct ph_hub *hub, struct ph_member *member, struct ph_child *
 }
 
 /* A start elsewhere met the child that is here. One that will get a younger instance needs no
- * answer: that one is seen. */
+ * answer: that one is seen. What has been asked for since, by a third node, the asker has to know
+ * before it hears that all is well. */
 static void answer_whether_up(struct ph_hub *hub, struct ph_member *member, struct ph_child *child,
                               uint64_t token)
 {
@@ -468,6 +469,8 @@ static void answer_whether_up(struct ph_hub *hub, struct ph_member *member, stru
     if (!child->entry || !ph_entry_spec_rcu(child->entry) ||
         ph_cluster_has_other_spec(child->entry))
         return;
+    if (child->entry->version.clock > token)
+        ph_cluster_tell(member, child->entry);
     if (state == PH_STATE_RUNNING)
         ph_cluster_outcome(hub, (struct ph_asker){member->slot, token}, child, PH_OUTCOME_SAME, 0,
                            NULL);
@@ -555,6 +558,8 @@ void ph_cluster_read_outcomes(struct ph_hub *hub, struct ph_member *member, stru
             continue;
         if (goes_on_elsewhere(pending, outcome, code))
             ph_cluster_touch(hub, pending->entry);
+        else if (code == 0 && is_overtaken(pending))
+            ph_cluster_settle(hub, pending->entry);
         else
             settle(hub, pending, outcome, code, text);
     }

@@ -204,6 +204,29 @@ static void start_is_answered_when_a_silent_node_is_back(void **state)
     fc_destroy(c);
 }
 
+/* A third node has taken a start back before the child's node heard of it, and who asked for it does
+ * not know: it is told so, not that all is well. */
+static void start_that_was_taken_back_is_no_success(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "");
+    char id[16];
+    for (unsigned i = 0; snprintf(id, sizeof id, "r-%u", i) && fc_owner(c, 0, id) != 1; i++)
+        continue;
+    fc_start(c, 0, id);
+    fc_settle(c);
+    c->pipes[0][1].late_ms = 50;
+    fc_cut(c, 2, 0);
+    struct ph_op *op = replace(c, 0, id, "meta.x=1");
+    fc_run(c, 5);
+    replace(c, 2, id, "");
+    assert_int_equal(fc_wait(c, op, 200), PH_ECANCELED);
+    assert_int_equal(fc_starts(c), 1);
+    fc_heal(c);
+    fc_settle(c);
+    fc_destroy(c);
+}
+
 #define SESSION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -217,6 +240,7 @@ int main(void)
         SESSION_TEST(move_ends_after_a_broken_session),
         SESSION_TEST(requests_wait_for_the_next_session),
         cmocka_unit_test(start_is_answered_when_a_silent_node_is_back),
+        cmocka_unit_test(start_that_was_taken_back_is_no_success),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
