@@ -204,8 +204,8 @@ static void start_is_answered_when_a_silent_node_is_back(void **state)
     fc_destroy(c);
 }
 
-/* A third node has taken a start back before the child's node heard of it, and who asked for it does
- * not know: it is told so, not that all is well. */
+/* A third node has taken a start back before the child's node heard of it, and who asked for it
+ * does not know: it is told so, not that all is well. */
 static void start_that_was_taken_back_is_no_success(void **state)
 {
     (void)state;
