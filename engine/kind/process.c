@@ -241,6 +241,7 @@ void ph_process_start(struct ph_process *process, char *id, struct ph_spec *spec
     process->failed[0] = '\0';
     process->saving = false;
     process->passive = passive;
+    process->speaks = spec->socket;
     process->stood_by = process->works = false;
     atomic_store_explicit(&process->handled, 0, memory_order_relaxed);
     if (!spec->socket)
@@ -313,7 +314,7 @@ void ph_process_save(struct ph_process *process)
 void ph_process_unload(struct ph_process *process)
 {
     ph_assert(process->stage == PH_PROCESS_IDLE);
-    if (!ph_process_state_save(process))
+    if (process->speaks || !ph_process_state_save(process))
         ph_process_told_down(process);
 }
 

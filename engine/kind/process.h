@@ -75,6 +75,7 @@ struct ph_process {
     char failed[200]; /* why it is being killed by us; "": it is not */
     enum ph_exit_how failed_how;
     bool passive;             /* it is to stand by */
+    bool speaks;              /* the last one did (socket=yes): what it stored is no state */
     bool stood_by;            /* told */
     bool works;               /* it said so */
     struct ph_legacy *legacy; /* that it is to join, referenced; or NULL */

@@ -175,17 +175,24 @@ static struct ph_op *replace(struct fake_cluster *c, unsigned node, const char *
                            (struct ph_start_options){.if_exists = PH_IF_EXISTS_REPLACE});
 }
 
+/* One child, "r-…", that belongs to n2 and runs there. */
+static struct fake_cluster *create(const char *options, char id[16])
+{
+    struct fake_cluster *c = fc_create_settled(3, options);
+    for (unsigned i = 0; snprintf(id, 16, "r-%u", i) && fc_owner(c, 0, id) != 1; i++)
+        continue;
+    fc_start(c, 0, id);
+    fc_settle(c);
+    return c;
+}
+
 /* A start that the child of that spec, which runs already, has to answer: it is asked at once; the
  * answer is lost when that node falls silent, and it is asked again when it is back. */
 static void start_is_answered_when_a_silent_node_is_back(void **state)
 {
     (void)state;
-    struct fake_cluster *c = fc_create_settled(3, "partition=majority");
     char id[16];
-    for (unsigned i = 0; snprintf(id, sizeof id, "r-%u", i) && fc_owner(c, 0, id) != 1; i++)
-        continue;
-    fc_start(c, 0, id);
-    fc_settle(c);
+    struct fake_cluster *c = create("partition=majority", id);
     fc_cut(c, 2, 1);
     replace(c, 2, id, "meta.x=1"); /* n2 does not hear of it before n1 wants the first one again */
     fc_run(c, 3);
@@ -209,12 +216,8 @@ static void start_is_answered_when_a_silent_node_is_back(void **state)
 static void start_that_was_taken_back_is_no_success(void **state)
 {
     (void)state;
-    struct fake_cluster *c = fc_create_settled(3, "");
     char id[16];
-    for (unsigned i = 0; snprintf(id, sizeof id, "r-%u", i) && fc_owner(c, 0, id) != 1; i++)
-        continue;
-    fc_start(c, 0, id);
-    fc_settle(c);
+    struct fake_cluster *c = create("", id);
     c->pipes[0][1].late_ms = 50;
     fc_cut(c, 2, 0);
     struct ph_op *op = replace(c, 0, id, "meta.x=1");

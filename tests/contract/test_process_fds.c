@@ -302,7 +302,7 @@ static bool is_saved(void *arg)
     return place_snapshot(arg).saves == 1;
 }
 
-/* It ended, was saved, and says once more that it is down. */
+/* It has said so twice, as of an instance or of a save, and says it once more. */
 static bool is_down_again(void *arg)
 {
     return place_snapshot(arg).downs == 3;
@@ -402,6 +402,25 @@ static void stored_state_is_unloaded(void **state)
     place_destroy(&place);
 }
 
+/* Of one that speaks it is what it says that counts: what it has stored is no state. */
+static void speaking_program_has_no_stored_state(void **state)
+{
+    struct fixture *fixture = *state;
+    struct place place;
+    place_init(&place, fixture);
+    LAUNCH(&place, "fdstore=1", "ready=notify", "--", fixture->self, "keep",
+           "FDSTORE=1\nFDNAME=state", "1", "kept");
+    place_await_up(&place);
+    ph_process_kill_any(place.process);
+    place_await_down(&place);
+    LAUNCH(&place, "fdstore=1", "socket=yes", "--", "/no/such/program");
+    place_await_down(&place);
+    ph_process_unload_any(place.process);
+    assert_true(eventually(is_down_again, &place, SOON_MS));
+    assert_int_equal(place_snapshot(&place).saves, 0);
+    place_destroy(&place);
+}
+
 /* A large one, in pieces: out and in again, byte by byte. */
 static void large_states_are_carried(void **state)
 {
@@ -498,6 +517,7 @@ int main(int argc, char **argv)
         TEST(loaded_state_is_handed_over),
         TEST(state_comes_back_from_what_cannot_begin),
         TEST(stored_state_is_unloaded),
+        TEST(speaking_program_has_no_stored_state),
         TEST(large_states_are_carried),
         TEST(unreadable_state_is_not_saved),
         TEST(ends_may_cross_the_copying),
