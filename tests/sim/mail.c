@@ -7,8 +7,7 @@
  * against that when it was sent while all were at one: every hub had the newest intent of its
  * child, knew no row from before it, and the child was somewhere, or on its way. Only its order is
  * open when a hub still knew a row of an instance that had ended unsaved, and the child began anew
- * at another place: what was sent there may come late; and when its node has found another one
- * again since, and begun its streams anew.
+ * at another place: what was sent there may come late.
  */
 #include <string.h>
 
@@ -126,7 +125,6 @@ void sim_check_sent(struct sim_hub *hub, unsigned id, uint64_t number)
         .losses = oracle->losses,
         .lost_of = oracle->lost_of[id],
         .ended = seen_unsaved(sim, id),
-        .renewals = hub->hub.cluster->mail.renewals,
     };
 }
 
@@ -139,13 +137,6 @@ static bool is_owed(const struct sim_oracle *oracle, const struct sim_letter *le
            letter->lost_of == oracle->lost_of[letter->id];
 }
 
-/* Has its node begun its streams anew since? */
-static bool is_of_old_stream(const struct sim *sim, const struct sim_letter *letter)
-{
-    const struct sim_hub *hub = sim->nodes[letter->node].hub;
-    return !hub || hub->hub.cluster->mail.renewals != letter->renewals;
-}
-
 /* One that comes after a younger one of the same node; it may have gone where its child was. */
 static void check_order(struct sim *sim, const struct sim_instance *instance, uint64_t number)
 {
@@ -153,7 +144,7 @@ static void check_order(struct sim *sim, const struct sim_instance *instance, ui
     const struct sim_letter *letter = &oracle->letters[number];
     uint64_t *last = &oracle->last_handled[letter->id][letter->node];
     bool detoured = letter->ended && letter->ended <= oracle->anew[letter->id];
-    if (number < *last && is_owed(oracle, letter) && !detoured && !is_of_old_stream(sim, letter))
+    if (number < *last && is_owed(oracle, letter) && !detoured)
         sim_fail(sim, "c%u handles message %llu of n%u on %s, and has handled %llu before",
                  letter->id, (unsigned long long)number, letter->node, instance->node->name,
                  (unsigned long long)*last);

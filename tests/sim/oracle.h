@@ -64,8 +64,7 @@ struct sim_letter {
     bool sent, counts, handled; /* see mail.c */
     uint8_t id, node;
     uint64_t sent_us, losses, lost_of; /* how many there were then */
-    uint64_t ended;    /* epoch of an instance that some node saw then, and had ended unsaved; 0 */
-    uint64_t renewals; /* of its node's streams, until then */
+    uint64_t ended; /* epoch of an instance that some node saw then, and had ended unsaved; 0 */
 };
 
 /* Who can reach whom: see groups.c. */
