@@ -288,7 +288,8 @@ static void receive(struct ph_hub *hub, struct ph_entry *entry, struct ph_letter
         look_again(hub, hub->cluster->dead_after_ms);
 }
 
-/* Per record: hops, id, origin, stream, number, token of a call (0: none), bytes or nil. */
+/* Per record: hops, id, origin, stream, number, after, its last number, token of a call (0: none),
+ * bytes or nil. */
 static void send_to(struct ph_hub *hub, struct ph_member *member, struct ph_entry *entry,
                     struct ph_letter *letter)
 {
@@ -301,6 +302,8 @@ static void send_to(struct ph_hub *hub, struct ph_member *member, struct ph_entr
     ph_pack_uint(records, letter->origin);
     ph_pack_uint(records, letter->stream);
     ph_pack_uint(records, letter->number);
+    ph_pack_uint(records, letter->after);
+    ph_pack_uint(records, letter->after_sent);
     member->mail.count++;
     if (!box) {
         ph_pack_uint(records, 0);
@@ -416,6 +419,8 @@ void ph_mail_child_here(struct ph_hub *hub, struct ph_entry *entry, bool moved)
 {
     struct ph_mail *mail = entry->mail;
     entry->moved_here = moved;
+    if (!moved)
+        entry->sole = !entry->seen_epoch;
     if (mail && !moved) {
         ph_order_take_early(mail, &mail->waiting);
         mail->anew = true;
@@ -428,6 +433,7 @@ void ph_mail_child_here(struct ph_hub *hub, struct ph_entry *entry, bool moved)
 
 void ph_mail_take_tracks(struct ph_hub *hub, struct ph_entry *entry, struct ph_unpack *frame)
 {
+    entry->sole = ph_unpack_bool(frame);
     struct ph_unpack at = *frame;
     if (entry->mail || ph_unpack_array(&at, UINT32_MAX))
         (void)ph_order_unpack(hub, mail_of(hub, entry), frame); /* it was checked */
@@ -699,6 +705,8 @@ void ph_cluster_read_mail(struct ph_hub *hub, struct ph_member *member, struct p
         letter.origin = ph_unpack_uint(frame, UINT64_MAX);
         letter.stream = ph_unpack_uint(frame, UINT64_MAX);
         letter.number = ph_unpack_uint(frame, UINT64_MAX - 1);
+        letter.after = ph_unpack_uint(frame, UINT64_MAX);
+        letter.after_sent = ph_unpack_uint(frame, UINT64_MAX - 1);
         uint64_t token = ph_unpack_uint(frame, UINT64_MAX);
         bool empty = ph_unpack_nil(frame);
         const void *data = empty ? NULL : ph_unpack_bin(frame, PH_MESSAGE_BYTES_MAX, &length);

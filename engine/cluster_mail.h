@@ -16,7 +16,7 @@
  * with a node or a session is waited for no longer than `dead_after`, what is just late half a
  * minute; after that, and when a child was started anew on another node, nothing is promised but
  * that no message is handled twice. When a node dies, or is found again (a child may have run on
- * both sides then), all streams begin anew.
+ * both sides then), all streams begin anew; each letter says which stream was before its own.
  *
  * While letters to a child are on their way, also those of its own node, its *detour* is closed:
  * what its node sends goes through the hub, too, and waits its turn (ph_child.detour).
@@ -44,6 +44,7 @@ struct ph_letter {
     struct ph_letter *next;
     struct ph_message_box *box;      /* owned; NULL: nothing is left of it but its number */
     uint64_t origin, stream, number; /* origin 0: it has no number yet */
+    uint64_t after, after_sent;      /* the stream before that one (0: none), and its last number */
     uint64_t token;                  /* of its call, while another node has a copy; 0: none */
     unsigned hops;                   /* nodes that it has passed */
 };
@@ -74,6 +75,7 @@ struct ph_mail {
     uint64_t stream;             /* 0: it has none */
     uint64_t renewals;           /* of the hub, when it began */
     uint64_t sent;               /* its last number */
+    uint64_t after, after_sent;  /* as in its letters */
     uint64_t sent_ms, sent_peer; /* when, and in which session … */
     uint16_t sent_to;            /* … with whom */
     bool anew;                   /* the child was started here without what others knew of it */

@@ -89,6 +89,7 @@ static struct ph_merge *add(struct ph_hub *hub, struct ph_entry *entry, enum pha
     *(merge->before ? &merge->before->next : &list->first) = merge;
     list->last = merge;
     entry->merge = merge;
+    entry->sole = false;
     return merge;
 }
 

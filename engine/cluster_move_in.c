@@ -66,6 +66,7 @@ static void read_load(struct ph_hub *hub, struct ph_member *member, struct ph_un
         ph_move_read_patch(frame, &offer->patch);
     if (!frame->broken && ph_mail_unpack_unread(hub, member, frame, &offer->unread))
         offer->tracks = *frame;
+    (void)ph_unpack_bool(frame);
     if (!frame->broken)
         (void)ph_order_unpack(hub, NULL, frame);
 }

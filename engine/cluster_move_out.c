@@ -133,8 +133,8 @@ struct ph_text *ph_move_put(struct ph_hub *hub, const struct ph_transfer *move,
     return records;
 }
 
-/* Of a TAKE: state, its checksum; of a PATCH: what has changed; of both: unread messages, tracks.
- */
+/* Of a TAKE: state, its checksum; of a PATCH: what has changed; of both: unread messages, whether
+ * it is the sole one, tracks. */
 static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_sums *sums)
 {
     struct ph_text *records = ph_move_put(hub, move, move->copy ? PH_MOVE_PATCH : PH_MOVE_TAKE);
@@ -148,6 +148,7 @@ static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_su
         ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), length));
     }
     ph_mail_pack_unread(records, &move->unread);
+    ph_pack_bool(records, move->entry->sole);
     ph_order_pack(hub, move->entry->mail, records);
 }
 

@@ -53,22 +53,38 @@ static uint64_t own_origin(const struct ph_cluster *cluster)
            1;
 }
 
+/* The session with whom the last letter went to is gone, maybe with the letter. */
+static bool has_lost_session(const struct ph_cluster *cluster, const struct ph_mail *mail)
+{
+    return mail->sent_to && cluster->members[mail->sent_to]->info.peer != mail->sent_peer;
+}
+
 /* May some of what this node has sent have been lost with a session, or a node? */
 static bool has_broken(const struct ph_cluster *cluster, const struct ph_mail *mail)
 {
-    return mail->renewals != cluster->mail.renewals ||
-           (mail->sent_to && cluster->members[mail->sent_to]->info.peer != mail->sent_peer);
+    return mail->renewals != cluster->mail.renewals || has_lost_session(cluster, mail);
+}
+
+/* `follows`: what was sent in the one before is still on its way, or has come. */
+static void begin_stream(struct ph_cluster *cluster, struct ph_mail *mail, bool follows)
+{
+    mail->after = follows ? mail->stream : 0;
+    mail->after_sent = follows ? mail->sent : 0;
+    mail->stream = ++cluster->next_token;
+    mail->sent = 0;
+    mail->renewals = cluster->mail.renewals;
 }
 
 void ph_order_stamp(struct ph_hub *hub, struct ph_mail *mail, struct ph_letter *letter,
                     const struct ph_member *to)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (!mail->stream || has_broken(cluster, mail) || mail->sent_ms + RENEW_MS < hub->now_ms) {
-        mail->stream = ++cluster->next_token;
-        mail->sent = 0;
-        mail->renewals = cluster->mail.renewals;
-    }
+    if (!mail->stream || mail->sent_ms + RENEW_MS < hub->now_ms)
+        begin_stream(cluster, mail, false);
+    else if (has_broken(cluster, mail))
+        begin_stream(cluster, mail, !has_lost_session(cluster, mail));
+    letter->after = mail->after;
+    letter->after_sent = mail->after_sent;
     letter->origin = own_origin(cluster);
     letter->stream = mail->stream;
     letter->number = ++mail->sent;
@@ -130,13 +146,37 @@ static void take_first_early(struct ph_mail *mail, struct ph_track *track, struc
     ph_free(first);
 }
 
+static void renew_track(struct ph_hub *hub, struct ph_track *track, uint64_t stream)
+{
+    track->stream = stream;
+    track->expected = 1;
+    track->skipped = track->skipped_to = 0;
+    track->begun_ms = hub->now_ms;
+}
+
+/* Each says how far the stream before its own went. */
+static bool is_next(const struct ph_track *track, const struct ph_letter *letter)
+{
+    if (letter->stream == track->stream)
+        return letter->number == track->expected;
+    return letter->number == 1 && letter->after == track->stream &&
+           letter->after_sent < track->expected;
+}
+
+static void count(struct ph_hub *hub, struct ph_track *track, const struct ph_letter *letter)
+{
+    if (track->stream != letter->stream)
+        renew_track(hub, track, letter->stream);
+    track->expected++;
+}
+
 /* Those whose turn it is now. */
 static void advance(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                     struct ph_letters *due)
 {
-    while (track->early && track->early->number == track->expected) {
+    while (track->early && is_next(track, track->early)) {
+        count(hub, track, track->early);
         take_first_early(mail, track, due);
-        track->expected++;
     }
     track->since_ms = track->early ? hub->now_ms : 0;
 }
@@ -144,23 +184,13 @@ static void advance(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *t
 static void give_up_gap(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                         struct ph_letters *due)
 {
+    if (track->stream != track->early->stream)
+        renew_track(hub, track, track->early->stream);
     if (!track->skipped)
         track->skipped = track->expected;
     track->expected = track->skipped_to = track->early->number;
     hub->cluster->mail.gaps++;
     advance(hub, mail, track, due);
-}
-
-/* The sender has begun another stream: what is missing of the one before does not come any more. */
-static void renew_track(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
-                        uint64_t stream, struct ph_letters *due)
-{
-    while (track->early)
-        give_up_gap(hub, mail, track, due);
-    track->stream = stream;
-    track->expected = 1;
-    track->skipped = track->skipped_to = 0;
-    track->begun_ms = hub->now_ms;
 }
 
 static void drop_double(struct ph_hub *hub, const struct ph_letter *letter)
@@ -170,15 +200,21 @@ static void drop_double(struct ph_hub *hub, const struct ph_letter *letter)
         ph_message_box_destroy(letter->box, PH_EGONE, "it came twice");
 }
 
+/* In the order in which their sender sent them. */
+static bool is_before(const struct ph_letter *one, const struct ph_letter *other)
+{
+    return one->stream != other->stream ? one->stream < other->stream : one->number < other->number;
+}
+
 static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                        const struct ph_letter *letter)
 {
-    struct ph_letter **link = track->early_last && track->early_last->number < letter->number
+    struct ph_letter **link = track->early_last && is_before(track->early_last, letter)
                                   ? &track->early_last->next
                                   : &track->early;
-    while (*link && (*link)->number < letter->number)
+    while (*link && is_before(*link, letter))
         link = &(*link)->next;
-    if (*link && (*link)->number == letter->number) {
+    if (*link && !is_before(letter, *link)) {
         drop_double(hub, letter);
         return;
     }
@@ -193,37 +229,60 @@ static void keep_early(struct ph_hub *hub, struct ph_mail *mail, struct ph_track
         track->since_ms = hub->now_ms;
 }
 
+/* Nothing of its sender has come. A child that moved here, and is the sole one, has a track of all
+ * that was handled: what the letter comes after is still on its way, since nobody knows when. */
+static struct ph_track *begin_track(struct ph_hub *hub, struct ph_mail *mail,
+                                    const struct ph_letter *letter)
+{
+    if (mail->anew || !mail->entry->sole || !letter->after)
+        return add_track(hub, mail, letter->origin, letter->stream,
+                         mail->anew ? letter->number : 1);
+    struct ph_track *track = add_track(hub, mail, letter->origin, letter->after, 1);
+    track->begun_ms = 0;
+    return track;
+}
+
 static struct ph_track *track_for(struct ph_hub *hub, struct ph_mail *mail,
-                                  const struct ph_letter *letter, struct ph_letters *due)
+                                  const struct ph_letter *letter)
 {
     struct ph_track *track = find_track(mail, letter->origin);
     if (!track)
-        return add_track(hub, mail, letter->origin, letter->stream,
-                         mail->anew ? letter->number : 1);
-    if (track->stream < letter->stream)
-        renew_track(hub, mail, track, letter->stream, due);
+        return begin_track(hub, mail, letter);
     track->used_ms = hub->now_ms;
     return track;
+}
+
+/* A stream that follows none, or one that was not heard of here: nobody knows what is missing of
+ * those before it, and it is not waited for. */
+static void begin_track_anew(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
+                             uint64_t stream, struct ph_letters *due)
+{
+    while (track->early && track->early->stream < stream)
+        give_up_gap(hub, mail, track, due);
+    if (track->stream < stream)
+        renew_track(hub, track, stream);
 }
 
 void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_letter *letter,
                       struct ph_letters *due)
 {
-    struct ph_track *track = track_for(hub, mail, letter, due);
+    struct ph_track *track = track_for(hub, mail, letter);
+    if (letter->stream > track->stream && letter->after != track->stream)
+        begin_track_anew(hub, mail, track, letter->stream, due);
     bool late = letter->stream == track->stream && letter->number < track->expected;
     bool skipped = late && letter->number < track->skipped_to && letter->number >= track->skipped;
     if (letter->stream < track->stream || skipped) {
         ph_letters_add(due, letter); /* it had been given up */
     } else if (late) {
         drop_double(hub, letter);
-    } else if (letter->number > track->expected) {
+    } else if (is_next(track, letter)) {
+        count(hub, track, letter);
+        ph_letters_add(due, letter);
+        advance(hub, mail, track, due);
+    } else {
         keep_early(hub, mail, track, letter);
         while (mail->early > PH_MAILBOX_MAX && track->early)
             give_up_gap(hub, mail, track, due);
-    } else {
-        ph_letters_add(due, letter);
-        track->expected++;
-        advance(hub, mail, track, due);
     }
 }
 
@@ -234,7 +293,11 @@ bool ph_order_own_came(struct ph_hub *hub, struct ph_mail *mail)
     uint64_t origin = own_origin(hub->cluster);
     struct ph_track *track = find_track(mail, origin);
     if (!track)
-        track = add_track(hub, mail, origin, mail->stream, mail->anew ? mail->sent + 1 : 1);
+        track = begin_track(hub, mail,
+                            &(struct ph_letter){.origin = origin,
+                                                .stream = mail->stream,
+                                                .number = mail->sent + 1,
+                                                .after = mail->after});
     if (track->stream != mail->stream || track->expected <= mail->sent) {
         if (!track->since_ms)
             track->since_ms = hub->now_ms;

@@ -381,6 +381,7 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
                             const struct ph_placement *other)
 {
     bool doubled = other && state_of(other) != PH_STATE_MOVING;
+    entry->sole &= !doubled;
     if (doubled && loses(hub, entry, other))
         give_way(hub, entry, other);
     else if (ph_cluster_has_other_spec(entry))

@@ -96,6 +96,7 @@ struct ph_entry {
     bool misplaced;              /* counted: it is not where it should be */
     uint32_t parting;            /* instances that have gone and whose last messages are to come */
     bool moved_here;             /* its child here came with the order of its messages */
+    bool sole;                   /* no instance but those it came from has handled messages */
     bool copies_not;             /* its next move sends its state as a whole */
     bool ran;                    /* some instance of this intent has run somewhere */
     bool in_stones;

@@ -355,6 +355,7 @@ static void tell(struct fake_cluster *c, const char *id, const struct lie *lie)
     ph_pack_bin(&frame, bytes, lie->length);
     if (lie->verb == PH_MOVE_PATCH) {
         ph_pack_array(&frame, 0);
+        ph_pack_bool(&frame, true);
         ph_pack_array(&frame, 0);
     }
     fc_inject(c, 0, 2, &frame);

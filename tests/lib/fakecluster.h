@@ -137,6 +137,8 @@ void fc_send(struct fake_cluster *, unsigned node, const char *id, const char *t
 struct ph_op *fc_call(struct fake_cluster *, unsigned node, const char *id, const char *text);
 /* Starts and waits until it is done; fails the test unless that went well. */
 void fc_start(struct fake_cluster *, unsigned node, const char *ids);
+/* The same with one that belongs to the first node, until all have settled; returns its id. */
+const char *fc_start_one(struct fake_cluster *, char id[16]);
 /* Runs until the op is done; its code, or 1 when that does not come within `ms`. */
 int fc_wait(struct fake_cluster *, struct ph_op *, uint64_t ms);
 /* Why the first child of an op failed; "" when none did. */
@@ -148,6 +150,8 @@ enum { FC_NOWHERE = -1, FC_DOUBLED = -2 };
 
 /* The node where an instance of the child is, whatever the hubs say. */
 int fc_where(const struct fake_cluster *, const char *id);
+/* Runs until it is there; fails the test when that takes longer than a move. */
+void fc_run_until_at(struct fake_cluster *, const char *id, int node);
 /* The same as that node's hub says, and in which state it says it is. */
 int fc_listed(const struct fake_cluster *, unsigned node, const char *id, enum ph_state *);
 /* Where it belongs by the members that node knows. */
@@ -160,6 +164,8 @@ unsigned fc_heard(const struct fake_cluster *, const char *id, const char *text)
 const struct ph_members *fc_members(const struct fake_cluster *, unsigned node);
 /* Does every living node list every id at the node where it is, running? Fails the test if not. */
 void fc_assert_listed_everywhere(const struct fake_cluster *, const char *ids);
+/* No move is under way, and no message. */
+void fc_assert_at_rest(struct fake_cluster *);
 
 /* ---- Shared by the files -------------------------------------------------------------------- */
 

@@ -112,6 +112,19 @@ void fc_start(struct fake_cluster *cluster, unsigned node, const char *ids)
         fail_msg("start %s: %d %s %s", ids, code, ph_op_result(op)->text, fc_failure(op));
 }
 
+const char *fc_start_one(struct fake_cluster *cluster, char id[16])
+{
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(id, 16, "c-%u", i);
+        if (fc_owner(cluster, 0, id) == 0)
+            break;
+    }
+    fc_start(cluster, 0, id);
+    fc_settle(cluster);
+    assert_int_equal(fc_where(cluster, id), 0);
+    return id;
+}
+
 /* ---- Looking ------------------------------------------------------------------------------- */
 
 static struct fc_kid *kid_of(const struct fake_cluster *cluster, unsigned node, const char *id)
@@ -130,6 +143,13 @@ int fc_where(const struct fake_cluster *cluster, const char *id)
             where = where == FC_NOWHERE ? (int)node : FC_DOUBLED;
     }
     return where;
+}
+
+void fc_run_until_at(struct fake_cluster *cluster, const char *id, int node)
+{
+    for (unsigned i = 0; i < 150 && fc_where(cluster, id) != node; i++)
+        fc_run(cluster, 1);
+    assert_int_equal(fc_where(cluster, id), node);
 }
 
 const char *fc_state(const struct fake_cluster *cluster, const char *id)
@@ -268,4 +288,17 @@ void fc_settle(struct fake_cluster *cluster)
         return;
     fc_dump(cluster);
     fail_msg("the nodes do not settle");
+}
+
+void fc_assert_at_rest(struct fake_cluster *cluster)
+{
+    for (unsigned node = 0; node < FC_NODES; node++) {
+        if (!cluster->nodes[node])
+            continue;
+        const struct ph_cluster *of = fc_hub(cluster, node)->hub.cluster;
+        assert_int_equal(of->moves_in + of->moves_out, 0);
+        assert_int_equal(of->moves_saving + of->moves_bytes, 0);
+        for (const struct ph_mail *mail = of->mail.mails; mail; mail = mail->next)
+            assert_true(!mail->waiting.first && !mail->early && !mail->entry->parting);
+    }
 }
