@@ -27,8 +27,9 @@
  *
  * A MERGE may be sent twice; it is joined once: numbers of a sender rise, it has none under way
  * that is PH_MERGE_WINDOW above its lowest one, and for so many the reader knows what became of
- * them. What goes on here because the reader was cut off before it answered may be joined a second
- * time after the next heal.
+ * them. After each `not now` it is another attempt: a copy of one that was answered so comes late,
+ * the state may be elsewhere by then, and it is answered so again. What goes on here because the
+ * reader was cut off before it answered may be joined a second time after the next heal.
  */
 
 enum {
@@ -53,6 +54,7 @@ struct ph_merge {
     uint16_t member;     /* whom it was sent to; joining: who has sent it */
     uint64_t generation; /* joining: the sender's */
     uint64_t number;     /* of who gives way */
+    uint32_t attempt;    /* the same: from 1 */
     struct ph_figures figures;
     uint64_t hold_ms;         /* kept: do not try before */
     bool doubted;             /* kept: `member` may have it, and cannot be asked */
@@ -62,10 +64,14 @@ struct ph_merge {
     uint32_t instance;        /* joining: the one that does */
 };
 
-/* What this node knows of the merges that a member has sent: from number `floor` on. */
+/* What this node knows of the merges that a member has sent: from number `floor` on, by number
+ * modulo the window. */
 struct ph_merge_window {
     uint64_t generation, floor;
-    uint64_t done[PH_MERGE_WINDOW / 64], stored[PH_MERGE_WINDOW / 64];
+    struct ph_merge_known {
+        bool done, stored;
+        uint32_t refused; /* the last attempt that was not now; 0: none */
+    } known[PH_MERGE_WINDOW];
 };
 
 /* ---- The list -------------------------------------------------------------------------------- */
@@ -84,6 +90,7 @@ static struct ph_merge *add(struct ph_hub *hub, struct ph_entry *entry, enum pha
     merge->deadline.fire = fire;
     merge->entry = entry;
     merge->phase = phase;
+    merge->attempt = 1;
     struct ph_merge_list *list = list_of(hub, merge);
     merge->before = list->last;
     *(merge->before ? &merge->before->next : &list->first) = merge;
@@ -146,37 +153,34 @@ bool ph_merge_joins(const struct ph_entry *entry)
 
 /* ---- Who stays ------------------------------------------------------------------------------- */
 
-static void answer(struct ph_member *member, uint64_t number, enum outcome outcome)
+struct attempt {
+    uint64_t number;
+    uint32_t attempt;
+};
+
+static void answer(struct ph_member *member, struct attempt at, enum outcome outcome)
 {
     struct ph_text *records = &member->merged.records;
-    ph_pack_uint(records, number);
+    ph_pack_uint(records, at.number);
+    ph_pack_uint(records, at.attempt);
     ph_pack_uint(records, outcome);
     member->merged.count++;
 }
 
-static bool has_bit(const uint64_t *bits, uint64_t number)
+static struct ph_merge_known *known_of(struct ph_merge_window *window, uint64_t number)
 {
-    return bits[number % PH_MERGE_WINDOW / 64] >> (number % 64) & 1;
-}
-
-static void put_bit(uint64_t *bits, uint64_t number, bool on)
-{
-    uint64_t bit = UINT64_C(1) << (number % 64), *word = &bits[number % PH_MERGE_WINDOW / 64];
-    *word = on ? *word | bit : *word & ~bit;
+    return &window->known[number % PH_MERGE_WINDOW];
 }
 
 /* Nothing below the floor is under way any more. */
 static void raise_floor(struct ph_merge_window *window, uint64_t floor)
 {
     if (floor >= window->floor + PH_MERGE_WINDOW) {
-        memset(window->done, 0, sizeof window->done);
-        memset(window->stored, 0, sizeof window->stored);
+        memset(window->known, 0, sizeof window->known);
         window->floor = floor;
     }
-    for (; window->floor < floor; window->floor++) {
-        put_bit(window->done, window->floor, false);
-        put_bit(window->stored, window->floor, false);
-    }
+    for (; window->floor < floor; window->floor++)
+        *known_of(window, window->floor) = (struct ph_merge_known){0};
 }
 
 static struct ph_merge_window *window_of(struct ph_member *member)
@@ -188,8 +192,25 @@ static struct ph_merge_window *window_of(struct ph_member *member)
     return member->merge_window;
 }
 
+/* What the sender of that life is answered, now and when it asks again. */
+static void decide(struct ph_member *member, uint64_t generation, struct attempt at,
+                   enum outcome outcome)
+{
+    struct ph_merge_window *window = member->merge_window;
+    if (member->info.generation != generation || window->generation != generation)
+        return;
+    struct ph_merge_known *known = known_of(window, at.number);
+    if (at.number >= window->floor) {
+        known->done = outcome != NOT_NOW;
+        known->stored = outcome == STORED;
+        known->refused = known->done ? known->refused : at.attempt;
+    }
+    answer(member, at, outcome);
+}
+
 struct offer {
-    uint64_t number, floor, ran_ms, updates;
+    struct attempt about;
+    uint64_t floor, ran_ms, updates;
     const char *id;
     size_t length;
     const void *state;
@@ -209,7 +230,7 @@ static void join(struct ph_hub *hub, struct ph_member *member, const struct offe
     struct ph_legacy *legacy =
         ph_legacy_create(member->info.name, offer->state, offer->state_length);
     if (!legacy) {
-        answer(member, offer->number, NOT_NOW);
+        decide(member, member->info.generation, offer->about, NOT_NOW);
         return;
     }
     legacy->ran_ms = offer->ran_ms;
@@ -218,7 +239,8 @@ static void join(struct ph_hub *hub, struct ph_member *member, const struct offe
     struct ph_merge *merge = add(hub, entry, JOINING);
     merge->member = member->slot;
     merge->generation = member->info.generation;
-    merge->number = offer->number;
+    merge->number = offer->about.number;
+    merge->attempt = offer->about.attempt;
     merge->legacy = legacy;
     merge->instance = atomic_load_explicit(&child->instance, memory_order_relaxed);
     hub->ports.exec->merge(hub->ports.context, child, legacy);
@@ -235,28 +257,33 @@ static void receive(struct ph_hub *hub, struct ph_member *member, const struct o
 {
     struct ph_merge_window *window = window_of(member);
     struct ph_entry *entry = ph_directory_find_rcu(hub->directory, offer->id, offer->length);
-    if (offer->floor > offer->number || offer->number - offer->floor >= PH_MERGE_WINDOW) {
+    uint64_t number = offer->about.number;
+    if (offer->floor > number || number - offer->floor >= PH_MERGE_WINDOW) {
         hub->cluster->refused_frames++;
         return;
     }
     raise_floor(window, offer->floor);
-    if (offer->number < window->floor)
+    if (number < window->floor)
         return; /* its sender has been answered since */
-    if (has_bit(window->done, offer->number))
-        answer(member, offer->number, has_bit(window->stored, offer->number) ? STORED : JOINED);
-    else if (is_joining(entry, member, offer->number))
+    const struct ph_merge_known *known = known_of(window, number);
+    if (known->done)
+        answer(member, offer->about, known->stored ? STORED : JOINED);
+    else if (offer->about.attempt <= known->refused)
+        answer(member, offer->about, NOT_NOW);
+    else if (is_joining(entry, member, number))
         return; /* the answer comes */
     else if (can_join(hub, entry))
         join(hub, member, offer, entry);
     else
-        answer(member, offer->number, NOT_NOW);
+        decide(member, member->info.generation, offer->about, NOT_NOW);
 }
 
 void ph_cluster_read_merge(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        struct offer offer = {.number = ph_unpack_uint(frame, UINT64_MAX / 2)};
+        struct offer offer = {.about.number = ph_unpack_uint(frame, UINT64_MAX / 2)};
+        offer.about.attempt = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
         offer.floor = ph_unpack_uint(frame, UINT64_MAX / 2);
         offer.id = ph_unpack_str(frame, PH_ID_MAX, &offer.length);
         offer.ran_ms = ph_unpack_uint(frame, UINT64_MAX);
@@ -271,15 +298,8 @@ void ph_cluster_read_merge(struct ph_hub *hub, struct ph_member *member, struct 
 /* Its sender is told, if that is the same life of it. */
 static void end_join(struct ph_hub *hub, struct ph_merge *merge, enum outcome outcome)
 {
-    struct ph_member *member = hub->cluster->members[merge->member];
-    struct ph_merge_window *window = member->merge_window;
-    if (outcome != NOT_NOW && window->generation == merge->generation &&
-        merge->number >= window->floor) {
-        put_bit(window->done, merge->number, true);
-        put_bit(window->stored, merge->number, outcome == STORED);
-    }
-    if (member->info.generation == merge->generation)
-        answer(member, merge->number, outcome);
+    decide(hub->cluster->members[merge->member], merge->generation,
+           (struct attempt){merge->number, merge->attempt}, outcome);
     finish(hub, merge);
 }
 
@@ -415,12 +435,13 @@ void ph_merge_adopt(struct ph_hub *hub, struct ph_entry *entry, struct ph_text *
     take_state(hub, merge, state);
 }
 
-/* Per record: number, lowest number under way, id, for how long it ran, messages that it handled,
- * state. */
+/* Per record: number, attempt, lowest number under way, id, for how long it ran, messages that it
+ * handled, state. */
 static void put_merge(struct ph_hub *hub, struct ph_merge *merge, struct ph_member *member)
 {
     struct ph_text *records = &member->merges.records;
     ph_pack_uint(records, merge->number);
+    ph_pack_uint(records, merge->attempt);
     ph_pack_uint(records, floor_of(&hub->cluster->merges));
     ph_pack_str(records, merge->entry->id, merge->entry->id_length);
     ph_pack_uint(records, merge->figures.ran_ms);
@@ -559,23 +580,31 @@ void ph_merges_lost(struct ph_hub *hub, uint16_t member)
 
 /* The one that was sent to that member, and to no other one since. */
 static struct ph_merge *find_sent(struct ph_cluster *cluster, const struct ph_member *member,
-                                  uint64_t number)
+                                  struct attempt at)
 {
     struct ph_merge *merge = cluster->merges.leaving.first;
-    while (merge && merge->number != number)
+    while (merge && merge->number != at.number)
         merge = merge->next;
-    return merge && merge->member == member->slot ? merge : NULL;
+    return merge && merge->member == member->slot && merge->attempt == at.attempt ? merge : NULL;
+}
+
+/* It is sent again, there or elsewhere. */
+static void try_again(struct ph_hub *hub, struct ph_merge *merge)
+{
+    merge->attempt++;
+    keep(hub, merge, ph_entry_spec_rcu(merge->entry) ? RETRY_MS : 0);
 }
 
 void ph_cluster_read_merged(struct ph_hub *hub, struct ph_member *member, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, RECORDS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t number = ph_unpack_uint(frame, UINT64_MAX);
+        struct attempt at = {.number = ph_unpack_uint(frame, UINT64_MAX)};
+        at.attempt = (uint32_t)ph_unpack_uint(frame, UINT32_MAX);
         enum outcome outcome = (enum outcome)ph_unpack_uint(frame, OUTCOMES - 1);
         if (frame->broken)
             return;
-        struct ph_merge *merge = find_sent(hub->cluster, member, number);
+        struct ph_merge *merge = find_sent(hub->cluster, member, at);
         char how[TEXT_MAX];
         snprintf(how, sizeof how, "it gave way to the one on %s, which %s", member->info.name,
                  outcome == JOINED ? "has its state"
@@ -584,7 +613,7 @@ void ph_cluster_read_merged(struct ph_hub *hub, struct ph_member *member, struct
         if (merge && outcome != NOT_NOW)
             let_go(hub, merge, how);
         else if (merge && merge->phase == SENT)
-            keep(hub, merge, ph_entry_spec_rcu(merge->entry) ? RETRY_MS : 0);
+            try_again(hub, merge);
     }
 }
 

@@ -537,30 +537,58 @@ static void leaving_node_hands_its_state_over(void **state)
     assert_int_equal(count_in(fc_state(c, id), "born"), 2);
 }
 
+struct lie {
+    uint64_t number, attempt, floor;
+};
+
+/* A state for `a-1`, as if a node had sent it. */
+static void inject_merge(struct fake_cluster *c, unsigned from, unsigned to, struct lie lie)
+{
+    struct ph_text frame = PH_TEXT_INIT;
+    ph_frame_start(&fc_hub(c, from)->hub, &frame, PH_FRAME_MERGE,
+                   fc_hub(c, to)->hub.cluster->generation);
+    ph_pack_array(&frame, 1);
+    ph_pack_uint(&frame, lie.number);
+    ph_pack_uint(&frame, lie.attempt);
+    ph_pack_uint(&frame, lie.floor);
+    ph_pack_str(&frame, "a-1", 3);
+    ph_pack_uint(&frame, 1);
+    ph_pack_uint(&frame, 1);
+    ph_pack_bin(&frame, "x", 1);
+    fc_inject(c, from, to, &frame);
+    fc_run(c, 10);
+}
+
+/* A state was refused where the child did not run, and may be elsewhere now: a copy of it that
+ * comes late, when the child is there, is refused again. Another attempt is not. */
+static void late_copy_of_a_refused_state_is_not_joined(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-1");
+    fc_settle(c);
+    unsigned to = fc_where(c, "a-1") == 0 ? 1 : 0;
+    inject_merge(c, 2, to, (struct lie){5, 1, 5});
+    assert_int_equal(fc_wait(c, fc_pin(c, 2, "a-1", to ? "n2" : "n1"), 5000), 0);
+    fc_settle(c);
+    assert_int_equal(fc_where(c, "a-1"), to);
+    inject_merge(c, 2, to, (struct lie){5, 1, 5});
+    assert_int_equal(joins(c), 0);
+    inject_merge(c, 2, to, (struct lie){5, 2, 5});
+    inject_merge(c, 2, to, (struct lie){5, 2, 5});
+    assert_int_equal(joins(c), 1);
+}
+
 /* A node that lies: numbers that cannot be are refused, and nothing of them is joined. */
 static void impossible_numbers_are_refused(void **state)
 {
     struct fake_cluster *c = *state;
-    const struct {
-        uint64_t number, floor;
-    } cases[] = {{5, 6}, {PH_MERGE_WINDOW + 5, 5}, {UINT64_MAX / 2, 1}};
+    const struct lie lies[] = {{5, 1, 6}, {PH_MERGE_WINDOW + 5, 1, 5}, {UINT64_MAX / 2, 1, 1}};
     fc_start(c, 0, "a-1");
     fc_settle(c);
     unsigned where = (unsigned)fc_where(c, "a-1"), from = where == 2 ? 1 : 2;
     uint64_t refused = fc_hub(c, where)->hub.cluster->refused_frames;
-    for (size_t i = 0; i < 3; i++) {
-        struct ph_text frame = PH_TEXT_INIT;
-        ph_frame_start(&fc_hub(c, from)->hub, &frame, PH_FRAME_MERGE,
-                       fc_hub(c, where)->hub.cluster->generation);
-        ph_pack_array(&frame, 1);
-        ph_pack_uint(&frame, cases[i].number);
-        ph_pack_uint(&frame, cases[i].floor);
-        ph_pack_str(&frame, "a-1", 3);
-        ph_pack_uint(&frame, 1);
-        ph_pack_uint(&frame, 1);
-        ph_pack_bin(&frame, "x", 1);
-        fc_inject(c, from, where, &frame);
-    }
+    for (size_t i = 0; i < 3; i++)
+        inject_merge(c, from, where, lies[i]);
     fc_run(c, 100);
     assert_int_equal(fc_hub(c, where)->hub.cluster->refused_frames, refused + 3);
     assert_int_equal(joins(c), 0);
@@ -591,6 +619,7 @@ int main(void)
         MERGE_TEST(stop_during_a_merge_ends_both),
         MERGE_TEST(hub_is_not_settled_during_a_merge),
         MERGE_TEST(leaving_node_hands_its_state_over),
+        MERGE_TEST(late_copy_of_a_refused_state_is_not_joined),
         MERGE_TEST(impossible_numbers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
