@@ -7,7 +7,7 @@
  * against that when it was sent while all were at one: every hub had the newest intent of its
  * child, knew no row from before it, and the child was somewhere, or on its way. Only its order is
  * open when a hub still knew a row of an instance that had ended unsaved, and the child began anew
- * at another place: what was sent there may come late.
+ * at another place, or of one that had given way: what was sent there may come late.
  */
 #include <string.h>
 
@@ -99,6 +99,28 @@ static uint64_t seen_unsaved(const struct sim *sim, unsigned id)
     return 0;
 }
 
+/* Does any hub know a row of an instance that has given way to another one? */
+static bool seen_given_way(const struct sim *sim, unsigned id)
+{
+    for (unsigned i = 0; i < sim->config.nodes; i++) {
+        const struct sim_hub *hub = sim->nodes[i].hub;
+        const struct ph_entry *entry = hub ? entry_of(hub, id) : NULL;
+        for (unsigned other = 0; entry && other < sim->config.nodes; other++) {
+            const struct ph_member *member =
+                ph_member_by_hash(hub->hub.cluster, sim->nodes[other].name_hash);
+            const struct ph_placement *at =
+                member ? ph_directory_placement(hub->hub.directory, entry, member->slot) : NULL;
+            struct ph_placed placed;
+            if (!at)
+                continue;
+            ph_placement_read_rcu(at, &placed);
+            if (placed.epoch <= sim->oracle->gave_way[id][other])
+                return true;
+        }
+    }
+    return false;
+}
+
 struct sim_letter *sim_letter_of(struct sim_oracle *oracle, uint64_t number)
 {
     while (number >= oracle->letter_capacity) {
@@ -125,6 +147,7 @@ void sim_check_sent(struct sim_hub *hub, unsigned id, uint64_t number)
         .losses = oracle->losses,
         .lost_of = oracle->lost_of[id],
         .ended = seen_unsaved(sim, id),
+        .given_way = seen_given_way(sim, id),
     };
 }
 
@@ -143,7 +166,8 @@ static void check_order(struct sim *sim, const struct sim_instance *instance, ui
     struct sim_oracle *oracle = sim->oracle;
     const struct sim_letter *letter = &oracle->letters[number];
     uint64_t *last = &oracle->last_handled[letter->id][letter->node];
-    bool detoured = letter->ended && letter->ended <= oracle->anew[letter->id];
+    bool detoured =
+        letter->given_way || (letter->ended && letter->ended <= oracle->anew[letter->id]);
     if (number < *last && is_owed(oracle, letter) && !detoured)
         sim_fail(sim, "c%u handles message %llu of n%u on %s, and has handled %llu before",
                  letter->id, (unsigned long long)number, letter->node, instance->node->name,

@@ -65,6 +65,7 @@ struct sim_letter {
     uint8_t id, node;
     uint64_t sent_us, losses, lost_of; /* how many there were then */
     uint64_t ended; /* epoch of an instance that some node saw then, and had ended unsaved; 0 */
+    bool given_way; /* some node saw then an instance that had given way */
 };
 
 /* Who can reach whom: see groups.c. */
