@@ -69,7 +69,8 @@ bool ph_member_is_heard(const struct ph_cluster *, const struct ph_member *, uin
 uint64_t ph_cluster_suspect_ms(const struct ph_cluster *);
 /* Its frames come, whether it is in the view or not. */
 bool ph_member_is_reached(const struct ph_cluster *, const struct ph_member *, uint64_t now_ms);
-void ph_cluster_publish(struct ph_hub *); /* the member list, for readers */
+bool ph_member_has_basis(const struct ph_member *); /* all of its log up to basis_hi is here */
+void ph_cluster_publish(struct ph_hub *);           /* the member list, for readers */
 
 /* ---- cluster_view.c -------------------------------------------------------------------------- */
 

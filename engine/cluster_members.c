@@ -241,6 +241,11 @@ bool ph_member_is_reached(const struct ph_cluster *cluster, const struct ph_memb
            now_ms - member->heard_ms < ph_cluster_suspect_ms(cluster);
 }
 
+bool ph_member_has_basis(const struct ph_member *member)
+{
+    return !member->log_round && member->log_hi >= member->basis_hi;
+}
+
 /* One number for all that the members of the view should agree on. */
 uint64_t ph_cluster_digest(const struct ph_cluster *cluster)
 {

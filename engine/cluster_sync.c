@@ -424,6 +424,7 @@ void ph_cluster_read_rows(struct ph_hub *hub, struct ph_member *member, struct p
         frame->at = frame->end; /* it has nothing for us */
         return;
     }
+    bool had_caught_up = member->caught_up, had_basis = ph_member_has_basis(member);
     for (uint32_t i = 0; i < count && !frame->broken; i++)
         read_row(hub, member, frame);
     if (frame->broken)
@@ -434,10 +435,9 @@ void ph_cluster_read_rows(struct ph_hub *hub, struct ph_member *member, struct p
         member->log_round = 0;
         ph_cluster_scan(hub);
     }
-    bool before_caught_up = member->caught_up;
     member->caught_up |= !member->log_round && member->log_hi >= member->log_announced;
-    if (member->caught_up != before_caught_up)
-        ph_cluster_review(hub);
+    if (member->caught_up != had_caught_up || ph_member_has_basis(member) != had_basis)
+        ph_cluster_review(hub); /* its next beat may be long in coming */
 }
 
 /* ---- Work ---------------------------------------------------------------------------------- */

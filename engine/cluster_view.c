@@ -443,8 +443,7 @@ static void note_drains(struct ph_cluster *cluster)
 static bool has_answered(const struct ph_hub *hub, const struct ph_member *member)
 {
     return member->answered && (!needs_quorum(hub) || member->view == hub->cluster->view) &&
-           !(member->flags & PH_BEAT_HOLDS) && !member->log_round &&
-           member->log_hi >= member->basis_hi;
+           !(member->flags & PH_BEAT_HOLDS) && ph_member_has_basis(member);
 }
 
 /* It starts nothing that belongs here, and lets us start what does. */

@@ -168,6 +168,38 @@ static void dead_nodes_children_run_again_once(void **state)
     assert_int_equal(member_state(c, 0, "n3"), PH_MEMBER_DOWN);
 }
 
+static void tell_gone(struct fake_cluster *c, unsigned node, unsigned of)
+{
+    struct ph_event *event = ph_event_create(PH_EVENT_PEER_DOWN);
+    event->peer.peer.number = c->pipes[node][of].peer;
+    event->peer.why = PH_PEER_REFUSED;
+    fc_post_event(&fc_hub(c, node)->hub, event);
+}
+
+/* n2 hears later than n1 that n3 is dead, and knows by n1's beat that n1 has begun with its share:
+ * it waits for the rows of that, and not for another beat. */
+static void awaited_rows_are_enough_to_begin(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..60]");
+    fc_settle(c);
+    fc_run(c, 1000);
+    uint64_t lost = fc_local(c, 2);
+    fc_kill(c, 2, true);
+    uint64_t before = fc_starts(c), here = c->nodes[1]->starts;
+    c->pipes[0][1].full = true;
+    tell_gone(c, 0, 2);
+    fc_run(c, 10);
+    assert_true(fc_starts(c) > before);
+    tell_gone(c, 1, 2);
+    fc_run(c, 20);
+    assert_int_equal(c->nodes[1]->starts, here);
+    c->pipes[0][1].full = false;
+    fc_run(c, 10);
+    assert_int_equal(fc_starts(c), before + lost);
+    fc_settle(c);
+}
+
 /* A node that only falls silent is suspect, then dead; its children run again after that. */
 static void silent_node_is_dead_after_its_time(void **state)
 {
@@ -474,6 +506,7 @@ int main(void)
         MEMBERSHIP_TEST(join_moves_exactly_the_joiners_share),
         MEMBERSHIP_TEST(join_waits_behind_a_lock),
         MEMBERSHIP_TEST(dead_nodes_children_run_again_once),
+        MEMBERSHIP_TEST(awaited_rows_are_enough_to_begin),
         MEMBERSHIP_TEST(silent_node_is_dead_after_its_time),
         MEMBERSHIP_TEST(nodes_that_vanish_together_are_one_change),
         MEMBERSHIP_TEST(node_that_comes_back_gets_its_share_again),

@@ -438,7 +438,8 @@ static void port_send(void *context, uint64_t peer, enum ph_link_class class, st
 
 static uint64_t port_room(void *context, uint64_t peer)
 {
-    return pipe_to(context, peer) ? UINT64_MAX : 0;
+    const struct fc_pipe *pipe = pipe_to(context, peer);
+    return pipe && !pipe->full ? UINT64_MAX : 0;
 }
 
 /* The own end is gone; the other one hears of it with the next session. */

@@ -67,6 +67,7 @@ struct fc_pipe {
     uint64_t late_ms;       /* on top of the usual millisecond */
     bool linked;            /* a new session begins when there is none */
     bool cut;
+    bool full; /* it says that it has no room: rows, moves and merges wait */
     struct fc_frame *first, **last;
 };
 
