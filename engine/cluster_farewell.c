@@ -12,11 +12,7 @@ static bool bids_farewell(struct ph_hub *hub, struct ph_member *member)
     if (member->farewell || member->sent_hi < ph_directory_log_hi(hub->directory))
         return false;
     member->farewell = ++hub->cluster->next_token;
-    ph_pack_uint(records, 0);
-    ph_pack_str(records, "", 0);
-    ph_pack_uint(records, 0);
-    ph_pack_uint(records, 0);
-    ph_pack_uint(records, 0);
+    ph_letter_pack_head(records, &(struct ph_letter){0}, "", 0);
     ph_pack_uint(records, member->farewell);
     ph_pack_nil(records);
     member->mail.count++;

@@ -288,8 +288,19 @@ static void receive(struct ph_hub *hub, struct ph_entry *entry, struct ph_letter
         look_again(hub, hub->cluster->dead_after_ms);
 }
 
-/* Per record: hops, id, origin, stream, number, after, its last number, token of a call (0: none),
- * bytes or nil. */
+void ph_letter_pack_head(struct ph_text *records, const struct ph_letter *letter, const char *id,
+                         size_t length)
+{
+    ph_pack_uint(records, letter->hops);
+    ph_pack_str(records, id, length);
+    ph_pack_uint(records, letter->origin);
+    ph_pack_uint(records, letter->stream);
+    ph_pack_uint(records, letter->number);
+    ph_pack_uint(records, letter->after);
+    ph_pack_uint(records, letter->after_sent);
+}
+
+/* After the head: token of a call (0: none), bytes or nil. */
 static void send_to(struct ph_hub *hub, struct ph_member *member, struct ph_entry *entry,
                     struct ph_letter *letter)
 {
@@ -297,13 +308,7 @@ static void send_to(struct ph_hub *hub, struct ph_member *member, struct ph_entr
     struct ph_message_box *box = letter->box;
     if (!letter->origin)
         ph_order_stamp(hub, mail_of(hub, entry), letter, member);
-    ph_pack_uint(records, letter->hops);
-    ph_pack_str(records, entry->id, entry->id_length);
-    ph_pack_uint(records, letter->origin);
-    ph_pack_uint(records, letter->stream);
-    ph_pack_uint(records, letter->number);
-    ph_pack_uint(records, letter->after);
-    ph_pack_uint(records, letter->after_sent);
+    ph_letter_pack_head(records, letter, entry->id, entry->id_length);
     member->mail.count++;
     if (!box) {
         ph_pack_uint(records, 0);

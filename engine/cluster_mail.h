@@ -103,6 +103,9 @@ struct ph_mail_desk {
 
 /* ---- cluster_mail.c -------------------------------------------------------------------------- */
 
+/* The head of a record of a `mail` frame: all of the letter but what is in it. */
+void ph_letter_pack_head(struct ph_text *records, const struct ph_letter *, const char *id,
+                         size_t length);
 /* Delivers, sends on or keeps a letter; takes what is in it. */
 void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_letter *);
 /* Reads the tracks that come with a child. */

@@ -230,6 +230,7 @@ static void copy(struct ph_hub *hub, struct ph_member *member, const struct offe
 static void take_mail(struct ph_hub *hub, struct ph_entry *entry, struct offer *offer)
 {
     entry->moved_here = true;
+    entry->came_epoch = offer->epoch;
     if (entry->mail)
         entry->mail->anew = false;
     ph_mail_take_tracks(hub, entry, &offer->tracks);

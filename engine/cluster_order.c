@@ -237,9 +237,7 @@ static struct ph_track *begin_track(struct ph_hub *hub, struct ph_mail *mail,
     if (mail->anew || !mail->entry->sole || !letter->after)
         return add_track(hub, mail, letter->origin, letter->stream,
                          mail->anew ? letter->number : 1);
-    struct ph_track *track = add_track(hub, mail, letter->origin, letter->after, 1);
-    track->begun_ms = 0;
-    return track;
+    return add_track(hub, mail, letter->origin, letter->after, 1);
 }
 
 static struct ph_track *track_for(struct ph_hub *hub, struct ph_mail *mail,
@@ -252,8 +250,15 @@ static struct ph_track *track_for(struct ph_hub *hub, struct ph_mail *mail,
     return track;
 }
 
-/* A stream that follows none, or one that was not heard of here: nobody knows what is missing of
- * those before it, and it is not waited for. */
+/* Is something of the streams before the letter's to be waited for? Not when it follows none. Of
+ * one between that was not heard of here, it is if no other instance can have had it. */
+static bool follows_on(const struct ph_mail *mail, const struct ph_track *track,
+                       const struct ph_letter *letter)
+{
+    return letter->after == track->stream || (letter->after > track->stream && mail->entry->sole);
+}
+
+/* Nothing is waited for of the streams before that. */
 static void begin_track_anew(struct ph_hub *hub, struct ph_mail *mail, struct ph_track *track,
                              uint64_t stream, struct ph_letters *due)
 {
@@ -267,7 +272,7 @@ void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_
                       struct ph_letters *due)
 {
     struct ph_track *track = track_for(hub, mail, letter);
-    if (letter->stream > track->stream && letter->after != track->stream)
+    if (letter->stream > track->stream && !follows_on(mail, track, letter))
         begin_track_anew(hub, mail, track, letter->stream, due);
     bool late = letter->stream == track->stream && letter->number < track->expected;
     bool skipped = late && letter->number < track->skipped_to && letter->number >= track->skipped;
@@ -280,6 +285,8 @@ void ph_order_receive(struct ph_hub *hub, struct ph_mail *mail, const struct ph_
         ph_letters_add(due, letter);
         advance(hub, mail, track, due);
     } else {
+        if (letter->stream != track->stream)
+            track->begun_ms = 0; /* who or whatever made its sender begin anew may have lost some */
         keep_early(hub, mail, track, letter);
         while (mail->early > PH_MAILBOX_MAX && track->early)
             give_up_gap(hub, mail, track, due);
@@ -298,7 +305,7 @@ bool ph_order_own_came(struct ph_hub *hub, struct ph_mail *mail)
                                                 .stream = mail->stream,
                                                 .number = mail->sent + 1,
                                                 .after = mail->after});
-    if (track->stream != mail->stream || track->expected <= mail->sent) {
+    if (track->stream != mail->stream || track->expected <= mail->sent || track->early) {
         if (!track->since_ms)
             track->since_ms = hub->now_ms;
         return false;
@@ -403,6 +410,20 @@ void ph_order_pack(const struct ph_hub *hub, const struct ph_mail *mail, struct 
     }
 }
 
+/* One that was left here when the child went before knows less than the one that comes with it. */
+static void take_track(struct ph_hub *hub, struct ph_mail *mail, const struct ph_track *comes)
+{
+    struct ph_track *track = find_track(mail, comes->origin);
+    if (!track) {
+        add_track(hub, mail, comes->origin, comes->stream, comes->expected);
+    } else if (!track->early &&
+               (track->stream < comes->stream ||
+                (track->stream == comes->stream && track->expected < comes->expected))) {
+        renew_track(hub, track, comes->stream);
+        track->expected = comes->expected;
+    }
+}
+
 bool ph_order_unpack(struct ph_hub *hub, struct ph_mail *mail, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, TRACKS_MAX);
@@ -412,8 +433,10 @@ bool ph_order_unpack(struct ph_hub *hub, struct ph_mail *mail, struct ph_unpack 
         uint64_t expected = ph_unpack_uint(frame, UINT64_MAX);
         if (frame->broken)
             return false;
-        if (mail && !find_track(mail, origin))
-            add_track(hub, mail, origin, stream, expected);
+        if (mail)
+            take_track(
+                hub, mail,
+                &(struct ph_track){.origin = origin, .stream = stream, .expected = expected});
     }
     return !frame->broken;
 }

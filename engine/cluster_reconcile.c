@@ -381,13 +381,20 @@ static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t
                             const struct ph_placement *other)
 {
     bool doubled = other && state_of(other) != PH_STATE_MOVING;
-    entry->sole &= !doubled;
     if (doubled && loses(hub, entry, other))
         give_way(hub, entry, other);
     else if (ph_cluster_has_other_spec(entry))
         replace_spec(hub, entry);
     else if (!other && owner != 0 && owner != PH_NO_MEMBER) /* not before that one is through */
         send_away(hub, entry, owner);
+}
+
+/* What it was moved from may still be shown, and is no other one. */
+static void note_others(struct ph_entry *entry, const struct ph_placement *other)
+{
+    bool runs = entry->child && !ph_move_stands_by(entry);
+    if (runs && other && state_of(other) != PH_STATE_MOVING && epoch_of(other) != entry->came_epoch)
+        entry->sole = false;
 }
 
 static void stop_fenced(struct ph_hub *hub, struct ph_entry *entry)
@@ -417,6 +424,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     ph_cluster_recount(hub, entry);
     ph_cluster_settle(hub, entry);
     ph_merge_check(hub, entry);
+    const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
+    note_others(entry, other);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
     } else if (ph_merge_gives_way(entry)) {
@@ -431,7 +440,6 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
         ph_mail_drop(hub, entry, PH_ENOTFOUND, "no such child");
     } else if (!entry->move) {
         uint16_t owner = ph_cluster_owner(cluster, entry);
-        const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
         if (entry->child)
             reconcile_local(hub, entry, owner, other);
         else if (!other && ph_cluster_starter(cluster, entry) == 0)

@@ -83,6 +83,7 @@ struct ph_entry {
     uint64_t moved_epoch;          /* one of that epoch went from here or elsewhere … */
     uint64_t moved_ms;             /* when we heard so */
     uint64_t moved_to, moved_life; /* … to that node (hash of its name, generation); 0: to none */
+    uint64_t came_epoch;           /* of the instance that the last one here came from by a move */
     uint64_t stopped_ms;           /* tombstones: when it came here */
     struct ph_entry *stone_next;   /* tombstones in the order they came */
     struct ph_entry *next_waiting; /* for the budget of moves */
@@ -96,7 +97,7 @@ struct ph_entry {
     bool misplaced;              /* counted: it is not where it should be */
     uint32_t parting;            /* instances that have gone and whose last messages are to come */
     bool moved_here;             /* its child here came with the order of its messages */
-    bool sole;                   /* no instance but those it came from has handled messages */
+    bool sole;                   /* no other instance was seen than those that it came from */
     bool copies_not;             /* its next move sends its state as a whole */
     bool ran;                    /* some instance of this intent has run somewhere */
     bool in_stones;

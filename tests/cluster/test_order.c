@@ -188,10 +188,10 @@ static void messages_flow_at_once_after_a_heal(void **state)
 struct stream {
     uint64_t origin, number;
     uint64_t after; /* the one before; 0: none */
-    unsigned sent;  /* its letters */
+    unsigned sent;  /* letters before its own, one a stream */
 };
 
-/* A letter that comes to n1 from n2, with the text "n7 NUMBER": counted over both streams. */
+/* A letter that comes to n1 from n2, with the text "n7 NUMBER": counted over all streams. */
 static void inject_letter(struct fake_cluster *c, const char *id, struct stream of, unsigned number)
 {
     char text[16];
@@ -206,7 +206,7 @@ static void inject_letter(struct fake_cluster *c, const char *id, struct stream 
     ph_pack_uint(&frame, of.number);
     ph_pack_uint(&frame, number);
     ph_pack_uint(&frame, of.after);
-    ph_pack_uint(&frame, of.sent);
+    ph_pack_uint(&frame, of.after ? 1 : 0);
     ph_pack_uint(&frame, 0);
     ph_pack_bin(&frame, text, (size_t)length);
     fc_inject(c, 1, 0, &frame);
@@ -439,7 +439,7 @@ static void next_stream_follows_at_once_what_a_track_speaks_of(void **state)
     fc_destroy(c);
 }
 
-/* What was lost with the node that died is not waited for any longer than that. */
+/* A node has died, and may have had what is missing: it is waited for no longer than for that. */
 static void next_stream_waits_not_long_for_what_may_be_lost(void **state)
 {
     (void)state;
@@ -447,7 +447,7 @@ static void next_stream_waits_not_long_for_what_may_be_lost(void **state)
     char id[16];
     fc_start_one(c, id);
     assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
-    c->drop[PH_FRAME_MAIL] = 1; /* on the way that n4 sends it on */
+    c->drop[PH_FRAME_MAIL] = 1;
     fc_send(c, 1, id, "n2 0");
     fc_run(c, 10);
     fc_kill(c, 3, false);
@@ -458,6 +458,68 @@ static void next_stream_waits_not_long_for_what_may_be_lost(void **state)
     fc_run(c, 4000);
     assert_in_order(c, 2, 1);
     fc_destroy(c);
+}
+
+/* The same where the child has a track of the sender, which came with it after that death. */
+static void moved_track_waits_not_long_for_what_may_be_lost(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(4, "migration=hot");
+    char id[16];
+    fc_start_one(c, id);
+    fc_send(c, 1, id, "n2 1");
+    fc_run(c, 10);
+    c->drop[PH_FRAME_MAIL] = 1;
+    fc_send(c, 1, id, "n2 0");
+    fc_run(c, 10);
+    fc_kill(c, 3, false);
+    fc_run(c, 20);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
+    fc_send(c, 1, id, "n2 2");
+    fc_run(c, 5000);
+    assert_in_order(c, 2, 2);
+    fc_destroy(c);
+}
+
+/* The link between both sides of the move is full: the source is still shown as running when the
+ * target has begun. That is no other instance, and late letters are waited for as ever. */
+static void move_over_a_full_link_keeps_the_order(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(4, "migration=hot");
+    char id[16];
+    fc_start_one(c, id);
+    c->pipes[1][0].late_ms = 1000;
+    fc_send(c, 1, id, "n2 1");
+    fc_run(c, 2);
+    fc_kill(c, 3, false);
+    fc_run(c, 20);
+    fc_pin(c, 0, id, "n3");
+    fc_run(c, 1);
+    c->pipes[0][2].full = true;
+    fc_run_until_at(c, id, 2);
+    fc_run(c, 20);
+    c->pipes[0][2].full = false;
+    fc_send(c, 1, id, "n2 2");
+    fc_run(c, 1200);
+    assert_in_order(c, 2, 2);
+    fc_destroy(c);
+}
+
+/* Streams begin anew twice while a letter is on its way: the third one does not overtake it. */
+static void late_letter_is_not_overtaken_by_the_one_after_the_next(void **state)
+{
+    static const struct stream first = {.origin = 77, .number = 1},
+                               second = {.origin = 77, .number = 2, .after = 1, .sent = 1},
+                               third = {.origin = 77, .number = 3, .after = 2, .sent = 2};
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start_one(c, id);
+    inject_letter(c, id, first, 1);
+    inject_letter(c, id, third, 1); /* of a stream of one letter each */
+    assert_int_equal(heard_of_n7(c, id), 1);
+    inject_letter(c, id, second, 1);
+    assert_in_order(c, 7, 3);
 }
 
 /* The child is moved to n4, and hears at once what is sent to it then. */
@@ -513,22 +575,22 @@ static void child_that_stays_and_is_moved_waits_for_no_message_of_the_other(void
     assert_nothing_waits_after_a_heal(false);
 }
 
-/* The same for one that is about to move when the other one's state comes to it. */
-static void child_that_merges_while_it_moves_waits_for_no_message_of_the_other(void **state)
+static void assert_nothing_waits_after_a_heal_in_a_move(bool saved)
 {
-    (void)state;
     struct fake_cluster *c = fc_create_settled(4, "migration=hot");
     char id[16];
     c->merges = true;
     fc_start_one(c, id);
     unsigned sender = part(c, id, 1u << 0 | 1u << 3);
+    c->nodes[1]->busy = c->nodes[2]->busy = !saved;
     c->nodes[3]->slow = true;
     fc_pin(c, 0, id, "n4");
     fc_run(c, 10);
     fc_heal(c);
-    fc_run(c, 500);
+    for (unsigned i = 0; i < 100 && fc_where(c, id) != 0; i++)
+        fc_run(c, 100);
     assert_int_equal(fc_where(c, id), 0);
-    assert_int_equal(fc_hub(c, 0)->hub.cluster->merges.joined, 1);
+    assert_int_equal(fc_hub(c, 0)->hub.cluster->merges.joined, saved);
     c->nodes[3]->slow = false;
     fc_settle(c);
     assert_int_equal(fc_where(c, id), 3);
@@ -536,6 +598,14 @@ static void child_that_merges_while_it_moves_waits_for_no_message_of_the_other(v
     fc_run(c, 20);
     assert_int_equal(fc_heard(c, id, "moved"), 1);
     fc_destroy(c);
+}
+
+/* The same for one that is about to move when the other one is seen. */
+static void child_that_moves_meanwhile_waits_for_no_message_of_the_other(void **state)
+{
+    (void)state;
+    assert_nothing_waits_after_a_heal_in_a_move(true);
+    assert_nothing_waits_after_a_heal_in_a_move(false);
 }
 
 /* A child that was started anew, because its node had died, does not wait for what was handled
@@ -583,6 +653,16 @@ static void unread_messages_of_a_target_that_begins_anew_are_not_read_again(void
     fc_assert_at_rest(c);
     fc_destroy(c);
 }
+/* A node that leaves asks the others for their last letters, and is through when they have
+ * answered: at once where there are none. */
+static void farewell_is_answered_at_once(void **state)
+{
+    struct fake_cluster *c = *state;
+    assert_int_equal(fc_wait(c, fc_leave(c, 2), 100), 0);
+    for (unsigned node = 0; node < 2; node++)
+        assert_int_equal(fc_hub(c, node)->hub.cluster->refused_frames, 0);
+}
+
 #define ORDER_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -598,14 +678,18 @@ int main(void)
         ORDER_TEST(own_letters_that_are_late_are_not_overtaken),
         cmocka_unit_test(own_letters_of_the_stream_before_are_not_overtaken),
         ORDER_TEST(second_letter_of_the_next_stream_waits_as_well),
+        ORDER_TEST(farewell_is_answered_at_once),
         ORDER_TEST(doubled_letters_are_dropped),
         ORDER_TEST(straggler_is_handled_where_its_child_began_anew),
         ORDER_TEST(unread_calls_are_answered_once),
         cmocka_unit_test(late_letter_is_not_overtaken_by_the_next_stream),
         cmocka_unit_test(next_stream_follows_at_once_what_a_track_speaks_of),
         cmocka_unit_test(next_stream_waits_not_long_for_what_may_be_lost),
+        cmocka_unit_test(moved_track_waits_not_long_for_what_may_be_lost),
+        cmocka_unit_test(move_over_a_full_link_keeps_the_order),
+        ORDER_TEST(late_letter_is_not_overtaken_by_the_one_after_the_next),
         cmocka_unit_test(child_that_stays_and_is_moved_waits_for_no_message_of_the_other),
-        cmocka_unit_test(child_that_merges_while_it_moves_waits_for_no_message_of_the_other),
+        cmocka_unit_test(child_that_moves_meanwhile_waits_for_no_message_of_the_other),
         cmocka_unit_test(child_begun_anew_and_moved_waits_for_no_message_of_its_former_life),
         cmocka_unit_test(unread_messages_of_a_target_that_begins_anew_are_not_read_again),
     };
