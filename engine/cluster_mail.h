@@ -168,7 +168,8 @@ bool ph_order_own_came(struct ph_hub *, struct ph_mail *);
 uint64_t ph_order_give_up(struct ph_hub *, struct ph_mail *, struct ph_letters *due);
 /* All early letters, in order: their child is not here any more. Their tracks are forgotten. */
 void ph_order_take_early(struct ph_mail *, struct ph_letters *);
-/* The tracks, for the child's move: array of origin, stream, expected. Unused ones are left out. */
+/* The tracks, for the child's move: array of origin, stream, expected, skipped and to. Unused ones
+ * are left out. */
 void ph_order_pack(const struct ph_hub *, const struct ph_mail *, struct ph_text *);
 bool ph_order_unpack(struct ph_hub *, struct ph_mail *, struct ph_unpack *);
 

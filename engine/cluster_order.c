@@ -407,6 +407,8 @@ void ph_order_pack(const struct ph_hub *hub, const struct ph_mail *mail, struct 
         ph_pack_uint(out, track->origin);
         ph_pack_uint(out, track->stream);
         ph_pack_uint(out, track->expected);
+        ph_pack_uint(out, track->skipped);
+        ph_pack_uint(out, track->skipped_to);
     }
 }
 
@@ -414,29 +416,32 @@ void ph_order_pack(const struct ph_hub *hub, const struct ph_mail *mail, struct 
 static void take_track(struct ph_hub *hub, struct ph_mail *mail, const struct ph_track *comes)
 {
     struct ph_track *track = find_track(mail, comes->origin);
-    if (!track) {
-        add_track(hub, mail, comes->origin, comes->stream, comes->expected);
-    } else if (!track->early &&
-               (track->stream < comes->stream ||
-                (track->stream == comes->stream && track->expected < comes->expected))) {
-        renew_track(hub, track, comes->stream);
-        track->expected = comes->expected;
-    }
+    bool newer = track && !track->early &&
+                 (track->stream < comes->stream ||
+                  (track->stream == comes->stream && track->expected < comes->expected));
+    if (track && !newer)
+        return;
+    if (!track)
+        track = add_track(hub, mail, comes->origin, comes->stream, comes->expected);
+    track->stream = comes->stream;
+    track->expected = comes->expected;
+    track->skipped = comes->skipped;
+    track->skipped_to = comes->skipped_to;
 }
 
 bool ph_order_unpack(struct ph_hub *hub, struct ph_mail *mail, struct ph_unpack *frame)
 {
     uint32_t count = ph_unpack_array(frame, TRACKS_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t origin = ph_unpack_uint(frame, UINT64_MAX);
-        uint64_t stream = ph_unpack_uint(frame, UINT64_MAX);
-        uint64_t expected = ph_unpack_uint(frame, UINT64_MAX);
+        struct ph_track track = {.origin = ph_unpack_uint(frame, UINT64_MAX)};
+        track.stream = ph_unpack_uint(frame, UINT64_MAX);
+        track.expected = ph_unpack_uint(frame, UINT64_MAX);
+        track.skipped = ph_unpack_uint(frame, UINT64_MAX);
+        track.skipped_to = ph_unpack_uint(frame, UINT64_MAX);
         if (frame->broken)
             return false;
         if (mail)
-            take_track(
-                hub, mail,
-                &(struct ph_track){.origin = origin, .stream = stream, .expected = expected});
+            take_track(hub, mail, &track);
     }
     return !frame->broken;
 }

@@ -372,6 +372,22 @@ static void straggler_is_handled_where_its_child_began_anew(void **state)
     }
 }
 
+/* Nor when the child has moved on meanwhile: it is not taken for one that came twice. */
+static void straggler_is_handled_where_its_child_moved_to(void **state)
+{
+    static const struct stream stream = {.origin = 77, .number = 1};
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start_one(c, id);
+    inject_letter(c, id, stream, 3);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
+    inject_letter(c, id, stream, 2);
+    inject_letter(c, id, stream, 3);
+    fc_run(c, 10);
+    assert_int_equal(fc_heard(c, id, "n7 2"), 1);
+    assert_int_equal(fc_heard(c, id, "n7 3"), 1);
+}
+
 /* Unread calls go with the child and are answered there; those of a move that fails are handled
  * where it stays, once. */
 static void unread_calls_are_answered_once(void **state)
@@ -681,6 +697,7 @@ int main(void)
         ORDER_TEST(farewell_is_answered_at_once),
         ORDER_TEST(doubled_letters_are_dropped),
         ORDER_TEST(straggler_is_handled_where_its_child_began_anew),
+        ORDER_TEST(straggler_is_handled_where_its_child_moved_to),
         ORDER_TEST(unread_calls_are_answered_once),
         cmocka_unit_test(late_letter_is_not_overtaken_by_the_next_stream),
         cmocka_unit_test(next_stream_follows_at_once_what_a_track_speaks_of),
