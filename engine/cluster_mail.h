@@ -108,7 +108,7 @@ void ph_letter_pack_head(struct ph_text *records, const struct ph_letter *, cons
                          size_t length);
 /* Delivers, sends on or keeps a letter; takes what is in it. */
 void ph_mail_route(struct ph_hub *, const char *id, size_t length, struct ph_letter *);
-/* Reads the tracks that come with a child. */
+/* Reads what comes with a child: whether it is the sole one, and the tracks. */
 void ph_mail_take_tracks(struct ph_hub *, struct ph_entry *, struct ph_unpack *);
 /* The child was created here; `moved`: its tracks have been taken. */
 void ph_mail_child_here(struct ph_hub *, struct ph_entry *, bool moved);

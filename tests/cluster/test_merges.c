@@ -578,6 +578,21 @@ static void late_copy_of_a_refused_state_is_not_joined(void **state)
     assert_int_equal(joins(c), 1);
 }
 
+/* A state that comes says that another instance has handled messages, also when no row did: the
+ * order of messages is not waited for in vain then. */
+static void state_that_is_joined_is_of_another_instance(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-1");
+    fc_settle(c);
+    unsigned where = (unsigned)fc_where(c, "a-1");
+    const struct ph_entry *entry = ph_directory_find_rcu(c->nodes[where]->directory, "a-1", 3);
+    assert_true(entry->sole);
+    inject_merge(c, where == 2 ? 1 : 2, where, (struct lie){5, 1, 5});
+    assert_int_equal(joins(c), 1);
+    assert_false(entry->sole);
+}
+
 /* A node that lies: numbers that cannot be are refused, and nothing of them is joined. */
 static void impossible_numbers_are_refused(void **state)
 {
@@ -620,6 +635,7 @@ int main(void)
         MERGE_TEST(hub_is_not_settled_during_a_merge),
         MERGE_TEST(leaving_node_hands_its_state_over),
         MERGE_TEST(late_copy_of_a_refused_state_is_not_joined),
+        MERGE_TEST(state_that_is_joined_is_of_another_instance),
         MERGE_TEST(impossible_numbers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,22 +119,27 @@ static void own_messages_wait_for_those_on_their_way(void **state)
     assert_false(detour_is_closed(c, 0, id));
 }
 
-/* What was lost with a node is not waited for for ever: later messages of the same sender come. */
-static void lost_messages_do_not_hold_up_later_ones(void **state)
+/* A message that n2 sends to the child is lost with the session; the next one is heard. */
+static void lose_one(struct fake_cluster *c, const char *id)
 {
-    struct fake_cluster *c = *state;
-    char id[16];
-    fc_start_one(c, id);
-    fc_cut(c, 1, 0);
+    unsigned at = (unsigned)fc_where(c, id);
+    fc_cut(c, 1, at);
     fc_send(c, 1, id, "lost");
     fc_run(c, 10);
-    fc_break(c, 1, 0); /* with the message on its way */
+    fc_break(c, 1, at); /* with the message on its way */
     fc_heal(c);
     fc_run(c, 500);
     fc_send(c, 1, id, "later");
     fc_run(c, 100);
     assert_int_equal(fc_heard(c, id, "lost"), 0);
     assert_int_equal(fc_heard(c, id, "later"), 1);
+}
+
+/* What was lost with a node is not waited for for ever: later messages of the same sender come. */
+static void lost_messages_do_not_hold_up_later_ones(void **state)
+{
+    char id[16];
+    lose_one(*state, fc_start_one(*state, id));
 }
 
 /* Nor where the child has moved to, which has not heard of the stream that began with it. */
@@ -145,16 +150,7 @@ static void lost_messages_are_not_waited_for_after_a_move(void **state)
     fc_start_one(c, id);
     assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 5000), 0);
     fc_settle(c);
-    fc_cut(c, 1, 2);
-    fc_send(c, 1, id, "lost");
-    fc_run(c, 10);
-    fc_break(c, 1, 2);
-    fc_heal(c);
-    fc_run(c, 500);
-    fc_send(c, 1, id, "later");
-    fc_run(c, 100);
-    assert_int_equal(fc_heard(c, id, "lost"), 0);
-    assert_int_equal(fc_heard(c, id, "later"), 1);
+    lose_one(c, id);
 }
 
 /* Two sides have sent to a child of their own each: when they have met again, what is sent to the
@@ -196,17 +192,16 @@ static void inject_letter(struct fake_cluster *c, const char *id, struct stream 
 {
     char text[16];
     int length = snprintf(text, sizeof text, "n7 %u", of.sent + number);
+    const struct ph_letter letter = {.origin = of.origin,
+                                     .stream = of.number,
+                                     .number = number,
+                                     .after = of.after,
+                                     .after_sent = of.after ? 1 : 0};
     struct ph_text frame = PH_TEXT_INIT;
     ph_frame_start(&fc_hub(c, 1)->hub, &frame, PH_FRAME_MAIL,
                    fc_hub(c, 0)->hub.cluster->generation);
     ph_pack_array(&frame, 1);
-    ph_pack_uint(&frame, 0);
-    ph_pack_str(&frame, id, strlen(id));
-    ph_pack_uint(&frame, of.origin);
-    ph_pack_uint(&frame, of.number);
-    ph_pack_uint(&frame, number);
-    ph_pack_uint(&frame, of.after);
-    ph_pack_uint(&frame, of.after ? 1 : 0);
+    ph_letter_pack_head(&frame, &letter, id, strlen(id));
     ph_pack_uint(&frame, 0);
     ph_pack_bin(&frame, text, (size_t)length);
     fc_inject(c, 1, 0, &frame);
@@ -372,7 +367,7 @@ static void straggler_is_handled_where_its_child_began_anew(void **state)
     }
 }
 
-/* Nor when the child has moved on meanwhile: it is not taken for one that came twice. */
+/* Also when the child has moved on meanwhile: it is not taken for one that came twice. */
 static void straggler_is_handled_where_its_child_moved_to(void **state)
 {
     static const struct stream stream = {.origin = 77, .number = 1};
@@ -406,6 +401,7 @@ static void unread_calls_are_answered_once(void **state)
     assert_int_equal(fc_heard(c, id, "a") + fc_heard(c, id, "b"), 2);
     fc_assert_at_rest(c);
 }
+
 /* ---- Streams that begin anew ------------------------------------------------------------------
  */
 
@@ -538,14 +534,19 @@ static void late_letter_is_not_overtaken_by_the_one_after_the_next(void **state)
     assert_in_order(c, 7, 3);
 }
 
+static void assert_heard_at_once(struct fake_cluster *c, unsigned sender, const char *id)
+{
+    fc_send(c, sender, id, "moved");
+    fc_run(c, 20);
+    assert_int_equal(fc_heard(c, id, "moved"), 1);
+}
+
 /* The child is moved to n4, and hears at once what is sent to it then. */
 static void assert_heard_after_a_move(struct fake_cluster *c, unsigned sender, const char *id)
 {
     assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n4"), 5000), 0);
     assert_int_equal(fc_where(c, id), 3);
-    fc_send(c, sender, id, "moved");
-    fc_run(c, 20);
-    assert_int_equal(fc_heard(c, id, "moved"), 1);
+    assert_heard_at_once(c, sender, id);
 }
 
 /* Nodes are apart for a while: a child runs on n1, which is one of them, and on the other side,
@@ -610,9 +611,7 @@ static void assert_nothing_waits_after_a_heal_in_a_move(bool saved)
     c->nodes[3]->slow = false;
     fc_settle(c);
     assert_int_equal(fc_where(c, id), 3);
-    fc_send(c, sender, id, "moved");
-    fc_run(c, 20);
-    assert_int_equal(fc_heard(c, id, "moved"), 1);
+    assert_heard_at_once(c, sender, id);
     fc_destroy(c);
 }
 

@@ -23,14 +23,7 @@ static struct fake_cluster *begin(const char *options, char id[16])
 {
     struct fake_cluster *c = fc_create_settled(3, options);
     c->ballast = BALLAST;
-    for (unsigned i = 0; i < 1000; i++) {
-        snprintf(id, 16, "c-%u", i);
-        if (fc_owner(c, 0, id) == 0)
-            break;
-    }
-    fc_start(c, 0, id);
-    fc_settle(c);
-    assert_int_equal(fc_where(c, id), 0);
+    fc_start_one(c, id);
     return c;
 }
 
