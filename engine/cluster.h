@@ -112,6 +112,8 @@ const char *ph_cluster_unkept(const struct ph_hub *, struct ph_promise);
 
 /* What becomes of local children (super.c). */
 void ph_cluster_child_changed(struct ph_hub *, struct ph_child *);
+/* Whoever waited for it is answered next, and is to find it as it is now. */
+void ph_cluster_child_settles(struct ph_hub *, struct ph_child *);
 void ph_cluster_child_up(struct ph_hub *, struct ph_child *);
 /* False: fenced. What ends then was ended for that and says nothing about itself. */
 bool ph_cluster_may_run(const struct ph_hub *);

@@ -534,6 +534,12 @@ void ph_cluster_child_changed(struct ph_hub *hub, struct ph_child *child)
         ph_cluster_touch(hub, child->entry);
 }
 
+void ph_cluster_child_settles(struct ph_hub *hub, struct ph_child *child)
+{
+    if (child->entry)
+        ph_cluster_note_own(hub, child->entry);
+}
+
 void ph_cluster_child_up(struct ph_hub *hub, struct ph_child *child)
 {
     struct ph_entry *entry = child->entry;

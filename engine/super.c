@@ -104,8 +104,10 @@ void ph_super_settle(struct ph_hub *hub, struct ph_child *child, enum ph_outcome
                      const char *text)
 {
     struct ph_super_waiting *waiting = child->care ? child->care->waiting : NULL;
-    if (waiting)
-        child->care->waiting = NULL;
+    if (!waiting)
+        return;
+    child->care->waiting = NULL;
+    ph_cluster_child_settles(hub, child);
     while (waiting) {
         struct ph_super_waiting *next = waiting->next;
         if (waiting->job)
@@ -319,7 +321,6 @@ static void give_up(struct ph_hub *hub, struct ph_child *child, const struct ph_
     hub->picture.gave_up++;
     child->cause = ph_hub_record(hub, "child_failed", child->id, cause, "%s", ph_text_str(&why));
     fire_child_hook(hub, PH_HOOK_CHILD_FAILED, child, ph_text_str(&why));
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EGAVEUP, ph_text_str(&why));
     ph_text_fini(&why);
 }
 
@@ -376,8 +377,6 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
     exit->restarts = spec->max_restarts;
     exit->window_ms = spec->max_seconds_ms;
     publish_exit(hub, child, exit);
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
-    ph_text_fini(&why);
     forget_old_restarts(hub, care, spec->max_seconds_ms);
     if (life_ms >= spec->max_seconds_ms)
         care->failures = 0;
@@ -385,6 +384,8 @@ static void recover(struct ph_hub *hub, struct ph_child *child, struct ph_exit *
         give_up(hub, child, exit, seq);
     else
         restart_later(hub, child, care, seq);
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EFAILED, ph_text_str(&why));
+    ph_text_fini(&why);
 }
 
 /* ---- The table ----------------------------------------------------------------------------- */

@@ -80,6 +80,47 @@ static void lonely_node_acknowledges_at_once(void **state)
     assert_int_equal(fc_where(c, "a"), 0);
 }
 
+/* What the row of a child said when a request for it was answered. */
+struct seen {
+    struct fc_node *node;
+    struct ph_placed placed;
+};
+
+static void look(void *arg, struct ph_op *op)
+{
+    struct seen *seen = arg;
+    struct ph_directory *directory = seen->node->directory;
+    (void)op;
+    ph_placement_read_rcu(
+        ph_directory_placement(directory, ph_directory_find_rcu(directory, "a", 1), 0),
+        &seen->placed);
+}
+
+static void assert_answer_finds(struct fake_cluster *c, struct ph_op *op, enum ph_state state,
+                                uint32_t instance)
+{
+    struct seen seen = {.node = c->nodes[0]};
+    op->done_fn = look;
+    op->done_arg = &seen;
+    (void)fc_wait(c, op, 5000);
+    assert_int_equal(seen.placed.state, state);
+    assert_int_equal(seen.placed.instance, instance);
+}
+
+/* Whoever is answered finds the child listed as the answer says: that is written before. */
+static void answer_comes_when_the_child_is_listed(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_kill(c, 1, false);
+    fc_kill(c, 2, false); /* answers wait for nobody */
+    fc_settle(c);
+    assert_answer_finds(c, start(c, 0, "a", "max_restarts=0", PH_IF_EXISTS_SAME), PH_STATE_RUNNING,
+                        1);
+    assert_answer_finds(c, fake_restart(fc_hub(c, 0), "a"), PH_STATE_RUNNING, 2);
+    c->nodes[0]->fails = "a";
+    assert_answer_finds(c, fake_restart(fc_hub(c, 0), "a"), PH_STATE_FAILED, 3);
+}
+
 /* A start whose owner cannot run it fails with the owner's reason, and leaves nothing anywhere. */
 static void failed_start_leaves_nothing_and_says_why(void **state)
 {
@@ -300,6 +341,7 @@ int main(void)
         CHILDREN_TEST(child_runs_at_its_owner_and_is_listed_everywhere),
         CHILDREN_TEST(start_is_acknowledged_when_another_member_holds_it),
         CHILDREN_TEST(lonely_node_acknowledges_at_once),
+        CHILDREN_TEST(answer_comes_when_the_child_is_listed),
         CHILDREN_TEST(failed_start_leaves_nothing_and_says_why),
         CHILDREN_TEST(if_exists_counts_across_nodes),
         CHILDREN_TEST(replace_reaches_children_on_every_node),
