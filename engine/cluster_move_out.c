@@ -337,10 +337,6 @@ static bool is_seen_unconfirmed(const struct ph_hub *hub, const struct ph_transf
  * started once more; unless it was stopped meanwhile: then its row may never come. */
 void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
 {
-    if (entry->move->phase == PH_MOVE_COPYING && !ph_entry_spec_rcu(entry)) {
-        ph_move_call_off(hub, entry->move, "stopped meanwhile"); /* a copy may take long */
-        return;
-    }
     struct ph_cluster *cluster = hub->cluster;
     struct ph_transfer *move = entry->move;
     const struct ph_member *member = cluster->members[move->member];

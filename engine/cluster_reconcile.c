@@ -5,6 +5,7 @@
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
 #include "engine/cluster_journal.h"
+#include "engine/cluster_move.h"
 #include "engine/spec.h"
 
 enum { SLICE = PH_JOB_SLICE };
@@ -377,16 +378,33 @@ static void send_away(struct ph_hub *hub, struct ph_entry *entry, uint16_t owner
         ph_super_handle(hub, entry->child, &call);
 }
 
+/* The other one is another instance, and stays. */
+static bool is_outlived(const struct ph_hub *hub, const struct ph_entry *entry,
+                        const struct ph_placement *other)
+{
+    return other && state_of(other) != PH_STATE_MOVING && loses(hub, entry, other);
+}
+
 static void reconcile_local(struct ph_hub *hub, struct ph_entry *entry, uint16_t owner,
                             const struct ph_placement *other)
 {
-    bool doubled = other && state_of(other) != PH_STATE_MOVING;
-    if (doubled && loses(hub, entry, other))
+    if (is_outlived(hub, entry, other))
         give_way(hub, entry, other);
     else if (ph_cluster_has_other_spec(entry))
         replace_spec(hub, entry);
     else if (!other && owner != 0 && owner != PH_NO_MEMBER) /* not before that one is through */
         send_away(hub, entry, owner);
+}
+
+/* While its target prepares, or a copy goes ahead, the child runs: that may take long, and what has
+ * to end ends now. */
+static void call_off_early(struct ph_hub *hub, struct ph_entry *entry,
+                           const struct ph_placement *other)
+{
+    if (!ph_entry_spec_rcu(entry))
+        ph_move_call_off(hub, entry->move, "stopped meanwhile");
+    else if (is_outlived(hub, entry, other))
+        ph_move_call_off(hub, entry->move, "it runs elsewhere, too, and stays there");
 }
 
 /* What it was moved from may still be shown, and is no other one. */
@@ -426,6 +444,8 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     ph_merge_check(hub, entry);
     const struct ph_placement *other = ph_cluster_live_placement(cluster, entry, 0);
     note_others(entry, other);
+    if (entry->move && ph_move_is_early(entry->move))
+        call_off_early(hub, entry, other);
     if (cluster->fenced) {
         stop_fenced(hub, entry);
     } else if (ph_merge_gives_way(entry)) {

@@ -229,6 +229,21 @@ static void stop_ends_both_sides(void **state)
     }
 }
 
+/* However long the target takes to make its instance: a stop does not wait for that, whoever asks. */
+static void stop_does_not_wait_for_a_slow_target(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    c->nodes[2]->slow = true;
+    for (unsigned asked = 0; asked < 3; asked++) {
+        fc_start_one(c, id);
+        fc_pin(c, 1, id, "n3");
+        fc_run(c, 100);
+        assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, asked), id), 100), 0);
+        assert_int_equal(fc_where(c, id), FC_NOWHERE);
+    }
+}
+
 /* An instance that ends by itself while another one stands by for it is restarted where it is; the
  * move is called off, and succeeds later. */
 static void restart_calls_the_move_off(void **state)
@@ -418,6 +433,7 @@ int main(void)
         HOT_TEST(mode_of_a_migrate_wins_over_the_hubs),
         cmocka_unit_test(without_handover_it_begins_anew_and_once),
         HOT_TEST(stop_ends_both_sides),
+        HOT_TEST(stop_does_not_wait_for_a_slow_target),
         HOT_TEST(restart_calls_the_move_off),
         HOT_TEST(standby_of_a_dead_source_does_not_run_beside_the_takeover),
         cmocka_unit_test(state_is_kept_for_hot_retention),

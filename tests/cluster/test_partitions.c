@@ -82,6 +82,28 @@ static void duplicates_collapse_after_a_heal(void **state)
     assert_int_equal(fc_starts(c), before + moved);
 }
 
+/* One that is about to move gives way, too: the move does not begin, and nothing runs twice until its
+ * target has answered, or has not. */
+static void duplicate_that_is_to_move_gives_way(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start_one(c, id);
+    fc_split(c, 4);
+    fc_run(c, 10000);
+    assert_int_equal(fc_where(c, id), FC_DOUBLED);
+    c->nodes[1]->slow = true;
+    fc_pin_mode(c, 0, id, "n2", PH_MOVE_HOT);
+    fc_run(c, 100);
+    fc_heal(c);
+    fc_run(c, fc_hub(c, 0)->hub.cluster->dead_after_ms);
+    assert_int_equal(fc_where(c, id), 2);
+    c->nodes[1]->slow = false;
+    fc_settle(c);
+    fc_assert_at_rest(c);
+    assert_int_equal(fc_where(c, id), 1);
+}
+
 /* What one side started and the other stopped meanwhile is merged: the later intent wins. */
 static void intents_of_both_sides_are_merged(void **state)
 {
@@ -342,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PARTITION_TEST(each_side_runs_everything),
         PARTITION_TEST(duplicates_collapse_after_a_heal),
+        PARTITION_TEST(duplicate_that_is_to_move_gives_way),
         PARTITION_TEST(intents_of_both_sides_are_merged),
         PARTITION_TEST(pair_that_is_cut_is_not_in_one_view),
         cmocka_unit_test(node_that_reaches_one_of_a_side_is_left_out),
