@@ -140,6 +140,7 @@ int ph_node_create(const struct ph_node_config *config, struct ph_node **result,
     }
     set_times(node, config);
     ph_rcu_join_thread();
+    ph_rcu_start();
     node->started_ms = ph_now_ms();
     uint64_t seed = config->seed ? config->seed : system_seed();
     ph_prng_init(&node->prng, seed);

@@ -47,6 +47,11 @@ void ph_rcu_exit(void)
     urcu_memb_read_unlock();
 }
 
+void ph_rcu_start(void)
+{
+    (void)urcu_memb_get_default_call_rcu_data();
+}
+
 void ph_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))
 {
     PH_TSAN_RELEASE(head);

@@ -23,6 +23,10 @@ void ph_rcu_exit(void);
 void ph_rcu_join_thread(void);
 void ph_rcu_leave_thread(void);
 
+/* Makes liburcu's thread for callbacks, which the first ph_rcu_call would have to wait for: most of
+ * a millisecond. Idempotent. */
+void ph_rcu_start(void);
+
 /* Calls `fn` on liburcu's thread after a grace period. `fn` starts with ph_rcu_callback_begin() and
  * ends with ph_rcu_callback_end(), which is what ph_rcu_barrier waits for. */
 void ph_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *));

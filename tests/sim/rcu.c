@@ -43,6 +43,10 @@ void ph_rcu_exit(void)
 {
 }
 
+void ph_rcu_start(void)
+{
+}
+
 void ph_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))
 {
     head->func = fn;
