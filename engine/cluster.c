@@ -8,6 +8,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/cluster_requests.h"
 #include "engine/error.h"
 
 enum {
@@ -361,19 +362,18 @@ static void flush_member(struct ph_hub *hub, struct ph_member *member)
         enum ph_hub_frame type;
         struct ph_batch *batch;
     } batches[] = {
-        {PH_FRAME_OUTCOMES, &member->outcomes}, {PH_FRAME_REQUEST, &member->requests},
-        {PH_FRAME_MOVED, &member->moved},       {PH_FRAME_MOVES, &member->moves},
-        {PH_FRAME_ANSWER, &member->answers},    {PH_FRAME_MAIL, &member->mail},
-        {PH_FRAME_MERGE, &member->merges},      {PH_FRAME_MERGED, &member->merged},
+        {PH_FRAME_REQUEST, &member->requests}, {PH_FRAME_MOVED, &member->moved},
+        {PH_FRAME_MOVES, &member->moves},      {PH_FRAME_ANSWER, &member->answers},
+        {PH_FRAME_MAIL, &member->mail},        {PH_FRAME_MERGE, &member->merges},
+        {PH_FRAME_MERGED, &member->merged},
     };
     bool linked = ph_member_is_linked(member);
+    ph_cluster_flush_outcomes(hub, member);
     for (size_t i = 0; i < PH_COUNT_OF(batches); i++) {
         if (!linked) {
             ph_text_clear(&batches[i].batch->records);
             batches[i].batch->count = 0;
         }
-        if (batches[i].batch == &member->outcomes && member->sent_hi < member->outcomes_hi)
-            continue; /* until the rows that they are about have gone out */
         ph_member_flush(hub, member, batches[i].type, batches[i].batch);
     }
     if (!linked)
@@ -458,7 +458,7 @@ static bool has_full_batch(const struct ph_member *member)
     return member->moves.records.length >= BATCH_BYTES ||
            member->mail.records.length >= BATCH_BYTES || member->moves.count >= PH_JOB_SLICE ||
            member->moved.count >= PH_JOB_SLICE || member->requests.count >= PH_JOB_SLICE ||
-           member->outcomes.count >= PH_JOB_SLICE || member->mail.count >= PH_JOB_SLICE ||
+           ph_cluster_has_full_outcomes(member) || member->mail.count >= PH_JOB_SLICE ||
            member->answers.count >= PH_JOB_SLICE || member->merges.count >= PH_JOB_SLICE ||
            member->merged.count >= PH_JOB_SLICE;
 }

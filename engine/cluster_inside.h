@@ -142,31 +142,6 @@ static inline bool ph_cluster_in_view(const struct ph_cluster *cluster, uint16_t
 struct ph_placement *ph_cluster_live_placement(const struct ph_cluster *, const struct ph_entry *,
                                                uint16_t but);
 
-/* ---- cluster_requests.c ---------------------------------------------------------------------- */
-
-struct ph_pending {
-    struct ph_pending *next;          /* of the same entry */
-    struct ph_pending *after, **link; /* of all */
-    struct ph_entry *entry;
-    struct ph_job *job;
-    enum ph_event_type verb;
-    uint64_t token;       /* of the request: the intent's clock, or a number */
-    struct ph_spec *spec; /* of a start: what is to run; referenced */
-    uint16_t member;      /* who was asked, or where it is to go; PH_NO_MEMBER: whoever owns it */
-};
-
-/* The entry's placements changed: requests that waited for that are settled. */
-void ph_cluster_settle(struct ph_hub *, struct ph_entry *);
-void ph_cluster_requests_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
-/* What was asked of it may have been lost on the way. */
-void ph_cluster_session_lost(struct ph_hub *, uint16_t member);
-void ph_cluster_session_begun(struct ph_hub *);
-/* Those of that verb that wait for the entry are told that it failed. */
-void ph_cluster_fail_waiting(struct ph_hub *, struct ph_entry *, enum ph_event_type verb, int code,
-                             const char *why);
-void ph_cluster_check_drains(struct ph_hub *);
-void ph_cluster_requests_fini(struct ph_hub *);
-
 /* ---- cluster_moves.c ------------------------------------------------------------------------- */
 
 void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);

@@ -5,6 +5,7 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/cluster_inside.h"
+#include "engine/cluster_requests.h"
 #include "engine/prng.h"
 
 enum {
@@ -36,11 +37,11 @@ struct ph_member *ph_member_add(struct ph_cluster *cluster, const char *name, co
 
 void ph_member_fini(struct ph_member *member)
 {
-    struct ph_batch *batches[] = {&member->requests, &member->outcomes, &member->moves,
-                                  &member->moved,    &member->mail,     &member->answers,
-                                  &member->merges,   &member->merged};
+    struct ph_batch *batches[] = {&member->requests, &member->moves,  &member->moved, &member->mail,
+                                  &member->answers,  &member->merges, &member->merged};
     for (size_t i = 0; i < PH_COUNT_OF(batches); i++)
         ph_text_fini(&batches[i]->records);
+    ph_cluster_drop_outcomes(member);
     ph_free(member->merge_window);
     ph_free(member->hears);
     ph_free(member);

@@ -6,6 +6,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/cluster_journal.h"
 #include "engine/cluster_move.h"
+#include "engine/cluster_requests.h"
 #include "engine/spec.h"
 
 enum { SLICE = PH_JOB_SLICE };

@@ -1,10 +1,10 @@
-/* Requests for children anywhere: what this node asks for, and what others ask of it. */
+#include "engine/cluster_requests.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/alloc.h"
 #include "engine/base.h"
-#include "engine/cluster_inside.h"
 #include "engine/op.h"
 #include "engine/spec.h"
 
@@ -413,38 +413,104 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
     ph_cluster_touch(hub, entry);
 }
 
+/* ---- Outcomes for others -------------------------------------------------------------------- */
+
+/* One frame of them. */
+struct ph_outcomes {
+    struct ph_outcomes *next;
+    struct ph_batch batch;
+    uint64_t after; /* of our log: what the member is to be sent before */
+};
+
+static struct ph_outcomes *outcomes_for(struct ph_member *member)
+{
+    struct ph_outcomes *last = member->outcomes_last;
+    if (last && last->batch.count < PH_JOB_SLICE)
+        return last;
+    struct ph_outcomes *outcomes = ph_alloc(sizeof *outcomes);
+    *(last ? &last->next : &member->outcomes_first) = outcomes;
+    member->outcomes_last = outcomes;
+    return outcomes;
+}
+
+static void drop_outcomes(struct ph_member *member, struct ph_outcomes *first)
+{
+    member->outcomes_first = first->next;
+    if (!first->next)
+        member->outcomes_last = NULL;
+    ph_text_fini(&first->batch.records);
+    ph_free(first);
+}
+
+void ph_cluster_drop_outcomes(struct ph_member *member)
+{
+    while (member->outcomes_first)
+        drop_outcomes(member, member->outcomes_first);
+}
+
+static bool is_ready(const struct ph_member *member, const struct ph_outcomes *outcomes)
+{
+    return member->sent_hi >= outcomes->after;
+}
+
+void ph_cluster_flush_outcomes(struct ph_hub *hub, struct ph_member *member)
+{
+    struct ph_outcomes *first;
+    if (!ph_member_is_linked(member))
+        ph_cluster_drop_outcomes(member);
+    while ((first = member->outcomes_first) && is_ready(member, first)) {
+        ph_member_flush(hub, member, PH_FRAME_OUTCOMES, &first->batch);
+        drop_outcomes(member, first);
+    }
+}
+
+bool ph_cluster_has_full_outcomes(const struct ph_member *member)
+{
+    const struct ph_outcomes *first = member->outcomes_first;
+    return first && first->batch.count == PH_JOB_SLICE && is_ready(member, first);
+}
+
+struct outcome {
+    uint64_t token;
+    enum ph_outcome what;
+    int code;
+};
+
+static void put_outcome(struct ph_batch *batch, const char *id, size_t length,
+                        const struct outcome *outcome, const char *text)
+{
+    struct ph_text *records = &batch->records;
+    ph_pack_str(records, id, length);
+    ph_pack_uint(records, outcome->token);
+    ph_pack_uint(records, outcome->what);
+    ph_pack_uint(records, (uint64_t)-outcome->code);
+    ph_pack_str(records, text ? text : "", text ? strnlen(text, TEXT_MAX) : 0);
+    batch->count++;
+}
+
 /* ---- Being asked ---------------------------------------------------------------------------- */
 
 void ph_cluster_outcome(struct ph_hub *hub, struct ph_asker asker, const struct ph_child *child,
                         enum ph_outcome outcome, int code, const char *text)
 {
     struct ph_member *member = hub->cluster->members[asker.member];
-    struct ph_text *records = &member->outcomes.records;
     if (!ph_member_is_linked(member))
         return;
+    struct ph_outcomes *outcomes = outcomes_for(member);
     /* Whoever hears that it runs must find it running. */
     if (child->entry) {
         ph_cluster_note_own(hub, child->entry);
-        member->outcomes_hi = ph_directory_log_hi(hub->directory);
+        outcomes->after = ph_directory_log_hi(hub->directory);
     }
-    ph_pack_str(records, child->id, child->id_length);
-    ph_pack_uint(records, asker.token);
-    ph_pack_uint(records, outcome);
-    ph_pack_uint(records, (uint64_t)-code);
-    ph_pack_str(records, text ? text : "", text ? strnlen(text, TEXT_MAX) : 0);
-    member->outcomes.count++;
+    put_outcome(&outcomes->batch, child->id, child->id_length,
+                &(struct outcome){asker.token, outcome, code}, text);
 }
 
 static void refuse_request(struct ph_member *member, const char *id, size_t length, uint64_t token,
                            int code, const char *text)
 {
-    struct ph_text *records = &member->outcomes.records;
-    ph_pack_str(records, id, length);
-    ph_pack_uint(records, token);
-    ph_pack_uint(records, code ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED);
-    ph_pack_uint(records, (uint64_t)-code);
-    ph_pack_str(records, text, strnlen(text, TEXT_MAX));
-    member->outcomes.count++;
+    const struct outcome outcome = {token, code ? PH_OUTCOME_FAILED : PH_OUTCOME_CHANGED, code};
+    put_outcome(&outcomes_for(member)->batch, id, length, &outcome, text);
 }
 
 static void obey(struct ph_hub *hub, struct ph_member *member, struct ph_child *child,

@@ -77,13 +77,13 @@ struct ph_member {
     uint64_t taken;        /* how many of our intents it has acknowledged, in this session */
     uint64_t session_push; /* how many had gone out when the session began */
     uint64_t taken_owed;   /* the newest intents of it that we have not acknowledged; 0: none */
-    struct ph_batch requests, outcomes, moves, moved, mail, answers, merges, merged;
+    struct ph_batch requests, moves, moved, mail, answers, merges, merged;
+    struct ph_outcomes *outcomes_first, *outcomes_last; /* for it: see cluster_requests.h */
     struct ph_intents *told;              /* in this step, see ph_cluster_tell; NULL: none */
     struct ph_merge_window *merge_window; /* merges that it has sent; NULL: none yet */
-    uint64_t outcomes_hi; /* of our log: what it is to see before the outcomes that are gathered */
-    uint64_t farewell;    /* what its last letters are followed by; 0: it has not been asked */
-    bool bade_farewell;   /* they have come */
-    struct ph_op *drain;  /* of the request that drains it; NULL: none */
+    uint64_t farewell;   /* what its last letters are followed by; 0: it has not been asked */
+    bool bade_farewell;  /* they have come */
+    struct ph_op *drain; /* of the request that drains it; NULL: none */
 };
 
 struct ph_pending;

@@ -6,6 +6,7 @@
 #include "engine/cluster_inside.h"
 #include "engine/cluster_intents.h"
 #include "engine/cluster_journal.h"
+#include "engine/cluster_requests.h"
 
 enum {
     BATCH = PH_JOB_SLICE,     /* records of one frame */

@@ -5,6 +5,7 @@
 
 #include "engine/base.h"
 #include "engine/cluster_decide.h"
+#include "engine/cluster_requests.h"
 
 enum {
     EXCLUDED_BEATS = 20,     /* so long left out of a reachable view: stop what runs here */

@@ -233,6 +233,25 @@ static void child_is_restarted_from_anywhere(void **state)
     assert_int_equal(ph_op_result(op)->changed, 9);
 }
 
+/* Answers that wait for rows to be sent come in frames of a slice each: what one frame brings is
+ * one step of its reader. */
+static void many_answers_are_not_one_step(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..600]");
+    fc_settle(c);
+    uint64_t others = fc_local(c, 1) + fc_local(c, 2), before = c->sent[PH_FRAME_OUTCOMES];
+    c->pipes[1][0].full = c->pipes[2][0].full = true;
+    struct ph_op *op = fake_restart(fc_hub(c, 0), "a-[1..600]");
+    assert_int_equal(fc_wait(c, op, 100), 1);
+    assert_int_equal(c->sent[PH_FRAME_OUTCOMES], before);
+    c->pipes[1][0].full = c->pipes[2][0].full = false;
+    assert_int_equal(fc_wait(c, op, 5000), 0);
+    assert_int_equal(ph_op_result(op)->changed, 600);
+    assert_in_range(c->sent[PH_FRAME_OUTCOMES] - before, others / PH_JOB_SLICE,
+                    others / PH_JOB_SLICE + 10);
+}
+
 /* What was stopped is forgotten everywhere a minute later, however much it was. */
 static void stopped_children_are_forgotten_in_time(void **state)
 {
@@ -349,6 +368,7 @@ int main(void)
         CHILDREN_TEST(child_is_stopped_from_anywhere),
         CHILDREN_TEST(acknowledged_stop_outlives_the_owners_absence),
         CHILDREN_TEST(child_is_restarted_from_anywhere),
+        CHILDREN_TEST(many_answers_are_not_one_step),
         CHILDREN_TEST(stopped_children_are_forgotten_in_time),
         CHILDREN_TEST(messages_and_calls_reach_the_child_from_every_node),
         CHILDREN_TEST(call_fails_when_the_node_dies_before_it_answers),

@@ -229,7 +229,7 @@ static void stop_ends_both_sides(void **state)
     }
 }
 
-/* However long the target takes to make its instance: a stop does not wait for that, whoever asks. */
+/* A stop does not wait for a target that makes its instance, whoever asks for it. */
 static void stop_does_not_wait_for_a_slow_target(void **state)
 {
     struct fake_cluster *c = *state;

@@ -82,8 +82,8 @@ static void duplicates_collapse_after_a_heal(void **state)
     assert_int_equal(fc_starts(c), before + moved);
 }
 
-/* One that is about to move gives way, too: the move does not begin, and nothing runs twice until its
- * target has answered, or has not. */
+/* One that is about to move gives way, too: the move does not begin, and nothing runs twice until
+ * its target has answered, or has not. */
 static void duplicate_that_is_to_move_gives_way(void **state)
 {
     struct fake_cluster *c = *state;

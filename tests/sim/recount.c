@@ -10,6 +10,7 @@
 
 #include "engine/base.h"
 #include "engine/cluster_move.h"
+#include "engine/cluster_requests.h"
 #include "engine/directory_inside.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/report.h"

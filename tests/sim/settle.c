@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/base.h"
-#include "engine/cluster_inside.h"
+#include "engine/cluster_requests.h"
 #include "engine/directory_inside.h"
 #include "engine/error.h"
 #include "tests/sim/checks.h"
