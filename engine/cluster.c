@@ -57,7 +57,8 @@ void ph_cluster_create(struct ph_hub *hub, const struct ph_cluster_setup *setup)
     cluster->dirty_last = &cluster->dirty_first;
     cluster->waiting_last = &cluster->waiting_first;
     cluster->done_last = &cluster->done_first;
-    cluster->ready_last = &cluster->ready_first;
+    CDS_INIT_LIST_HEAD(&cluster->ready);
+    CDS_INIT_LIST_HEAD(&cluster->refused);
     ph_conflicts_init(&cluster->merges.conflicts);
     cluster->timer.fire = timer_fired;
     struct ph_member *self = ph_member_add(cluster, setup->node, setup->endpoint);

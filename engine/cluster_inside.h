@@ -146,8 +146,9 @@ struct ph_placement *ph_cluster_live_placement(const struct ph_cluster *, const 
 
 void ph_move_begin(struct ph_hub *, struct ph_entry *, uint16_t target);
 void ph_moves_lost(struct ph_hub *, uint16_t member); /* it is out of the view */
-/* A session with it begins: what was asked in the one before may have been lost. */
-void ph_moves_linked(struct ph_hub *, uint16_t member);
+/* All are looked at again, in slices: a session begins, and what was asked in the one before may
+ * have been lost. */
+void ph_moves_review(struct ph_hub *);
 /* What becomes of it is the target's to say. */
 bool ph_move_is_sent(const struct ph_entry *);
 /* Does the child here take messages: not while it holds still for a move, or has not arrived. Does

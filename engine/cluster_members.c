@@ -205,7 +205,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     if (first) {
         cluster->beat_now = true;
         ph_mail_linked(hub);
-        ph_moves_linked(hub, member->slot);
+        ph_moves_review(hub);
     }
 }
 

@@ -85,8 +85,8 @@ struct ph_precopy {
 struct ph_transfer {
     struct ph_hub_timer deadline; /* first */
     struct ph_transfer *next, *before;
-    struct ph_transfer *next_ready; /* of those that are prepared and wait for their turn */
-    struct ph_entry *entry;         /* NULL: it is over */
+    struct cds_list_head queued; /* among those that are ready, or refused */
+    struct ph_entry *entry;      /* NULL: it is over */
     char *id;
     uint64_t number; /* of the source's */
     uint64_t epoch;  /* of the instance that the source has, or had */
@@ -95,9 +95,11 @@ struct ph_transfer {
     uint64_t reserved;       /* of the bytes that may be under way, or be copied here */
     struct ph_precopy *copy; /* NULL: none */
     uint16_t member;         /* the other side */
-    uint64_t sent_peer;      /* the session in which it was sent the state, … */
+    uint32_t losses;         /* of the other side, when it was last there: see ph_move_is_lost */
+    uint64_t asked_peer;     /* the session in which it was asked for anything last */
+    uint64_t sent_peer;      /* … and was sent the state, … */
     uint64_t sent_life;      /* … and its generation */
-    bool incoming, hot, lost;
+    bool incoming, hot;
     bool refused;      /* by the target, … */
     bool late;         /* it was called off while it was saved: it goes on here when it has been */
     bool ready;        /* in that list */
@@ -126,6 +128,8 @@ void ph_move_finish(struct ph_hub *, struct ph_transfer *, enum ph_move_phase, c
  * `entry` NULL: there is none. */
 bool ph_move_has_come(const struct ph_hub *, const struct ph_entry *, uint16_t member,
                       uint64_t number, uint64_t epoch);
+/* The other side has left the view since, or does not take it: nothing comes of it any more. */
+bool ph_move_is_lost(const struct ph_hub *, const struct ph_transfer *);
 /* May another child hold still now: the bytes that are under way are bounded. */
 bool ph_moves_may_save(const struct ph_hub *);
 void ph_move_note_saved(struct ph_hub *, struct ph_transfer *);
@@ -147,7 +151,7 @@ void ph_move_abandon(struct ph_hub *, struct ph_transfer *);
 void ph_moves_freeze_ready(struct ph_hub *);
 
 /* Begins a record for the target and returns where it is; what a verb adds goes behind it. */
-struct ph_text *ph_move_put(struct ph_hub *, const struct ph_transfer *, enum ph_move_verb);
+struct ph_text *ph_move_put(struct ph_hub *, struct ph_transfer *, enum ph_move_verb);
 void ph_move_arm(struct ph_hub *, struct ph_transfer *, uint64_t after_ms,
                  void (*fire)(struct ph_hub *, struct ph_hub_timer *));
 /* It works here and has not been given away: its move can be called off. */

@@ -30,7 +30,7 @@ static void answer_move(struct ph_hub *hub, const struct ph_transfer *move, enum
                         int code, const char *why)
 {
     const struct ph_entry *entry = move->entry;
-    if (!move->lost)
+    if (!ph_move_is_lost(hub, move))
         answer(hub->cluster->members[move->member],
                (struct subject){verb, move->number, entry->id, entry->id_length}, code, why);
 }

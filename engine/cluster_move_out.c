@@ -117,12 +117,13 @@ static bool may_begin(struct ph_hub *hub, struct ph_entry *entry, const struct p
 /* ---- To the target --------------------------------------------------------------------------- */
 
 /* Per record: verb, number, id, version, epoch. */
-struct ph_text *ph_move_put(struct ph_hub *hub, const struct ph_transfer *move,
-                            enum ph_move_verb verb)
+struct ph_text *ph_move_put(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_verb verb)
 {
     const struct ph_entry *entry = move->entry;
-    struct ph_batch *batch = &hub->cluster->members[move->member]->moves;
+    struct ph_member *target = hub->cluster->members[move->member];
+    struct ph_batch *batch = &target->moves;
     struct ph_text *records = &batch->records;
+    move->asked_peer = target->info.peer;
     batch->count++;
     ph_pack_uint(records, verb);
     ph_pack_uint(records, move->number);
@@ -153,7 +154,7 @@ static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_su
 }
 
 /* What the target has prepared is not needed. */
-static void cancel_standby(struct ph_hub *hub, const struct ph_transfer *move)
+static void cancel_standby(struct ph_hub *hub, struct ph_transfer *move)
 {
     if (move->hot && ph_member_is_linked(hub->cluster->members[move->member]))
         (void)ph_move_put(hub, move, PH_MOVE_CANCEL);
@@ -283,26 +284,22 @@ void ph_move_begin(struct ph_hub *hub, struct ph_entry *entry, uint16_t target)
 
 void ph_move_queue(struct ph_hub *hub, struct ph_transfer *move)
 {
-    struct ph_cluster *cluster = hub->cluster;
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     if (!is_the_same(move)) {
         ph_move_call_off(hub, move, "it was restarted meanwhile");
         return;
     }
     move->ready = true;
-    move->next_ready = NULL;
-    *cluster->ready_last = move;
-    cluster->ready_last = &move->next_ready;
+    cds_list_add_tail(&move->queued, &hub->cluster->ready);
 }
 
 void ph_moves_freeze_ready(struct ph_hub *hub)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    for (unsigned i = 0; i < PH_JOB_SLICE && cluster->ready_first && ph_moves_may_save(hub); i++) {
-        struct ph_transfer *move = cluster->ready_first;
-        cluster->ready_first = move->next_ready;
-        if (!cluster->ready_first)
-            cluster->ready_last = &cluster->ready_first;
+    struct cds_list_head *ready = &hub->cluster->ready;
+    for (unsigned i = 0; i < PH_JOB_SLICE && !cds_list_empty(ready) && ph_moves_may_save(hub);
+         i++) {
+        struct ph_transfer *move = cds_list_first_entry(ready, struct ph_transfer, queued);
+        cds_list_del_init(&move->queued);
         move->ready = false;
         ph_move_hold_still(hub, move);
     }
@@ -343,7 +340,7 @@ void ph_move_look(struct ph_hub *hub, struct ph_entry *entry)
     if (!move->arrived || !(move->confirmed ? is_seen(hub, move) : is_seen_unconfirmed(hub, move)))
         return;
     cluster->moved_out++;
-    if (!move->lost)
+    if (!ph_move_is_lost(hub, move))
         ph_directory_log_moved(entry, member->info.name_hash, member->info.generation);
     ph_move_let_go(hub, move, PH_MOVE_DONE, "");
 }
@@ -365,7 +362,7 @@ void ph_cluster_child_copied(struct ph_hub *hub, struct ph_child *child, struct 
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     if (move->late)
         ph_move_call_off(hub, move, "it was not saved in time");
-    else if (move->lost || !ph_member_is_linked(target))
+    else if (ph_move_is_lost(hub, move) || !ph_member_is_linked(target))
         ph_move_call_off(hub, move, "the node is gone");
     else {
         ph_move_copy_begin(hub, move, state);
@@ -393,7 +390,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
         ph_move_let_go(hub, move, PH_MOVE_FAILED, "stopped meanwhile");
     } else if (move->late) {
         ph_move_bring_back(hub, move, "it was not saved in time");
-    } else if (move->lost || !ph_member_is_linked(cluster->members[move->member])) {
+    } else if (ph_move_is_lost(hub, move) || !ph_member_is_linked(cluster->members[move->member])) {
         ph_move_bring_back(hub, move, "the node is gone");
     } else {
         put_state(hub, move, sums);
@@ -550,10 +547,11 @@ static void handle_taken(struct ph_hub *hub, struct ph_transfer *move, const str
     } else {
         /* Not in this step: others may have it, and we be told of that later. */
         snprintf(move->error, sizeof move->error, "%s", answer->why);
-        move->lost = move->refused = true;
         move->entry->copies_not = move->patched;
         move->refused_clock = hub->cluster->members[move->member]->clock;
-        hub->cluster->moves_lost = true;
+        if (!move->refused)
+            cds_list_add_tail(&move->queued, &hub->cluster->refused);
+        move->refused = true;
     }
 }
 

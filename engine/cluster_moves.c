@@ -8,6 +8,7 @@
 
 enum {
     SLICE = PH_JOB_SLICE,
+    REVIEWED = 8 * SLICE, /* moves in a step of a review, most of which change nothing */
     DONE_KEPT = 1000,
     LISTED = 1000,
     JOIN_BEATS_MAX = 4, /* heartbeats for which nodes that come may hold moves up */
@@ -20,6 +21,8 @@ enum {
 
 static void unlink_move(struct ph_cluster *cluster, struct ph_transfer *move)
 {
+    if (cluster->review_at == move)
+        cluster->review_at = move->next;
     *(move->before ? &move->before->next : &cluster->moves_first) = move->next;
     if (move->next)
         move->next->before = move->before;
@@ -41,6 +44,8 @@ struct ph_transfer *ph_move_add(struct ph_hub *hub, struct ph_entry *entry, uint
     move->entry = entry;
     move->id = ph_copy_text(entry->id, entry->id_length);
     move->member = member;
+    move->losses = cluster->members[member]->losses;
+    CDS_INIT_LIST_HEAD(&move->queued);
     move->incoming = incoming;
     move->phase = phase;
     move->began_ms = hub->now_ms;
@@ -110,17 +115,6 @@ static void evict_oldest(struct ph_hub *hub)
     free_move(oldest);
 }
 
-static void leave_ready(struct ph_cluster *cluster, struct ph_transfer *move)
-{
-    struct ph_transfer **link = &cluster->ready_first;
-    while (*link != move)
-        link = &(*link)->next_ready;
-    *link = move->next_ready;
-    if (!*link)
-        cluster->ready_last = link;
-    move->ready = false;
-}
-
 void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_phase phase,
                     const char *error)
 {
@@ -130,8 +124,8 @@ void ph_move_finish(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
     cluster->moves_saving -= move->counted;
     ph_move_reserve(hub, move, 0);
     ph_move_copy_drop(move);
-    if (move->ready)
-        leave_ready(cluster, move);
+    cds_list_del_init(&move->queued);
+    move->ready = false;
     unlink_move(cluster, move);
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     move->phase = phase;
@@ -249,11 +243,17 @@ void ph_move_reserve(struct ph_hub *hub, struct ph_transfer *move, uint64_t byte
     move->reserved = bytes;
 }
 
+/* Whoever is about to be told of a new view may hear of a child that seems to have been lost. */
+static bool may_review(struct ph_cluster *cluster)
+{
+    return (cluster->review_at || cluster->moves_cancel || !cds_list_empty(&cluster->refused)) &&
+           cluster->released && !cluster->fenced;
+}
+
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
-    const struct ph_cluster *cluster = hub->cluster;
-    return (cluster->moves_lost && cluster->released && !cluster->fenced) ||
-           cluster->moves_cancel || (cluster->ready_first && ph_moves_may_save(hub)) ||
+    struct ph_cluster *cluster = hub->cluster;
+    return may_review(cluster) || (!cds_list_empty(&cluster->ready) && ph_moves_may_save(hub)) ||
            (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
             cluster->moves_out < hub->options.move_in_flight && ph_moves_may_save(hub));
 }
@@ -292,6 +292,8 @@ void ph_moves_note_order(struct ph_hub *hub)
         return;
     cluster->moves_order = order;
     cluster->moves_cancel = order == PH_MOVES_CANCEL;
+    if (cluster->moves_cancel)
+        ph_moves_review(hub);
     ph_hub_record(hub, names[order], "", 0, "%u moves under way",
                   (unsigned)(cluster->moves_out + cluster->moves_in));
 }
@@ -307,44 +309,32 @@ void ph_moves_note_join(struct ph_hub *hub)
     cluster->join_hold_ms = hold_ms < last_ms ? hold_ms : last_ms;
 }
 
-/* A slice; called off is what the target has not been given. */
-static void work_cancel(struct ph_hub *hub)
-{
-    struct ph_cluster *cluster = hub->cluster;
-    struct ph_transfer *move = cluster->moves_first, *next;
-    unsigned done = 0;
-    for (; move && done < SLICE; move = next) {
-        next = move->next;
-        if (!ph_move_is_early(move))
-            continue;
-        ph_move_call_off(hub, move, "the redistribution was canceled");
-        done++;
-    }
-    cluster->moves_cancel = done == SLICE;
-}
-
 /* ---- What crosses a move --------------------------------------------------------------------- */
 
-/* Only marks: what follows is done in slices. */
 void ph_moves_lost(struct ph_hub *hub, uint16_t member)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    for (struct ph_transfer *move = cluster->moves_first; move; move = move->next) {
-        if (move->member != member)
-            continue;
-        move->lost = true;
-        cluster->moves_lost |=
-            move->incoming ? move->phase != PH_MOVE_STARTING : move->phase != PH_MOVE_SAVING;
-    }
+    hub->cluster->members[member]->losses++;
+    ph_moves_review(hub);
 }
 
-/* Their deadlines pass at once: each is asked about, or called off. */
-void ph_moves_linked(struct ph_hub *hub, uint16_t member)
+bool ph_move_is_lost(const struct ph_hub *hub, const struct ph_transfer *move)
 {
-    for (struct ph_transfer *move = hub->cluster->moves_first; move; move = move->next)
-        if (move->member == member && !move->incoming && !move->ready &&
-            (move->phase == PH_MOVE_SENT || ph_move_is_early(move)))
-            ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
+    return move->refused || move->losses != hub->cluster->members[move->member]->losses;
+}
+
+void ph_moves_review(struct ph_hub *hub)
+{
+    hub->cluster->review_at = hub->cluster->moves_first;
+}
+
+/* What was asked may not have come: its deadline passes now, and it is asked about, or called off.
+ */
+static void ask_again(struct ph_hub *hub, struct ph_transfer *move)
+{
+    uint64_t peer = hub->cluster->members[move->member]->info.peer;
+    if (peer && move->asked_peer != peer && !move->incoming && !move->ready &&
+        (move->phase == PH_MOVE_SENT || ph_move_is_early(move)))
+        ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
 }
 
 /* Does another node have a younger one? Rows come later than answers: what the target had until it
@@ -378,7 +368,7 @@ static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
     char why[PH_MOVE_TEXT_MAX + 1];
     snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
     if (!move->refused && ph_cluster_in_view(cluster, move->member)) {
-        move->lost = false; /* it is back, and is asked */
+        move->losses = cluster->members[move->member]->losses; /* it is back, and is asked */
         return;
     }
     if (!move->refused)
@@ -393,8 +383,6 @@ static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
 
 static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
 {
-    if (!move->lost)
-        return false;
     if (ph_move_stands_by(move->entry) && ph_super_ends(move->entry->child))
         return false; /* it has been told */
     if (ph_move_stands_by(move->entry))
@@ -408,16 +396,35 @@ static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
     return true;
 }
 
-static void work_lost(struct ph_hub *hub)
+/* True: something became of it. */
+static bool review(struct ph_hub *hub, struct ph_transfer *move)
+{
+    if (ph_move_is_lost(hub, move))
+        return settle_lost(hub, move);
+    bool canceled = hub->cluster->moves_cancel && ph_move_is_early(move);
+    if (canceled)
+        ph_move_call_off(hub, move, "the redistribution was canceled");
+    else
+        ask_again(hub, move);
+    return canceled;
+}
+
+static void work_review(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    struct ph_transfer *move = cluster->moves_first, *next;
-    unsigned done = 0;
-    for (; move && done < SLICE; move = next) {
-        next = move->next;
-        done += settle_lost(hub, move);
+    unsigned settled = 0;
+    for (; settled < SLICE && !cds_list_empty(&cluster->refused); settled++) {
+        struct ph_transfer *move =
+            cds_list_first_entry(&cluster->refused, struct ph_transfer, queued);
+        cds_list_del_init(&move->queued);
+        settle_sent(hub, move);
     }
-    cluster->moves_lost = done == SLICE;
+    for (unsigned i = 0; i < REVIEWED && settled < SLICE && cluster->review_at; i++) {
+        struct ph_transfer *move = cluster->review_at;
+        cluster->review_at = move->next;
+        settled += review(hub, move);
+    }
+    cluster->moves_cancel &= cluster->review_at != NULL;
 }
 
 static void work_waiting(struct ph_hub *hub)
@@ -435,13 +442,9 @@ static void work_waiting(struct ph_hub *hub)
 
 void ph_moves_work(struct ph_hub *hub)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    if (cluster->moves_lost && cluster->released && !cluster->fenced)
-        work_lost(hub);
-    if (cluster->moves_cancel)
-        work_cancel(hub);
-    if (cluster->ready_first)
-        ph_moves_freeze_ready(hub);
+    if (may_review(hub->cluster))
+        work_review(hub);
+    ph_moves_freeze_ready(hub);
     if (ph_moves_waiting(hub))
         work_waiting(hub);
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <urcu/list.h>
 
 #include "engine/cluster_frame.h"
 #include "engine/cluster_journal.h"
@@ -83,6 +84,7 @@ struct ph_member {
     struct ph_merge_window *merge_window; /* merges that it has sent; NULL: none yet */
     uint64_t farewell;   /* what its last letters are followed by; 0: it has not been asked */
     bool bade_farewell;  /* they have come */
+    uint32_t losses;     /* how often it left the view: what moves with it then is lost */
     struct ph_op *drain; /* of the request that drains it; NULL: none */
 };
 
@@ -171,22 +173,20 @@ struct ph_cluster {
     struct ph_mail_desk mail;
 
     /* Moves, newest first; finished ones stay for people, the last PH_MOVES_KEPT of them. */
-    struct ph_transfer *moves_first;
-    struct ph_transfer *done_first, **done_last;
-    uint64_t moves_out, moves_in; /* under way */
-    uint64_t moves_saving,
-        moves_bytes;                   /* how many are being saved; bytes that are sent or copied */
-    uint64_t copies_bytes;             /* of states that came ahead of their children */
-    uint64_t moves_saved, state_bytes; /* how many were, ever; how large the last ones were */
-    uint64_t kept_bytes;               /* of moves that are done */
-    struct ph_transfer *ready_first, **ready_last; /* prepared; they wait for their turn */
-    uint32_t done_count;
-    bool moves_lost;                      /* some wait to be brought back */
-    uint64_t move_slot_us;                /* move.rate: when the next one may begin */
-    uint64_t moves_hold_ms;               /* none begins before */
+    struct ph_transfer *moves_first, *done_first, **done_last;
+    uint64_t moves_out, moves_in;       /* under way */
+    uint64_t moves_saving, moves_bytes; /* how many are saved now; bytes that are sent or copied */
+    uint64_t copies_bytes;              /* of states that came ahead of their children */
+    uint64_t moves_saved, state_bytes;  /* how many were, ever; how large the last ones were */
+    uint64_t kept_bytes, done_count;    /* of moves that are done; how many of those are here */
+    struct cds_list_head ready;         /* prepared: they wait for their turn */
+    struct cds_list_head refused;  /* sent, and not taken: they are to go on here, or elsewhere */
+    struct ph_transfer *review_at; /* of a review of all, which is next; NULL: none */
+    uint64_t move_slot_us;         /* move.rate: when the next one may begin */
+    uint64_t moves_hold_ms;        /* none begins before */
     uint64_t first_join_ms, join_hold_ms; /* when nodes began to come; until when more may */
     enum ph_moves_order moves_order;
-    bool moves_cancel;                              /* those under way are to be called off */
+    bool moves_cancel; /* the review calls off what the target has not been given */
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
 
     struct ph_merges merges;

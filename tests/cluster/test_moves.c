@@ -307,6 +307,34 @@ static void stop_reaches_a_child_that_moves(void **state)
     }
 }
 
+/* Whatever becomes of a node that many children move to, they are looked at in slices, and all of
+ * them are. */
+static void loss_of_a_target_is_no_long_step(void **state)
+{
+    struct fake_cluster *c = *state;
+    struct ph_hub *hub = &fc_hub(c, 2)->hub;
+    uint16_t target;
+    unsigned works = 0;
+    fc_start(c, 0, "a-[1..3000]");
+    fc_settle(c);
+    fc_drain(c, 0, "n2", true);
+    fc_settle(c);
+    uint64_t local = fc_local(c, 2);
+    c->drop[PH_FRAME_MOVED] = UINT32_MAX; /* nobody hears how they end */
+    fc_drain(c, 0, "n3", true);
+    fc_run(c, 1000);
+    assert_int_equal(hub->cluster->moves_out, local);
+    for (target = 1; strcmp(hub->cluster->members[target]->info.name, "n1") != 0; target++) {
+    }
+    ph_moves_lost(hub, target);
+    for (; ph_moves_waiting(hub); works++)
+        ph_moves_work(hub);
+    assert_in_range(works, local / PH_JOB_SLICE, local / PH_JOB_SLICE + 1);
+    c->drop[PH_FRAME_MOVED] = 0;
+    fc_settle(c);
+    fc_assert_at_rest(c);
+}
+
 /* ---- The budget ---------------------------------------------------------------------------- */
 
 /* move.rate bounds how many children move in a second. */
@@ -437,6 +465,7 @@ int main(void)
         MOVES_TEST(child_goes_on_when_the_source_dies),
         MOVES_TEST(late_move_is_called_off),
         MOVES_TEST(stop_reaches_a_child_that_moves),
+        MOVES_TEST(loss_of_a_target_is_no_long_step),
         MOVES_TEST(rate_of_moves_is_bounded),
         MOVES_TEST(thousands_of_children_move_once_each),
         MOVES_TEST(messages_follow_a_child_that_moves),
