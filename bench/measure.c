@@ -23,6 +23,19 @@ struct series {
     double ours[PH_BENCH_ROUNDS_MAX], ceiling[PH_BENCH_ROUNDS_MAX], ratio[PH_BENCH_ROUNDS_MAX];
 };
 
+/* mallctl(3) of jemalloc; NULL in programs that are linked without it. */
+extern int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size)
+    __attribute__((weak));
+
+pid_t ph_bench_fork(void)
+{
+    bool on = true;
+    pid_t pid = fork();
+    if (pid == 0 && mallctl && mallctl("background_thread", NULL, NULL, &on, sizeof on))
+        fprintf(stderr, "prochub bench: memory is given back by those who free it\n");
+    return pid;
+}
+
 static _Noreturn void answer_and_exit(ph_bench_fn fn, const struct ph_bench_setup *setup, int fd)
 {
     struct answer answer = {0};
@@ -65,7 +78,7 @@ static int run_apart(ph_bench_fn fn, const struct ph_bench_setup *setup, double 
     if (pipe(fds))
         return ph_error_set(error, -errno, "cannot make a pipe: %s", ph_error_text(-errno));
     fflush(NULL); /* what is buffered must not be written twice */
-    pid_t pid = fork();
+    pid_t pid = ph_bench_fork();
     if (pid == 0) {
         close(fds[0]);
         answer_and_exit(fn, setup, fds[1]);

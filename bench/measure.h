@@ -7,6 +7,8 @@
 #ifndef PH_BENCH_MEASURE_H
 #define PH_BENCH_MEASURE_H
 
+#include <sys/types.h>
+
 #include "bench/suite.h"
 
 enum { PH_BENCH_ROUNDS_MAX = 100 };
@@ -23,5 +25,10 @@ struct ph_bench_result {
 PH_MUST_CHECK int ph_bench_measure(const struct ph_bench_case *, const struct ph_bench_setup *,
                                    unsigned rounds, struct ph_bench_result *results,
                                    struct ph_error *error);
+
+/* fork() for processes that measure, or are a node of what is measured. jemalloc's thread, which
+ * gives memory back, does not live on in a child, and there whoever frees would do it, in the midst
+ * of what is measured: it is started again. */
+pid_t ph_bench_fork(void);
 
 #endif

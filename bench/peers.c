@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench/measure.h"
 #include "engine/base.h"
 #include "engine/error.h"
 #include "engine/limits.h"
@@ -145,7 +146,7 @@ static int fork_other(struct ph_peers *peers, const struct ph_bench_setup *setup
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
         return ph_error_set(error, -errno, "cannot make a socket: %s", ph_error_text(-errno));
-    pid_t pid = fork();
+    pid_t pid = ph_bench_fork();
     if (pid == 0) {
         close(fds[0]);
         be_other(fds[1], peers->count, setup);
