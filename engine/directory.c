@@ -115,8 +115,7 @@ void ph_directory_destroy(struct ph_directory *directory)
         return;
     ph_rcu_join_thread();
     for (size_t i = 0; i < directory->all_count; i++)
-        if (directory->all[i])
-            free_entry(directory, directory->all[i]);
+        free_entry(directory, *ph_directory_slot(directory, i));
     while (directory->log_first) {
         struct ph_own *own = directory->log_first;
         directory->log_first = own->next;
@@ -125,8 +124,8 @@ void ph_directory_destroy(struct ph_directory *directory)
     ph_directory_reclaim(directory);
     ph_rcu_barrier();
     cds_lfht_destroy(directory->table, NULL);
-    ph_free(directory->all);
-    ph_free(directory->holes);
+    for (size_t i = 0; i < PH_DIRECTORY_CHUNKS; i++)
+        ph_free(directory->chunks[i]);
     ph_free(directory);
 }
 
@@ -186,28 +185,24 @@ void ph_placement_read_rcu(const struct ph_placement *placement_const, struct ph
 
 static void remember(struct ph_directory *directory, struct ph_entry *entry)
 {
-    if (directory->hole_count) {
-        entry->index = directory->holes[--directory->hole_count];
-    } else {
-        if (directory->all_count == directory->all_capacity) {
-            directory->all_capacity = directory->all_capacity ? directory->all_capacity * 2 : 256;
-            directory->all =
-                ph_realloc(directory->all, directory->all_capacity * sizeof *directory->all);
-        }
-        entry->index = (uint32_t)directory->all_count++;
-    }
-    directory->all[entry->index] = entry;
+    struct ph_entry ***chunk = &directory->chunks[directory->all_count / PH_DIRECTORY_CHUNK];
+    if (!*chunk)
+        *chunk = ph_alloc(PH_DIRECTORY_CHUNK * sizeof **chunk);
+    entry->index = (uint32_t)directory->all_count++;
+    *ph_directory_slot(directory, entry->index) = entry;
 }
 
+/* The last one takes its slot. Walks come from above: they may see it again, and miss none. */
 static void forget(struct ph_directory *directory, struct ph_entry *entry)
 {
-    directory->all[entry->index] = NULL;
-    if (directory->hole_count == directory->hole_capacity) {
-        directory->hole_capacity = directory->hole_capacity ? directory->hole_capacity * 2 : 256;
-        directory->holes =
-            ph_realloc(directory->holes, directory->hole_capacity * sizeof *directory->holes);
+    struct ph_entry *last = *ph_directory_slot(directory, --directory->all_count);
+    size_t unused = directory->all_count / PH_DIRECTORY_CHUNK + 1; /* and one more is kept */
+    last->index = entry->index;
+    *ph_directory_slot(directory, entry->index) = last;
+    if (unused + 1 < PH_DIRECTORY_CHUNKS) {
+        ph_free(directory->chunks[unused + 1]);
+        directory->chunks[unused + 1] = NULL;
     }
-    directory->holes[directory->hole_count++] = entry->index;
 }
 
 /* The count that only the hub's actor changes. Relaxed: a figure. */
@@ -266,11 +261,11 @@ unsigned ph_directory_walk(struct ph_directory *directory, struct ph_cursor *cur
                            struct ph_entry **entries, unsigned limit)
 {
     unsigned count = 0;
-    while (count < limit && cursor->at < directory->all_count) {
-        struct ph_entry *entry = directory->all[cursor->at++];
-        if (entry)
-            entries[count++] = entry;
-    }
+    if (!cursor->begun || cursor->left > directory->all_count)
+        cursor->left = directory->all_count;
+    cursor->begun = true;
+    while (count < limit && cursor->left)
+        entries[count++] = *ph_directory_slot(directory, --cursor->left);
     return count;
 }
 

@@ -125,10 +125,11 @@ size_t ph_directory_wanted(const struct ph_directory *, size_t entries);
 void ph_directory_grow(struct ph_directory *, size_t buckets);
 
 /* Walks all entries in slices: up to `limit` from the cursor on, in no order; fewer: the walk is
- * over. What is there from its begin to its end is seen once; what is made or freed meanwhile may
- * be seen or not. */
+ * over. What is there from its begin to its end is seen, seldom twice; what is made or freed
+ * meanwhile may be seen or not. A cursor of zeros begins. */
 struct ph_cursor {
-    uint64_t at;
+    uint64_t left;
+    bool begun;
 };
 unsigned ph_directory_walk(struct ph_directory *, struct ph_cursor *, struct ph_entry **entries,
                            unsigned limit);

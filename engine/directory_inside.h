@@ -3,6 +3,7 @@
 #define PH_ENGINE_DIRECTORY_INSIDE_H
 
 #include "engine/directory.h"
+#include "engine/limits.h"
 
 struct garbage;
 
@@ -17,14 +18,18 @@ struct ph_own {
     struct ph_own *gone_next, *gone_before; /* of those that are gone, oldest first */
 };
 
+/* All entries stand in slots without gaps. They are in chunks, so that no step copies them. */
+enum {
+    PH_DIRECTORY_CHUNK = 4096,
+    PH_DIRECTORY_CHUNKS = 2 * PH_CHILDREN_MAX / PH_DIRECTORY_CHUNK + 2,
+};
+
 struct ph_directory {
     struct cds_lfht *table;
     uint64_t secret;
     _Atomic size_t buckets;
-    struct ph_entry **all; /* for walks; NULL where an entry was freed */
-    size_t all_count, all_capacity;
-    uint32_t *holes;
-    size_t hole_count, hole_capacity;
+    struct ph_entry **chunks[PH_DIRECTORY_CHUNKS]; /* all entries, for walks; see slots */
+    size_t all_count;
     _Atomic uint64_t wanted, entries;
     _Atomic uint64_t placed[PH_MEMBERS_MAX];
     uint64_t hash, bucket[PH_BUCKETS];
@@ -38,6 +43,12 @@ struct ph_directory {
     uint16_t readers[PH_MEMBERS_MAX];      /* members with a cursor */
     unsigned reader_count;
 };
+
+static inline struct ph_entry **ph_directory_slot(const struct ph_directory *directory,
+                                                  size_t index)
+{
+    return &directory->chunks[index / PH_DIRECTORY_CHUNK][index % PH_DIRECTORY_CHUNK];
+}
 
 /* An own placement changed; NULL: it is gone. */
 void ph_directory_log_change(struct ph_directory *, struct ph_entry *, struct ph_placement *);

@@ -137,9 +137,7 @@ static void sum_entries(const struct sim_hub *hub, struct sums *sums)
 {
     const struct ph_directory *directory = hub->hub.directory;
     for (size_t i = 0; i < directory->all_count; i++) {
-        const struct ph_entry *entry = directory->all[i];
-        if (!entry)
-            continue;
+        const struct ph_entry *entry = *ph_directory_slot(directory, i);
         EXPECT(hub,
                ph_directory_find_rcu(directory, entry->id, entry->id_length) == entry &&
                    entry->index == i,
@@ -325,8 +323,8 @@ static void mark_differences(const struct ph_directory *one, const struct ph_dir
                              bool *differs)
 {
     for (size_t i = 0; i < one->all_count; i++) {
-        const struct ph_entry *entry = one->all[i];
-        if (!entry || !is_in_hash(entry))
+        const struct ph_entry *entry = *ph_directory_slot(one, i);
+        if (!is_in_hash(entry))
             continue;
         const struct ph_entry *twin = ph_directory_find_rcu(other, entry->id, entry->id_length);
         if (!twin || !is_in_hash(twin) || ph_version_compare(twin->version, entry->version) != 0 ||

@@ -83,9 +83,11 @@ static const char *check_idle(const struct sim_node *node)
     if (hub->gate.level || hub->gate.held_count)
         return because("%s has its gate at level %u, %u events wait", node->name, hub->gate.level,
                        hub->gate.held_count);
-    for (size_t i = 0; i < hub->directory->all_count; i++)
-        if (hub->directory->all[i] && hub->directory->all[i]->misplaced)
-            return because("%s counts %s as misplaced", node->name, hub->directory->all[i]->id);
+    for (size_t i = 0; i < hub->directory->all_count; i++) {
+        const struct ph_entry *entry = *ph_directory_slot(hub->directory, i);
+        if (entry->misplaced)
+            return because("%s counts %s as misplaced", node->name, entry->id);
+    }
     struct ph_status status;
     ph_hub_picture(hub, &status);
     if (!status.settled || status.migrating)
