@@ -11,7 +11,7 @@
 #include "engine/spec.h"
 #include "engine/tsan.h"
 
-enum { FIRST_BUCKETS = 256, BUCKETS_MAX = 1 << 22, GARBAGE_ITEMS = 60 };
+enum { GARBAGE_ITEMS = 60 };
 
 /* What readers may still see: freed together after one grace period. */
 struct garbage {
@@ -36,10 +36,7 @@ struct ph_directory *ph_directory_create(uint64_t secret)
     ph_rcu_join_thread();
     struct ph_directory *directory = ph_alloc(sizeof *directory);
     directory->secret = secret;
-    directory->table =
-        cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, BUCKETS_MAX, 0, &urcu_memb_flavor, NULL);
-    ph_assert(directory->table);
-    atomic_init(&directory->buckets, FIRST_BUCKETS);
+    ph_table_init(&directory->table);
     directory->stones_last = &directory->stones;
     return directory;
 }
@@ -97,7 +94,7 @@ static void free_entry(struct ph_directory *directory, struct ph_entry *entry)
 {
     struct ph_placement *placement = ph_entry_first_rcu(entry);
     ph_rcu_enter();
-    int rc = cds_lfht_del(directory->table, &entry->node);
+    int rc = cds_lfht_del(directory->table.nodes, &entry->node);
     ph_rcu_exit();
     ph_assert(rc == 0);
     while (placement) {
@@ -123,7 +120,7 @@ void ph_directory_destroy(struct ph_directory *directory)
     }
     ph_directory_reclaim(directory);
     ph_rcu_barrier();
-    cds_lfht_destroy(directory->table, NULL);
+    cds_lfht_destroy(directory->table.nodes, NULL);
     for (size_t i = 0; i < PH_DIRECTORY_CHUNKS; i++)
         ph_free(directory->chunks[i]);
     ph_free(directory);
@@ -149,7 +146,7 @@ struct ph_entry *ph_directory_find_rcu(const struct ph_directory *directory, con
 {
     struct key key = {.id = id, .length = length};
     struct cds_lfht_iter iterator;
-    cds_lfht_lookup(directory->table, hash_of(directory, id, length), matches, &key, &iterator);
+    cds_lfht_lookup(directory->table.nodes, hash_of(directory, id, length), matches, &key, &iterator);
     struct cds_lfht_node *node = cds_lfht_iter_get_node(&iterator);
     return node ? ph_container_of(node, struct ph_entry, node) : NULL;
 }
@@ -159,7 +156,7 @@ void ph_directory_each_rcu(const struct ph_directory *directory,
 {
     struct cds_lfht_iter iterator;
     struct cds_lfht_node *node;
-    cds_lfht_for_each (directory->table, &iterator, node) {
+    cds_lfht_for_each (directory->table.nodes, &iterator, node) {
         struct ph_entry *entry = ph_container_of(node, struct ph_entry, node);
         PH_TSAN_ACQUIRE(entry);
         if (ph_entry_spec_rcu(entry) && !fn(arg, entry))
@@ -230,7 +227,7 @@ struct ph_entry *ph_directory_make(struct ph_directory *directory, const char *i
     cds_lfht_node_init(&entry->node);
     PH_TSAN_RELEASE(entry);
     ph_rcu_enter();
-    cds_lfht_add_unique(directory->table, hash_of(directory, id, length), matches, &key,
+    cds_lfht_add_unique(directory->table.nodes, hash_of(directory, id, length), matches, &key,
                         &entry->node);
     ph_rcu_exit();
     remember(directory, entry);
@@ -238,23 +235,14 @@ struct ph_entry *ph_directory_make(struct ph_directory *directory, const char *i
     return entry;
 }
 
-size_t ph_directory_wanted(const struct ph_directory *directory_const, size_t entries)
+size_t ph_directory_wanted(const struct ph_directory *directory, size_t entries)
 {
-    struct ph_directory *directory = (struct ph_directory *)(uintptr_t)directory_const;
-    size_t buckets = atomic_load_explicit(&directory->buckets, memory_order_relaxed);
-    if (entries <= buckets || buckets >= BUCKETS_MAX)
-        return 0;
-    size_t wanted = buckets;
-    while (wanted < entries + entries / 2 && wanted < BUCKETS_MAX)
-        wanted *= 2;
-    return wanted;
+    return ph_table_wanted(&((struct ph_directory *)(uintptr_t)directory)->table, entries);
 }
 
 void ph_directory_grow(struct ph_directory *directory, size_t buckets)
 {
-    ph_rcu_join_thread();
-    cds_lfht_resize(directory->table, buckets);
-    atomic_store_explicit(&directory->buckets, buckets, memory_order_relaxed);
+    ph_table_grow(&directory->table, buckets);
 }
 
 unsigned ph_directory_walk(struct ph_directory *directory, struct ph_cursor *cursor,

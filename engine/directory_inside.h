@@ -4,6 +4,7 @@
 
 #include "engine/directory.h"
 #include "engine/limits.h"
+#include "engine/table.h"
 
 struct garbage;
 
@@ -25,9 +26,8 @@ enum {
 };
 
 struct ph_directory {
-    struct cds_lfht *table;
+    struct ph_table table;
     uint64_t secret;
-    _Atomic size_t buckets;
     struct ph_entry **chunks[PH_DIRECTORY_CHUNKS]; /* all entries, for walks; see slots */
     size_t all_count;
     _Atomic uint64_t wanted, entries;

@@ -7,14 +7,12 @@
 #include "engine/alloc.h"
 #include "engine/base.h"
 #include "engine/spec.h"
+#include "engine/table.h"
 #include "engine/tsan.h"
 
-enum { FIRST_BUCKETS = 256, BUCKETS_MAX = 1 << 22 };
-
 struct ph_registry {
-    struct cds_lfht *table;
+    struct ph_table table;
     uint64_t secret;
-    _Atomic size_t buckets;
     _Atomic bool open; /* inside a hub step */
     _Atomic uint64_t stray_writes;
     struct ph_child *retracted; /* since the last reclaim */
@@ -44,10 +42,7 @@ struct ph_registry *ph_registry_create(uint64_t secret)
     ph_rcu_join_thread();
     struct ph_registry *registry = ph_alloc(sizeof *registry);
     registry->secret = secret;
-    registry->table =
-        cds_lfht_new_flavor(FIRST_BUCKETS, FIRST_BUCKETS, BUCKETS_MAX, 0, &urcu_memb_flavor, NULL);
-    ph_assert(registry->table);
-    atomic_init(&registry->buckets, FIRST_BUCKETS);
+    ph_table_init(&registry->table);
     return registry;
 }
 
@@ -60,14 +55,14 @@ void ph_registry_destroy(struct ph_registry *registry)
     struct cds_lfht_iter iterator;
     struct cds_lfht_node *node;
     ph_rcu_enter();
-    cds_lfht_for_each (registry->table, &iterator, node) {
+    cds_lfht_for_each (registry->table.nodes, &iterator, node) {
         PH_TSAN_ACQUIRE(node);
         ph_registry_retract(registry, ph_container_of(node, struct ph_child, node));
     }
     ph_rcu_exit();
     ph_registry_reclaim(registry);
     ph_rcu_barrier();
-    cds_lfht_destroy(registry->table, NULL);
+    cds_lfht_destroy(registry->table.nodes, NULL);
     ph_free(registry);
 }
 
@@ -76,7 +71,7 @@ struct ph_child *ph_registry_find_rcu(const struct ph_registry *registry, const 
 {
     struct key key = {.id = id, .length = length};
     struct cds_lfht_iter iterator;
-    cds_lfht_lookup(registry->table, hash_of(registry, id, length), matches, &key, &iterator);
+    cds_lfht_lookup(registry->table.nodes, hash_of(registry, id, length), matches, &key, &iterator);
     struct cds_lfht_node *node = cds_lfht_iter_get_node(&iterator);
     if (!node)
         return NULL;
@@ -90,7 +85,7 @@ void ph_registry_each_rcu(const struct ph_registry *registry,
 {
     struct cds_lfht_iter iterator;
     struct cds_lfht_node *node;
-    cds_lfht_for_each (registry->table, &iterator, node) {
+    cds_lfht_for_each (registry->table.nodes, &iterator, node) {
         struct ph_child *child = ph_container_of(node, struct ph_child, node);
         PH_TSAN_ACQUIRE(child);
         if (!fn(arg, child))
@@ -161,7 +156,7 @@ int ph_registry_publish(struct ph_registry *registry, struct ph_child *child)
     PH_TSAN_RELEASE(child);
     ph_rcu_enter();
     struct cds_lfht_node *there =
-        cds_lfht_add_unique(registry->table, hash_of(registry, child->id, child->id_length),
+        cds_lfht_add_unique(registry->table.nodes, hash_of(registry, child->id, child->id_length),
                             matches, &key, &child->node);
     ph_rcu_exit();
     return there == &child->node ? 0 : PH_EEXISTS;
@@ -171,7 +166,7 @@ void ph_registry_remove(struct ph_registry *registry, struct ph_child *child)
 {
     note_write(registry);
     ph_rcu_enter();
-    int rc = cds_lfht_del(registry->table, &child->node);
+    int rc = cds_lfht_del(registry->table.nodes, &child->node);
     ph_rcu_exit();
     ph_assert(rc == 0);
 }
@@ -215,21 +210,12 @@ void ph_registry_reclaim(struct ph_registry *registry)
 
 size_t ph_registry_wanted(const struct ph_registry *registry, size_t children)
 {
-    size_t buckets = atomic_load_explicit(&((struct ph_registry *)(uintptr_t)registry)->buckets,
-                                          memory_order_relaxed);
-    if (children <= buckets || buckets >= BUCKETS_MAX)
-        return 0;
-    size_t wanted = buckets;
-    while (wanted < children + children / 2 && wanted < BUCKETS_MAX)
-        wanted *= 2;
-    return wanted;
+    return ph_table_wanted(&((struct ph_registry *)(uintptr_t)registry)->table, children);
 }
 
 void ph_registry_grow(struct ph_registry *registry, size_t buckets)
 {
-    ph_rcu_join_thread();
-    cds_lfht_resize(registry->table, buckets);
-    atomic_store_explicit(&registry->buckets, buckets, memory_order_relaxed);
+    ph_table_grow(&registry->table, buckets);
 }
 
 void ph_registry_open(struct ph_registry *registry)
