@@ -146,7 +146,8 @@ struct ph_entry *ph_directory_find_rcu(const struct ph_directory *directory, con
 {
     struct key key = {.id = id, .length = length};
     struct cds_lfht_iter iterator;
-    cds_lfht_lookup(directory->table.nodes, hash_of(directory, id, length), matches, &key, &iterator);
+    cds_lfht_lookup(directory->table.nodes, hash_of(directory, id, length), matches, &key,
+                    &iterator);
     struct cds_lfht_node *node = cds_lfht_iter_get_node(&iterator);
     return node ? ph_container_of(node, struct ph_entry, node) : NULL;
 }
