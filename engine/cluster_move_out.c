@@ -123,7 +123,7 @@ struct ph_text *ph_move_put(struct ph_hub *hub, struct ph_transfer *move, enum p
     struct ph_member *target = hub->cluster->members[move->member];
     struct ph_batch *batch = &target->moves;
     struct ph_text *records = &batch->records;
-    move->asked_peer = target->info.peer;
+    move->asked_peer = ph_member_is_linked(target) ? target->info.peer : 0;
     batch->count++;
     ph_pack_uint(records, verb);
     ph_pack_uint(records, move->number);

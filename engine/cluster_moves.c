@@ -368,7 +368,8 @@ static void settle_sent(struct ph_hub *hub, struct ph_transfer *move)
     char why[PH_MOVE_TEXT_MAX + 1];
     snprintf(why, sizeof why, "%s", move->refused ? move->error : "the node was lost");
     if (!move->refused && ph_cluster_in_view(cluster, move->member)) {
-        move->losses = cluster->members[move->member]->losses; /* it is back, and is asked */
+        move->losses = cluster->members[move->member]->losses; /* it is back */
+        ask_again(hub, move);
         return;
     }
     if (!move->refused)

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "engine/cluster_move.h"
 #include "engine/error.h"
 #include "engine/op.h"
 
@@ -283,6 +284,29 @@ static void late_move_is_called_off(void **state)
     fc_destroy(c);
 }
 
+/* A target that left the view, and is back before anything was made of that, is asked in its new
+ * session: its answer may have been lost in the old one. */
+static void target_that_is_back_is_asked(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "migrate.timeout=60s");
+    struct ph_hub *hub = &fc_hub(c, 0)->hub;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_settle(c);
+    c->drop[PH_FRAME_MOVED] = 1;
+    fc_pin(c, 0, id, "n3");
+    fc_run(c, 100);
+    assert_int_equal(hub->cluster->moves_out, 1);
+    hub->cluster->moves_first->asked_peer = 0; /* that was in the session before this one */
+    ph_moves_lost(hub, ph_member_by_name(hub->cluster, "n3")->slot);
+    fc_run(c, 500);
+    assert_int_equal(hub->cluster->moves_out, 0);
+    assert_int_equal(fc_where(c, id), 2);
+    fc_settle(c);
+    fc_destroy(c);
+}
+
 /* A child that is stopped while it moves is stopped, whichever side has it. */
 static void stop_reaches_a_child_that_moves(void **state)
 {
@@ -313,7 +337,6 @@ static void loss_of_a_target_is_no_long_step(void **state)
 {
     struct fake_cluster *c = *state;
     struct ph_hub *hub = &fc_hub(c, 2)->hub;
-    uint16_t target;
     unsigned works = 0;
     fc_start(c, 0, "a-[1..3000]");
     fc_settle(c);
@@ -324,9 +347,7 @@ static void loss_of_a_target_is_no_long_step(void **state)
     fc_drain(c, 0, "n3", true);
     fc_run(c, 1000);
     assert_int_equal(hub->cluster->moves_out, local);
-    for (target = 1; strcmp(hub->cluster->members[target]->info.name, "n1") != 0; target++) {
-    }
-    ph_moves_lost(hub, target);
+    ph_moves_lost(hub, ph_member_by_name(hub->cluster, "n1")->slot);
     for (; ph_moves_waiting(hub); works++)
         ph_moves_work(hub);
     assert_in_range(works, local / PH_JOB_SLICE, local / PH_JOB_SLICE + 1);
@@ -464,6 +485,7 @@ int main(void)
         MOVES_TEST(child_returns_when_the_target_dies),
         MOVES_TEST(child_goes_on_when_the_source_dies),
         MOVES_TEST(late_move_is_called_off),
+        MOVES_TEST(target_that_is_back_is_asked),
         MOVES_TEST(stop_reaches_a_child_that_moves),
         MOVES_TEST(loss_of_a_target_is_no_long_step),
         MOVES_TEST(rate_of_moves_is_bounded),
