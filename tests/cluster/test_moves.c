@@ -189,6 +189,31 @@ static void refused_child_goes_on_at_the_source(void **state)
     assert_int_equal(figure(c, under_way), 0);
 }
 
+/* A target may start the child anew after it has refused it, as whoever owns it then. That instance
+ * counts: the source does not start another one, and the state that it has saved is kept. */
+static void instance_that_began_after_a_refusal_stays(void **state)
+{
+    struct fake_cluster *c = *state;
+    struct ph_cluster *cluster = fc_hub(c, 0)->hub.cluster;
+    struct ph_placed placed;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_settle(c);
+    c->drop[PH_FRAME_MOVED] = 1;
+    fc_pin(c, 0, id, "n3");
+    fc_run(c, 100);
+    struct ph_transfer *move = cluster->moves_first;
+    ph_placement_read_rcu(ph_cluster_live_placement(cluster, move->entry, 0), &placed);
+    move->refused = true; /* as if that had been its answer, before it began */
+    move->refused_clock = placed.epoch - 1;
+    cds_list_add_tail(&move->queued, &cluster->refused);
+    fc_run(c, 10);
+    assert_int_equal(cluster->moves_out, 0);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_int_equal(cluster->merges.conflicts.count, 1);
+    fc_settle(c);
+}
+
 /* A child that neither node can start waits with its state … */
 static struct ph_op *begin_nowhere(struct fake_cluster *c, const char *id)
 {
@@ -480,6 +505,7 @@ int main(void)
         MOVES_TEST(target_is_told_by_the_source),
         MOVES_TEST(last_node_cannot_be_drained),
         MOVES_TEST(refused_child_goes_on_at_the_source),
+        MOVES_TEST(instance_that_began_after_a_refusal_stays),
         MOVES_TEST(state_waits_for_the_next_instance),
         MOVES_TEST(waiting_child_moves_with_its_state),
         MOVES_TEST(child_returns_when_the_target_dies),
