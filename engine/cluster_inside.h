@@ -24,6 +24,12 @@ static inline bool ph_member_is_linked(const struct ph_member *member)
     return member->info.peer != 0 && member->greeted;
 }
 
+/* The number of its session, however often its link is kept; 0: there is none. */
+static inline uint32_t ph_member_session(const struct ph_member *member)
+{
+    return ph_member_is_linked(member) ? member->sessions : 0;
+}
+
 /* Has it, or will its next life have, intents that we may not know? */
 static inline bool ph_member_may_want(const struct ph_member *member)
 {

@@ -181,6 +181,7 @@ void ph_cluster_read_hello(struct ph_hub *hub, struct ph_member *member, struct 
     bool first = !member->greeted;
     cluster->rows_version += first;
     if (first) {
+        member->sessions++;
         member->greeted_ms = hub->now_ms;
         member->intents_sent = member->intents_had = member->intents_echoed = 0;
         ph_cluster_session_begun(hub);

@@ -96,13 +96,13 @@ struct ph_transfer {
     struct ph_precopy *copy; /* NULL: none */
     uint16_t member;         /* the other side */
     uint32_t losses;         /* of the other side, when it was last there: see ph_move_is_lost */
-    uint64_t asked_peer;     /* the session in which it was asked for anything last */
-    uint64_t sent_peer;      /* … and was sent the state, … */
+    uint32_t asked_session;  /* in which it was asked for anything last; 0: in none */
+    uint32_t sent_session;   /* … and was sent the state, … */
     uint64_t sent_life;      /* … and its generation */
     bool incoming, hot;
     bool refused;      /* by the target, … */
     bool late;         /* it was called off while it was saved: it goes on here when it has been */
-    bool ready;        /* in that list */
+    bool ready;        /* prepared, and queued */
     bool counted;      /* among those that are being saved and may have a large state */
     bool confirmed;    /* by the target: the child runs there, or did */
     bool arrived;      /* the target has it; the move ends when that is in the directory, too */

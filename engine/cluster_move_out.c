@@ -123,7 +123,7 @@ struct ph_text *ph_move_put(struct ph_hub *hub, struct ph_transfer *move, enum p
     struct ph_member *target = hub->cluster->members[move->member];
     struct ph_batch *batch = &target->moves;
     struct ph_text *records = &batch->records;
-    move->asked_peer = ph_member_is_linked(target) ? target->info.peer : 0;
+    move->asked_session = ph_member_session(target);
     batch->count++;
     ph_pack_uint(records, verb);
     ph_pack_uint(records, move->number);
@@ -324,7 +324,7 @@ static bool is_seen_unconfirmed(const struct ph_hub *hub, const struct ph_transf
     const struct ph_placement *at = ph_cluster_live_placement(cluster, move->entry, 0);
     struct ph_placed placed;
     if (!at || at->member != move->member ||
-        move->sent_peer != cluster->members[move->member]->info.peer)
+        move->sent_session != ph_member_session(cluster->members[move->member]))
         return false;
     ph_placement_read_rcu(at, &placed);
     return placed.epoch > move->epoch;
@@ -394,7 +394,7 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
         ph_move_bring_back(hub, move, "the node is gone");
     } else {
         put_state(hub, move, sums);
-        move->sent_peer = cluster->members[move->member]->info.peer;
+        move->sent_session = ph_member_session(cluster->members[move->member]);
         move->sent_life = cluster->members[move->member]->info.generation;
         ph_move_arm(hub, move, hub->options.migrate_timeout_ms, cancel_late);
         if (move->hot && !hub->options.hot_confirm)
@@ -475,7 +475,7 @@ void ph_move_let_go(struct ph_hub *hub, struct ph_transfer *move, enum ph_move_p
 {
     struct ph_entry *entry = move->entry;
     struct ph_super_call call = {.event = PH_SUPER_MOVED};
-    bool same = move->sent_peer == hub->cluster->members[move->member]->info.peer;
+    bool same = move->sent_session == ph_member_session(hub->cluster->members[move->member]);
     if (phase == PH_MOVE_DONE && same)
         ph_mail_forget_unread(hub, &move->unread);
     else if (phase == PH_MOVE_DONE) /* answers of that session do not come any more */

@@ -243,19 +243,30 @@ void ph_move_reserve(struct ph_hub *hub, struct ph_transfer *move, uint64_t byte
     move->reserved = bytes;
 }
 
-/* Whoever is about to be told of a new view may hear of a child that seems to have been lost. */
-static bool may_review(struct ph_cluster *cluster)
+/* What was lost, or refused, is settled when the whole view has answered: others may have it. */
+static bool may_settle(const struct ph_cluster *cluster)
 {
-    return (cluster->review_at || cluster->moves_cancel || !cds_list_empty(&cluster->refused)) &&
-           cluster->released && !cluster->fenced;
+    return cluster->released && !cluster->fenced;
+}
+
+static bool has_review(struct ph_cluster *cluster)
+{
+    bool unsettled = cluster->review_lost || !cds_list_empty(&cluster->refused);
+    return cluster->review_at || cluster->moves_cancel || (unsettled && may_settle(cluster));
+}
+
+static bool may_begin_waiting(const struct ph_hub *hub)
+{
+    const struct ph_cluster *cluster = hub->cluster;
+    return cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
+           cluster->moves_out < hub->options.move_in_flight && ph_moves_may_save(hub);
 }
 
 bool ph_moves_waiting(const struct ph_hub *hub)
 {
-    struct ph_cluster *cluster = hub->cluster;
-    return may_review(cluster) || (!cds_list_empty(&cluster->ready) && ph_moves_may_save(hub)) ||
-           (cluster->waiting_first && cluster->moves_hold_ms <= hub->now_ms &&
-            cluster->moves_out < hub->options.move_in_flight && ph_moves_may_save(hub));
+    return has_review(hub->cluster) ||
+           (!cds_list_empty(&hub->cluster->ready) && ph_moves_may_save(hub)) ||
+           may_begin_waiting(hub);
 }
 
 /* ---- On hold --------------------------------------------------------------------------------- */
@@ -331,8 +342,8 @@ void ph_moves_review(struct ph_hub *hub)
  */
 static void ask_again(struct ph_hub *hub, struct ph_transfer *move)
 {
-    uint64_t peer = hub->cluster->members[move->member]->info.peer;
-    if (peer && move->asked_peer != peer && !move->incoming && !move->ready &&
+    uint32_t session = ph_member_session(hub->cluster->members[move->member]);
+    if (session && move->asked_session != session && !move->incoming && !move->ready &&
         (move->phase == PH_MOVE_SENT || ph_move_is_early(move)))
         ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
 }
@@ -400,8 +411,10 @@ static bool settle_lost(struct ph_hub *hub, struct ph_transfer *move)
 /* True: something became of it. */
 static bool review(struct ph_hub *hub, struct ph_transfer *move)
 {
-    if (ph_move_is_lost(hub, move))
+    bool lost = ph_move_is_lost(hub, move);
+    if (lost && may_settle(hub->cluster))
         return settle_lost(hub, move);
+    hub->cluster->review_lost |= lost;
     bool canceled = hub->cluster->moves_cancel && ph_move_is_early(move);
     if (canceled)
         ph_move_call_off(hub, move, "the redistribution was canceled");
@@ -414,7 +427,12 @@ static void work_review(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     unsigned settled = 0;
-    for (; settled < SLICE && !cds_list_empty(&cluster->refused); settled++) {
+    if (!cluster->review_at && cluster->review_lost && may_settle(cluster)) {
+        cluster->review_lost = false;
+        ph_moves_review(hub);
+    }
+    for (; settled < SLICE && may_settle(cluster) && !cds_list_empty(&cluster->refused);
+         settled++) {
         struct ph_transfer *move =
             cds_list_first_entry(&cluster->refused, struct ph_transfer, queued);
         cds_list_del_init(&move->queued);
@@ -443,10 +461,10 @@ static void work_waiting(struct ph_hub *hub)
 
 void ph_moves_work(struct ph_hub *hub)
 {
-    if (may_review(hub->cluster))
+    if (has_review(hub->cluster))
         work_review(hub);
     ph_moves_freeze_ready(hub);
-    if (ph_moves_waiting(hub))
+    if (may_begin_waiting(hub))
         work_waiting(hub);
 }
 

@@ -82,10 +82,10 @@ struct ph_member {
     struct ph_outcomes *outcomes_first, *outcomes_last; /* for it: see cluster_requests.h */
     struct ph_intents *told;              /* in this step, see ph_cluster_tell; NULL: none */
     struct ph_merge_window *merge_window; /* merges that it has sent; NULL: none yet */
-    uint64_t farewell;   /* what its last letters are followed by; 0: it has not been asked */
-    bool bade_farewell;  /* they have come */
-    uint32_t losses;     /* how often it left the view: what moves with it then is lost */
-    struct ph_op *drain; /* of the request that drains it; NULL: none */
+    uint64_t farewell;         /* what its last letters are followed by; 0: it has not been asked */
+    bool bade_farewell;        /* they have come */
+    uint32_t losses, sessions; /* how often it left the view, or a session began */
+    struct ph_op *drain;       /* of the request that drains it; NULL: none */
 };
 
 struct ph_pending;
@@ -182,11 +182,11 @@ struct ph_cluster {
     struct cds_list_head ready;         /* prepared: they wait for their turn */
     struct cds_list_head refused;  /* sent, and not taken: they are to go on here, or elsewhere */
     struct ph_transfer *review_at; /* of a review of all, which is next; NULL: none */
-    uint64_t move_slot_us;         /* move.rate: when the next one may begin */
-    uint64_t moves_hold_ms;        /* none begins before */
+    bool review_lost; /* it has met some that are lost, and could not settle them yet */
+    uint64_t move_slot_us, moves_hold_ms; /* move.rate: when one may begin; none begins before */
     uint64_t first_join_ms, join_hold_ms; /* when nodes began to come; until when more may */
     enum ph_moves_order moves_order;
-    bool moves_cancel; /* the review calls off what the target has not been given */
+    bool moves_cancel; /* a review calls off what the target has not been given */
     struct ph_entry *waiting_first, **waiting_last; /* entries that wait for the budget */
 
     struct ph_merges merges;

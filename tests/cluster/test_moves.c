@@ -309,26 +309,51 @@ static void late_move_is_called_off(void **state)
     fc_destroy(c);
 }
 
-/* A target that left the view, and is back before anything was made of that, is asked in its new
- * session: its answer may have been lost in the old one. */
-static void target_that_is_back_is_asked(void **state)
+/* What was asked of a target is asked again in its next session, whose link may be the one before:
+ * so it is when its hub leaves the cluster and joins it again. */
+static void target_is_asked_again_in_each_session(void **state)
 {
     (void)state;
     struct fake_cluster *c = fc_create_settled(3, "migrate.timeout=60s");
     struct ph_hub *hub = &fc_hub(c, 0)->hub;
     char id[16];
-    fc_start(c, 0, child_of(c, 0, id));
-    fc_settle(c);
-    c->drop[PH_FRAME_MOVED] = 1;
+    fc_start_one(c, id);
+    c->drop[PH_FRAME_MOVES] = 1;
     fc_pin(c, 0, id, "n3");
-    fc_run(c, 100);
-    assert_int_equal(hub->cluster->moves_out, 1);
-    hub->cluster->moves_first->asked_peer = 0; /* that was in the session before this one */
-    ph_moves_lost(hub, ph_member_by_name(hub->cluster, "n3")->slot);
-    fc_run(c, 500);
+    while (!hub->cluster->moves_first || hub->cluster->moves_first->phase != PH_MOVE_SENT)
+        fc_run(c, 1);
+    fake_lock(fc_hub(c, 0), "view", PH_PRIORITY_LOCKED, 5000); /* what it sees of that, waits */
+    assert_int_equal(fc_wait(c, fc_leave(c, 2), 1000), 0);
+    fc_join(c, 2);
+    fc_run(c, 200);
+    fake_unlock(fc_hub(c, 0), "view");
+    fc_run(c, 5000);
     assert_int_equal(hub->cluster->moves_out, 0);
     assert_int_equal(fc_where(c, id), 2);
     fc_settle(c);
+    fc_destroy(c);
+}
+
+/* Moves are called off at once, also while a node is waited for that has not agreed to the view. */
+static void cancel_waits_for_no_view(void **state)
+{
+    (void)state;
+    struct fake_cluster *c =
+        fc_create_settled(4, "migration=hot partition=majority hot.child_timeout=60s");
+    struct ph_hub *hub = &fc_hub(c, 0)->hub;
+    fc_start(c, 0, "a-[1..100]");
+    fc_settle(c);
+    c->nodes[1]->slow = true;
+    fc_drain(c, 0, "n1", true);
+    fc_run(c, 100);
+    fake_lock(fc_hub(c, 2), "view", PH_PRIORITY_LOCKED, 60000);
+    fc_kill(c, 3, true);
+    fc_run(c, 5000);
+    assert_false(hub->cluster->released);
+    assert_in_range(hub->cluster->moves_out, 1, 100);
+    fc_moves(c, 0, PH_MOVES_CANCEL);
+    fc_run(c, 100);
+    assert_int_equal(hub->cluster->moves_out, 0);
     fc_destroy(c);
 }
 
@@ -511,7 +536,8 @@ int main(void)
         MOVES_TEST(child_returns_when_the_target_dies),
         MOVES_TEST(child_goes_on_when_the_source_dies),
         MOVES_TEST(late_move_is_called_off),
-        MOVES_TEST(target_that_is_back_is_asked),
+        cmocka_unit_test(target_is_asked_again_in_each_session),
+        cmocka_unit_test(cancel_waits_for_no_view),
         MOVES_TEST(stop_reaches_a_child_that_moves),
         MOVES_TEST(loss_of_a_target_is_no_long_step),
         MOVES_TEST(rate_of_moves_is_bounded),

@@ -54,6 +54,8 @@ static void draw_hot(struct sim_config *config, struct ph_prng *prng)
     config->hot = sim_chance(prng, 650);
     config->hot_confirm = sim_chance(prng, 900);
     config->hot_child_ms = sim_chance(prng, 500) ? 10000 : sim_between(prng, 50, 2000);
+    if (config->hot_child_ms < 4 * config->start_us / 1000)
+        config->hot_child_ms = 4 * config->start_us / 1000; /* else one may never prepare in time */
     config->hot_state_ms = sim_chance(prng, 500) ? 3000 : sim_between(prng, 1, 100);
     config->hot_retention_ms = sim_chance(prng, 700) ? 5000 : 0;
 }
