@@ -57,7 +57,7 @@ struct ph_member {
     uint64_t basis_hi; /* … and what its log had then */
     bool dropped;      /* out of the view, but it may not know, and run on */
     uint64_t dropped_ms;
-    uint64_t differs_ms; /* since when its intents differ from ours; 0: they do not */
+    uint64_t differs_ms; /* since when its intents differ, or its log goes on unread; 0: no */
     uint64_t equal_ms;   /* when its intents were last seen equal to ours, and to stay so */
     uint64_t intents_sent, intents_had; /* frames of them in this session, to and from it, … */
     uint64_t intents_echoed;            /* … and how many of the sent ones it has had */

@@ -11,6 +11,7 @@
 enum {
     BATCH = PH_JOB_SLICE,     /* records of one frame */
     REPAIR_LOOKS = 512,       /* entries that one step of a repair looks at */
+    LOG_LOOKS = 1024,         /* … and that one looks at for what a member lacks of our log */
     ROOM_WANTED = 512 * 1024, /* below it the links are left to drain */
     CONGESTED_MS = 5,
     REASON_MAX = 300,
@@ -431,6 +432,8 @@ void ph_cluster_read_rows(struct ph_hub *hub, struct ph_member *member, struct p
     if (frame->broken)
         return;
     member->log_hi = after;
+    if (member->wants_hash == ph_directory_hash(hub->directory))
+        member->differs_ms = 0; /* only its rows are late, and they come */
     if (kind == ROWS_SNAPSHOT && ends) {
         ph_directory_void_before(hub->directory, member->slot, member->log_round);
         member->log_round = 0;
@@ -494,7 +497,8 @@ void ph_cluster_sync_work(struct ph_hub *hub)
         }
         if (member->repairing)
             repair(hub, member);
-        if (member->snapshot || !ph_directory_log_at_end(hub->directory, member->slot))
+        if (ph_directory_log_find(hub->directory, member->slot, LOG_LOOKS) &&
+            (member->snapshot || !ph_directory_log_at_end(hub->directory, member->slot)))
             send_rows(hub, member);
     }
 }

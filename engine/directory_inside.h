@@ -40,6 +40,7 @@ struct ph_directory {
     struct ph_own *log_first, *log_last, *gone_first, *gone_last;
     uint64_t log_hi, log_floor;
     struct ph_own *cursor[PH_MEMBERS_MAX]; /* next one to send; NULL: at the end */
+    uint64_t sought[PH_MEMBERS_MAX];       /* the cursor is on its way back to it; 0: it is there */
     uint16_t readers[PH_MEMBERS_MAX];      /* members with a cursor */
     unsigned reader_count;
 };

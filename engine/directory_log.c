@@ -92,30 +92,51 @@ static bool reads_log(const struct ph_directory *directory, uint16_t member)
 
 void ph_directory_log_seek(struct ph_directory *directory, uint16_t member, uint64_t number)
 {
-    struct ph_own *next = directory->log_first;
+    struct ph_own *first = directory->log_first, *last = directory->log_last;
     if (!reads_log(directory, member))
         directory->readers[directory->reader_count++] = member;
-    if (number > directory->log_hi / 2) {
-        next = directory->log_last;
-        while (next && next->number > number && next->before && next->before->number > number)
-            next = next->before;
-        if (next && next->number <= number)
-            next = NULL;
+    directory->sought[member] = 0;
+    if (!last || last->number <= number)
+        directory->cursor[member] = NULL;
+    else if (first->number > number)
+        directory->cursor[member] = first;
+    else {
+        directory->cursor[member] = last;
+        directory->sought[member] = number;
     }
-    while (next && next->number <= number)
-        next = next->next;
-    directory->cursor[member] = next;
+}
+
+bool ph_directory_log_find(struct ph_directory *directory, uint16_t member, unsigned limit)
+{
+    struct ph_own **next = &directory->cursor[member];
+    uint64_t *sought = &directory->sought[member];
+    for (; *sought && limit; limit--) {
+        if ((*next)->before && (*next)->before->number > *sought)
+            *next = (*next)->before;
+        else
+            *sought = 0;
+    }
+    return !*sought;
+}
+
+/* Up to which number nothing is of use any more to a reader. */
+static uint64_t passed_by(const struct ph_directory *directory, uint16_t member)
+{
+    const struct ph_own *next = directory->cursor[member];
+    if (directory->sought[member])
+        return directory->sought[member];
+    return next ? next->number - 1 : UINT64_MAX;
 }
 
 bool ph_directory_log_purge(struct ph_directory *directory, unsigned limit)
 {
     uint64_t passed = UINT64_MAX;
     for (unsigned i = 0; i < directory->reader_count; i++) {
-        const struct ph_own *next = directory->cursor[directory->readers[i]];
-        if (next && next->number < passed)
-            passed = next->number;
+        uint64_t by = passed_by(directory, directory->readers[i]);
+        if (by < passed)
+            passed = by;
     }
-    while (directory->gone_first && directory->gone_first->number < passed) {
+    while (directory->gone_first && directory->gone_first->number <= passed) {
         struct ph_own *own = directory->gone_first;
         if (limit-- == 0)
             return true;
@@ -134,6 +155,7 @@ void ph_directory_log_close(struct ph_directory *directory, uint16_t member)
         if (directory->readers[i] == member)
             directory->readers[i--] = directory->readers[--directory->reader_count];
     directory->cursor[member] = NULL;
+    directory->sought[member] = 0;
     ph_directory_log_purge(directory, REMOVALS_OF_A_READER);
 }
 
@@ -141,7 +163,7 @@ bool ph_directory_log_next(struct ph_directory *directory, uint16_t member,
                            struct ph_log_entry *next)
 {
     struct ph_own *own = directory->cursor[member];
-    if (!own)
+    if (!own || directory->sought[member])
         return false;
     *next = (struct ph_log_entry){
         .number = own->number,

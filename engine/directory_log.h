@@ -18,11 +18,15 @@ void ph_directory_log_moved(struct ph_entry *, uint64_t to, uint64_t life);
 uint64_t ph_directory_log_hi(const struct ph_directory *);
 uint64_t ph_directory_log_floor(const struct ph_directory *); /* older removals are forgotten */
 
-/* The member has everything up to `number`. O(1) at both ends of the log. */
+/* The member has everything up to `number`. What comes after it is looked for from the end of the
+ * log on, by calls of ph_directory_log_find: each passes `limit` entries at most. True: it is
+ * found, at once where the member has all or nothing. */
 void ph_directory_log_seek(struct ph_directory *, uint16_t member, uint64_t number);
+bool ph_directory_log_find(struct ph_directory *, uint16_t member, unsigned limit);
 void ph_directory_log_close(struct ph_directory *, uint16_t member);
 
-/* The next entry for that member: false when it has all. `*placement` NULL: it is gone. */
+/* The next entry for that member: false when it has all, or is not found yet. `*placement` NULL: it
+ * is gone. */
 struct ph_log_entry {
     uint64_t number;
     const struct ph_entry *entry;

@@ -49,7 +49,8 @@ void ph_rcu_exit(void)
 
 void ph_rcu_start(void)
 {
-    (void)urcu_memb_get_default_call_rcu_data();
+    struct call_rcu_data *callbacks = urcu_memb_get_default_call_rcu_data();
+    pthread_setname_np(urcu_memb_get_call_rcu_thread(callbacks), "ph-rcu");
 }
 
 void ph_rcu_call(struct rcu_head *head, void (*fn)(struct rcu_head *))

@@ -418,6 +418,7 @@ static struct worker *create_worker(struct ph_sched *sched)
         ph_free(worker);
         return NULL;
     }
+    pthread_setname_np(worker->thread, number ? "ph-worker" : "ph-hub"); /* 0: the system lane */
     sched->workers[number] = worker;
     atomic_store_explicit(&sched->worker_count, number + 1, memory_order_release);
     return worker;
@@ -592,11 +593,13 @@ int ph_sched_create(unsigned workers, uint64_t seed, struct ph_sched **result)
         rc = add_worker(sched, &sched->slots[i]);
     if (rc == 0)
         rc = -pthread_create(&sched->watchdog, NULL, watchdog_main, sched);
-    if (rc)
+    if (rc) {
         end_workers(sched);
-    else
-        *result = sched;
-    return rc;
+        return rc;
+    }
+    pthread_setname_np(sched->watchdog, "ph-watchdog");
+    *result = sched;
+    return 0;
 }
 
 void ph_sched_destroy(struct ph_sched *sched)

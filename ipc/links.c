@@ -482,7 +482,10 @@ static int start_thread(struct ph_links *links, struct ph_error *error)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&links->thread, NULL, links_main, links);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc ? ph_error_set(error, -rc, "no thread for the links: %s", strerror(rc)) : 0;
+    if (rc)
+        return ph_error_set(error, -rc, "no thread for the links: %s", strerror(rc));
+    pthread_setname_np(links->thread, "ph-links");
+    return 0;
 }
 
 static int start_parts(struct ph_links *links, const struct ph_links_config *config,

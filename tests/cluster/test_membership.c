@@ -495,6 +495,26 @@ static void lost_frame_heals_by_itself(void **state)
     assert_int_equal(fc_starts(c), 12 * 9);
 }
 
+/* Rows that are late, and come, are not asked for again: beats that overtake them tell of more. */
+static void rows_on_their_way_are_not_asked_for_again(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..60]");
+    fc_settle(c);
+    uint64_t hellos = c->sent[PH_FRAME_HELLO];
+    for (unsigned to = 0; to < 3; to++)
+        c->pipes[1][to].stream_ms = 80;
+    for (unsigned i = 0; i < 400; i++) {
+        fake_restart(fc_hub(c, 1), "a-[1..60]");
+        fc_run(c, 10);
+    }
+    assert_int_equal(c->sent[PH_FRAME_HELLO], hellos);
+    for (unsigned to = 0; to < 3; to++)
+        c->pipes[1][to].stream_ms = 0;
+    fc_settle(c);
+    fc_assert_listed_everywhere(c, "a-[1..60]");
+}
+
 #define MEMBERSHIP_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -519,6 +539,7 @@ int main(void)
         MEMBERSHIP_TEST(frame_of_an_old_generation_is_refused),
         MEMBERSHIP_TEST(senseless_frames_are_refused),
         MEMBERSHIP_TEST(lost_frame_heals_by_itself),
+        MEMBERSHIP_TEST(rows_on_their_way_are_not_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,6 +40,12 @@ has "^node	advertise	$SEED		default$" "$DIR/out"
 has '^node	dead-after	1000	ms	option$' "$DIR/out"
 has '^bound	failover	1100	ms' "$DIR/out"
 
+# A node's threads go by the names of docs/concurrency.md.
+cat /proc/"$N3"/task/*/comm >"$DIR/out"
+for thread in ph-hub ph-worker ph-watchdog ph-timer ph-rcu ph-links ph-remote ph-control; do
+    has "^$thread\$" "$DIR/out"
+done
+
 # Every node sees all members, and itself as such.
 for name in n1 n2 n3; do
     on "$name" 'wait nodes = 3' || fail "$name does not see three nodes"

@@ -407,14 +407,21 @@ static struct fc_pipe *pipe_to(struct fc_node *node, uint64_t peer)
 static void put_frame(struct fake_cluster *cluster, struct fc_pipe *pipe, enum ph_link_class class,
                       struct ph_text *text)
 {
-    struct fc_frame *frame = ph_alloc(sizeof *frame);
+    struct fc_frame *frame = ph_alloc(sizeof *frame), **before = pipe->last;
+    bool overtakes = class == PH_LINK_BEAT && pipe->stream_ms;
     frame->session = pipe->session;
-    frame->due_ms = cluster->now_ms + LATENCY_MS + pipe->late_ms;
+    frame->due_ms =
+        cluster->now_ms + LATENCY_MS + pipe->late_ms + (overtakes ? 0 : pipe->stream_ms);
     frame->class = class;
     frame->text = *text;
     *text = (struct ph_text)PH_TEXT_INIT;
-    *pipe->last = frame;
-    pipe->last = &frame->next;
+    if (overtakes)
+        for (before = &pipe->first; *before && (*before)->due_ms <= frame->due_ms;)
+            before = &(*before)->next;
+    frame->next = *before;
+    *before = frame;
+    if (!frame->next)
+        pipe->last = &frame->next;
 }
 
 static void port_send(void *context, uint64_t peer, enum ph_link_class class, struct ph_text *text)

@@ -64,7 +64,8 @@ struct fc_frame {
 /* From one node to another. */
 struct fc_pipe {
     uint64_t peer, session; /* of the sender's end; 0: it has none */
-    uint64_t late_ms;       /* on top of the usual millisecond */
+    uint64_t late_ms;       /* on top of the usual millisecond, … */
+    uint64_t stream_ms;     /* … and what streams are late on top of that: beats overtake them */
     bool linked;            /* a new session begins when there is none */
     bool cut;
     bool full; /* it says that it has no room: rows, moves and merges wait */

@@ -181,7 +181,8 @@ static void child_that_comes_back_is_no_removal(void **state)
     assert_int_equal(ph_directory_log_floor(directory), 0);
 }
 
-/* A reader may begin after any number, below the log, in it, at its end and beyond. */
+/* A reader may begin after any number, below the log, in it, at its end and beyond. Between its
+ * ends the place is looked for in steps. */
 static void seek_finds_any_number(void **state)
 {
     struct ph_directory *directory = *state;
@@ -193,10 +194,13 @@ static void seek_finds_any_number(void **state)
     uint64_t hi = ph_directory_log_hi(directory);
     for (uint64_t number = 0; number <= hi + 3; number++) {
         uint64_t last = number;
-        unsigned count = 0, expected = 0;
+        unsigned count = 0, expected = 0, steps = 0;
         for (uint64_t at = 1; at <= hi; at++)
             expected += at > number && (at > 40 || at % 2 == 0);
         ph_directory_log_seek(directory, 1, number);
+        for (; !ph_directory_log_find(directory, 1, 1); steps++)
+            assert_false(ph_directory_log_next(directory, 1, &row));
+        assert_int_equal(steps, expected == 40 || expected == 0 ? 0 : expected - 1);
         while (ph_directory_log_next(directory, 1, &row)) {
             assert_true(row.number > last);
             last = row.number;
@@ -250,6 +254,9 @@ static void model_read(struct model *model, uint16_t member)
             (next == CHILDREN || model->changed[child] < model->changed[next]))
             next = child;
     assert_int_equal(ph_directory_log_at_end(model->directory, member), next == CHILDREN);
+    if (!ph_directory_log_find(model->directory, member,
+                               1 + (unsigned)ph_prng_below(&model->prng, 5)))
+        return;
     if (!ph_directory_log_next(model->directory, member, &row))
         return;
     assert_int_equal(child_of(&row), next);
