@@ -5,7 +5,10 @@
 
 #include "engine/base.h"
 
-enum { NOTICED_BEATS = 4 /* after so many all have noticed who is silent, or back */ };
+enum {
+    NOTICED_BEATS = 4, /* after so many all have noticed who is silent, or back */
+    AWAKE_BEATS = 2,   /* who was paused for so long hears the others again after as many */
+};
 
 /* The nodes of the matrix, in the order of their hashes. */
 struct nodes {
@@ -128,6 +131,21 @@ static bool fill_matrix(const struct ph_cluster *cluster, const struct nodes *no
 
 /* ---- The decision -------------------------------------------------------------------------- */
 
+static uint64_t pause_ms(const struct ph_cluster *cluster)
+{
+    return AWAKE_BEATS * cluster->heartbeat_ms;
+}
+
+/* A node that did not run (it was stopped, its machine slept or had no processor for it) heard
+ * nobody meanwhile, which says nothing of the others: what they sent is yet to be read. */
+void ph_cluster_note_pause(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    if (cluster->reviewed_ms && hub->now_ms - cluster->reviewed_ms >= pause_ms(cluster))
+        cluster->awake_ms = hub->now_ms;
+    cluster->reviewed_ms = hub->now_ms;
+}
+
 static void decide_again(struct ph_cluster *cluster, uint64_t when_ms)
 {
     if (when_ms < cluster->decide_ms)
@@ -139,6 +157,7 @@ static void decide_again(struct ph_cluster *cluster, uint64_t when_ms)
 static bool anyone_suspect(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
+    uint64_t awake_ms = cluster->awake_ms ? cluster->awake_ms + pause_ms(cluster) : 0;
     bool suspect = false;
     for (uint16_t slot = 1; slot < cluster->count; slot++) {
         const struct ph_member *member = cluster->members[slot];
@@ -148,6 +167,7 @@ static bool anyone_suspect(struct ph_hub *hub)
         uint64_t dead_ms = member->heard_ms + cluster->dead_after_ms;
         uint64_t deaf_ms = ph_member_deaf_ms(cluster, member);
         dead_ms = deaf_ms < dead_ms ? deaf_ms : dead_ms;
+        dead_ms = dead_ms < awake_ms ? awake_ms : dead_ms;
         if (hub->now_ms < dead_ms) {
             suspect = true;
             decide_again(cluster, dead_ms);

@@ -113,8 +113,8 @@ struct ph_cluster {
     uint64_t view;            /* hash of who is in it */
     uint16_t in_view;         /* how many, with this node */
     uint64_t row_hash;        /* of whom we hear */
-    uint64_t rows_version;    /* rises when a member's row changes */
-    uint64_t rows_seen;       /* the version that was looked at */
+    uint64_t rows_version, rows_seen; /* rises when a member's row changes; what was looked at */
+    uint64_t reviewed_ms, awake_ms;   /* the last review; the end of the last pause of this node */
     uint64_t matrix_since_ms; /* since when all rows are as they are */
     uint64_t review_ms;       /* when to look again although nothing changes … */
     uint64_t decide_ms;       /* … and when to decide about the view again */

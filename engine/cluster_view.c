@@ -266,6 +266,7 @@ void ph_cluster_review(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     bool keep[PH_MEMBERS_MAX];
+    ph_cluster_note_pause(hub);
     bool due = hub->now_ms >= cluster->decide_ms || cluster->view_queued;
     cluster->review_ms = PH_NEVER;
     uint64_t row = own_row(hub);

@@ -495,6 +495,25 @@ static void lost_frame_heals_by_itself(void **state)
     assert_int_equal(fc_starts(c), 12 * 9);
 }
 
+/* A node that did not run for longer than it takes to be dead knows nothing of the others: their
+ * children go on, and only its own were started anew meanwhile. */
+static void paused_node_takes_nobody_for_dead(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..60]");
+    fc_settle(c);
+    uint64_t of_n3 = fc_local(c, 2), of_n1 = c->nodes[0]->starts, of_n2 = c->nodes[1]->starts;
+    c->nodes[2]->paused_ms = c->now_ms + 5000;
+    fc_split(c, 1 << 2);
+    fc_run(c, 5010); /* it runs before it reads */
+    fc_heal(c);
+    fc_settle(c);
+    assert_int_equal(c->nodes[0]->starts + c->nodes[1]->starts, of_n1 + of_n2 + of_n3);
+    assert_int_equal(c->nodes[2]->starts, 2 * of_n3); /* they came back: cold moves */
+    assert_int_equal(fake_count_records(fc_hub(c, 2), "node_down"), 0);
+    fc_assert_listed_everywhere(c, "a-[1..60]");
+}
+
 /* Rows that are late, and come, are not asked for again: beats that overtake them tell of more. */
 static void rows_on_their_way_are_not_asked_for_again(void **state)
 {
@@ -539,6 +558,7 @@ int main(void)
         MEMBERSHIP_TEST(frame_of_an_old_generation_is_refused),
         MEMBERSHIP_TEST(senseless_frames_are_refused),
         MEMBERSHIP_TEST(lost_frame_heals_by_itself),
+        MEMBERSHIP_TEST(paused_node_takes_nobody_for_dead),
         MEMBERSHIP_TEST(rows_on_their_way_are_not_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
