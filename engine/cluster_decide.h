@@ -14,7 +14,8 @@
  * left out by nodes that it reaches (`excluded`). */
 PH_MUST_CHECK bool ph_cluster_decide(struct ph_hub *, bool *keep);
 
-/* To be called before each review: a time in which this node did not run is no silence of others. */
+/* To be called before each review: a time in which this node did not run is no silence of others.
+ */
 void ph_cluster_note_pause(struct ph_hub *);
 
 /* Does its newest beat say that it hears the node of that name hash? */

@@ -110,23 +110,23 @@ struct ph_cluster {
     _Atomic(struct ph_members *) published;
 
     /* The view. */
-    uint64_t view;            /* hash of who is in it */
-    uint16_t in_view;         /* how many, with this node */
-    uint64_t row_hash;        /* of whom we hear */
+    uint64_t view;                    /* hash of who is in it */
+    uint16_t in_view;                 /* how many, with this node */
+    uint64_t row_hash;                /* of whom we hear */
     uint64_t rows_version, rows_seen; /* rises when a member's row changes; what was looked at */
     uint64_t reviewed_ms, awake_ms;   /* the last review; the end of the last pause of this node */
-    uint64_t matrix_since_ms; /* since when all rows are as they are */
-    uint64_t review_ms;       /* when to look again although nothing changes … */
-    uint64_t decide_ms;       /* … and when to decide about the view again */
-    bool view_wanted;         /* another view is right: a VIEW event is to be made */
-    bool view_queued;         /* … and is on its way through the gate */
-    bool undecided;           /* not all hear each other, and it is too early to say who stays */
-    uint64_t basis;           /* hash of the view and of whom children may belong to */
-    uint64_t basis_ms;        /* beats from then on tell of it */
-    bool released;            /* who was in an earlier view runs nothing any more */
-    bool agreed;              /* nobody else starts what belongs here: see ph_cluster_agree */
-    uint64_t same_view_ms;    /* since when all of the view have it; 0: they have not */
-    bool excluded;            /* the others form a view without us, and we hear them, … */
+    uint64_t matrix_since_ms;         /* since when all rows are as they are */
+    uint64_t review_ms;               /* when to look again although nothing changes … */
+    uint64_t decide_ms;               /* … and when to decide about the view again */
+    bool view_wanted;                 /* another view is right: a VIEW event is to be made */
+    bool view_queued;                 /* … and is on its way through the gate */
+    bool undecided;        /* not all hear each other, and it is too early to say who stays */
+    uint64_t basis;        /* hash of the view and of whom children may belong to */
+    uint64_t basis_ms;     /* beats from then on tell of it */
+    bool released;         /* who was in an earlier view runs nothing any more */
+    bool agreed;           /* nobody else starts what belongs here: see ph_cluster_agree */
+    uint64_t same_view_ms; /* since when all of the view have it; 0: they have not */
+    bool excluded;         /* the others form a view without us, and we hear them, … */
     uint64_t excluded_ms, left_out_ms; /* … since then; left out: by one of our view, 0: by none */
     bool fenced;                       /* nothing may run here: no quorum, or excluded */
     uint64_t fence_token;              /* of the partition's lock at the gate */

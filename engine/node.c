@@ -379,6 +379,7 @@ static int create_hub(struct ph_node *node, const char *name, const struct ph_hu
     }
     pthread_mutex_lock(&node->lock);
     list_locked(node, *host);
+    ph_sched_wake(node->sched, &(*host)->actor); /* it may have to look at what it read */
     pthread_mutex_unlock(&node->lock);
     return 0;
 }

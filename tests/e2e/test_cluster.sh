@@ -30,6 +30,8 @@ column()
 node n1 --listen 'tcp://127.0.0.1:*' "${FAST[@]}"
 SEED=$(endpoint_of n1)
 [[ $SEED =~ ^tcp://127\.0\.0\.1:[0-9]+$ ]] || fail "no endpoint in the ready line"
+# A node that is alone has settled, whether or not anybody asks it for anything.
+on n1 'wait settled = true timeout=10s' || fail "alone"
 node n2 --listen 'tcp://127.0.0.1:*' --join "$SEED" "${FAST[@]}"
 node n3 --listen 'tcp://127.0.0.1:*' --join "$SEED" "${FAST[@]}"
 N3=$LAST
