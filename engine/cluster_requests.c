@@ -99,14 +99,29 @@ static bool is_overtaken(const struct ph_pending *pending)
            !ph_spec_equal(wanted, pending->spec);
 }
 
+/* Why nothing can move there now, or NULL. */
+static const char *why_no_target(const struct ph_member *member)
+{
+    if (!member->info.in_view)
+        return "that node is not up, or does not run the hub";
+    if (member->info.draining)
+        return "that node is drained";
+    return member->leaving ? "that node is leaving" : NULL;
+}
+
 /* Why a child will not come to the node that it was pinned to, or 0. */
 static int pin_refusal(const struct ph_cluster *cluster, const struct ph_pending *pending,
                        const char **why)
 {
     const struct ph_placement *placement =
         ph_cluster_live_placement(cluster, pending->entry, PH_NO_MEMBER);
-    *why = "that node takes no children now, or another request moved it";
-    if (ph_cluster_owner(cluster, pending->entry) != pending->member)
+    const struct ph_member *target = cluster->members[pending->member];
+    uint64_t pin = atomic_load_explicit(&pending->entry->pin, memory_order_relaxed);
+    *why = "another request moved it, or called it off";
+    if (!ph_pin_is_to(pin, target->info.name_hash))
+        return PH_ESUPERSEDED;
+    *why = why_no_target(target);
+    if (*why)
         return PH_EREFUSED;
     *why = "it has given up and stays where it is: start it again";
     if (placement && placement->member != pending->member && state_of(placement) == PH_STATE_FAILED)
@@ -152,18 +167,18 @@ static bool try_settle(struct ph_hub *hub, struct ph_pending *pending)
     const char *why;
     int refusal = pending->verb == PH_EVENT_PIN ? pin_refusal(cluster, pending, &why) : 0;
     if (pending->verb == PH_EVENT_STOP && wanted)
-        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "started again by another request");
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ESUPERSEDED, "started again by another request");
     else if (pending->verb == PH_EVENT_STOP && !entry->child &&
              !ph_cluster_live_placement(cluster, entry, PH_NO_MEMBER))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (starts && !wanted)
-        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ESUPERSEDED, "stopped by another request");
     else if (starts && has_started(cluster, pending))
         settle(hub, pending, PH_OUTCOME_CHANGED, 0, NULL);
     else if (refusal)
         settle(hub, pending, PH_OUTCOME_FAILED, refusal, why);
     else if (is_overtaken(pending))
-        settle(hub, pending, PH_OUTCOME_FAILED, PH_ECANCELED, "another request changed its spec");
+        settle(hub, pending, PH_OUTCOME_FAILED, PH_ESUPERSEDED, "another request changed its spec");
     else
         return false;
     return true;
@@ -398,8 +413,10 @@ void ph_cluster_pin_one(struct ph_hub *hub, struct ph_job *job, const char *node
     struct ph_spec *spec = entry ? ph_entry_spec_rcu(entry) : NULL;
     struct ph_member *member = *node ? ph_member_by_name(cluster, node) : NULL;
     uint64_t pin = member ? ph_pin(member->info.name_hash, mode) : 0;
-    if (!spec) {
-        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_ENOTFOUND, "no such child");
+    const char *why = member ? why_no_target(member) : NULL;
+    if (!spec || why) {
+        ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, spec ? PH_EREFUSED : PH_ENOTFOUND,
+                      spec ? why : "no such child");
         return;
     }
     bool same = atomic_load_explicit(&entry->pin, memory_order_relaxed) == pin;
@@ -641,11 +658,29 @@ static int check_drain(struct ph_hub *hub, const struct ph_event *event, struct 
     *why = "no node of that name is known; `nodes` lists them";
     if (!*member)
         return PH_ENOTFOUND;
+    *why = "that node is not up, or does not run the hub: it has no children to give away";
+    if (event->place.on && !(*member)->info.in_view)
+        return PH_EREFUSED;
     *why = "there is no other node that could take its children";
     const struct ph_owners *owners = &ph_rcu_load(&cluster->published)->owners;
     bool last =
         owners->count == 0 || (owners->count == 1 && owners->nodes[0] == (*member)->info.name_hash);
     return event->place.on && last ? PH_EREFUSED : 0;
+}
+
+static void end_drain(struct ph_hub *hub, struct ph_member *member, int code, const char *why)
+{
+    ph_hub_finish_op(hub, member->drain, code, why);
+    member->drain = NULL;
+}
+
+/* Counts the children that have left since it was looked the last time. */
+static void count_drained(struct ph_member *member, uint64_t placed)
+{
+    if (placed < member->undrained)
+        atomic_fetch_add_explicit(&member->drain->changed, member->undrained - placed,
+                                  memory_order_relaxed);
+    member->undrained = placed;
 }
 
 /* Answers those whose node has no child left. */
@@ -654,12 +689,19 @@ void ph_cluster_check_drains(struct ph_hub *hub)
     struct ph_cluster *cluster = hub->cluster;
     for (uint16_t slot = 0; slot < cluster->count; slot++) {
         struct ph_member *member = cluster->members[slot];
-        bool empty = ph_directory_placed(cluster->directory, slot) == 0 && !cluster->scanning;
-        if (!member->drain || (member->info.draining && !empty && member->info.in_view))
+        if (!member->drain)
             continue;
-        ph_hub_finish_op(hub, member->drain, empty ? 0 : PH_ECANCELED,
-                         empty ? NULL : "taken back, or the node is gone");
-        member->drain = NULL;
+        uint64_t placed = ph_directory_placed(cluster->directory, slot);
+        if (!member->info.in_view) {
+            end_drain(hub, member, PH_ECONNECTION,
+                      "the node is gone: what was left there begins anew elsewhere");
+            continue;
+        }
+        count_drained(member, placed);
+        if (placed == 0 && !cluster->scanning)
+            end_drain(hub, member, 0, NULL);
+        else if (!member->info.draining)
+            end_drain(hub, member, PH_ESUPERSEDED, "taken back by another request");
     }
 }
 
@@ -677,19 +719,17 @@ void ph_cluster_on_drain(struct ph_hub *hub, struct ph_event *event)
         ph_hub_finish_op(hub, op, rc ? rc : PH_ELIMIT, rc ? why : "the directory is full");
         return;
     }
-    uint64_t children = ph_directory_placed(hub->directory, member->slot);
     ph_cluster_want(hub, entry, NULL, event->place.on);
     ph_hub_record(hub, event->place.on ? "drain" : "undrain", "", 0, "%s", member->info.name);
     ph_cluster_owners_changed(hub);
-    if (op)
-        atomic_fetch_add_explicit(&op->changed, event->place.on ? children : 1,
-                                  memory_order_relaxed);
-    ph_hub_finish_op(hub, member->drain, PH_ECANCELED, "another request took its place");
-    member->drain = NULL;
-    if (event->place.on)
+    end_drain(hub, member, PH_ESUPERSEDED, "another request took its place");
+    if (op && event->place.on) {
         member->drain = op;
-    else
+        member->undrained = ph_directory_placed(hub->directory, member->slot);
+    } else if (op) {
+        atomic_fetch_add_explicit(&op->changed, 1, memory_order_relaxed);
         ph_hub_finish_op(hub, op, 0, NULL);
+    }
 }
 
 /* ---- Leaving -------------------------------------------------------------------------------- */

@@ -63,13 +63,12 @@ struct ph_member {
     uint64_t intents_echoed;            /* … and how many of the sent ones it has had */
     uint64_t *hears;                    /* name hashes of its newest beat */
     uint32_t hears_count;
-    uint64_t log_hi;        /* of its log, what we have */
-    uint64_t log_announced; /* … and what it had when it said hello */
-    uint32_t log_round;     /* of the snapshot that is coming in; 0: none */
-    uint64_t congested_ms;  /* until then nothing more is queued for it */
-    uint64_t sent_hi;       /* of our log, what it was sent */
-    bool snapshot;          /* what it is sent is a snapshot from the start */
-    bool snapshot_begun;
+    uint64_t log_hi;               /* of its log, what we have */
+    uint64_t log_announced;        /* … and what it had when it said hello */
+    uint32_t log_round;            /* of the snapshot that is coming in; 0: none */
+    uint64_t congested_ms;         /* until then nothing more is queued for it */
+    uint64_t sent_hi;              /* of our log, what it was sent */
+    bool snapshot, snapshot_begun; /* what it is sent is a snapshot from the start */
 
     struct ph_cursor repair; /* walk that sends it intents that it lacks */
     uint64_t repair_buckets[PH_BUCKETS / 64];
@@ -85,7 +84,8 @@ struct ph_member {
     uint64_t farewell;         /* what its last letters are followed by; 0: it has not been asked */
     bool bade_farewell;        /* they have come */
     uint32_t losses, sessions; /* how often it left the view, or a session began */
-    struct ph_op *drain;       /* of the request that drains it; NULL: none */
+    struct ph_op *drain;       /* of the request that drains it; NULL: none … */
+    uint64_t undrained;        /* … and the children that were still there, last time */
 };
 
 struct ph_pending;

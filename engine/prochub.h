@@ -36,22 +36,23 @@ extern "C" {
 /* ---- Errors -------------------------------------------------------------------------------- */
 
 /* name, code, class of the command language, text */
-#define PH_ERROR_MAP(X)                                            \
-    X(PH_EFAILED, -4096, FAILED, "failed")                         \
-    X(PH_EUSAGE, -4097, USAGE, "bad value")                        \
-    X(PH_ENOTFOUND, -4098, NOT_FOUND, "not found")                 \
-    X(PH_EEXISTS, -4099, REFUSED, "already exists")                \
-    X(PH_EREFUSED, -4100, REFUSED, "refused")                      \
-    X(PH_ELIMIT, -4101, REFUSED, "a limit is reached")             \
-    X(PH_ETIMEOUT, -4102, TIMEOUT, "timed out")                    \
-    X(PH_ESTOPPING, -4103, REFUSED, "stopping")                    \
-    X(PH_EGONE, -4104, NOT_FOUND, "gone")                          \
-    X(PH_EGAVEUP, -4105, REFUSED, "given up")                      \
-    X(PH_ECANCELED, -4106, FAILED, "interrupted")                  \
-    X(PH_EPARTIAL, -4107, PARTIAL, "done in part")                 \
-    X(PH_ECONNECTION, -4108, NO_CONNECTION, "no connection")       \
-    X(PH_EABI, -4109, REFUSED, "module built for another version") \
-    X(PH_EUNSUPPORTED, -4110, REFUSED, "not supported by this kind of child")
+#define PH_ERROR_MAP(X)                                                       \
+    X(PH_EFAILED, -4096, FAILED, "failed")                                    \
+    X(PH_EUSAGE, -4097, USAGE, "bad value")                                   \
+    X(PH_ENOTFOUND, -4098, NOT_FOUND, "not found")                            \
+    X(PH_EEXISTS, -4099, REFUSED, "already exists")                           \
+    X(PH_EREFUSED, -4100, REFUSED, "refused")                                 \
+    X(PH_ELIMIT, -4101, REFUSED, "a limit is reached")                        \
+    X(PH_ETIMEOUT, -4102, TIMEOUT, "timed out")                               \
+    X(PH_ESTOPPING, -4103, REFUSED, "stopping")                               \
+    X(PH_EGONE, -4104, NOT_FOUND, "gone")                                     \
+    X(PH_EGAVEUP, -4105, REFUSED, "given up")                                 \
+    X(PH_ECANCELED, -4106, FAILED, "interrupted")                             \
+    X(PH_EPARTIAL, -4107, PARTIAL, "done in part")                            \
+    X(PH_ECONNECTION, -4108, NO_CONNECTION, "no connection")                  \
+    X(PH_EABI, -4109, REFUSED, "module built for another version")            \
+    X(PH_EUNSUPPORTED, -4110, REFUSED, "not supported by this kind of child") \
+    X(PH_ESUPERSEDED, -4111, REFUSED, "superseded by another request")
 
 enum ph_error_code {
 #define PH_ERROR_ENUM(name, code, class, text) name = (code),

@@ -219,7 +219,7 @@ void ph_super_launch(struct ph_hub *hub, struct ph_child *child)
 /* It will run again where it belongs, whatever its restart policy says of other ends. */
 void ph_super_lose_place(struct ph_hub *hub, struct ph_child *child)
 {
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EREFUSED, "this node is partitioned");
     ph_super_retire(hub, child);
 }
 
@@ -487,7 +487,7 @@ void ph_super_begin_stop(struct ph_hub *hub, struct ph_child *child, struct ph_s
                          bool again)
 {
     struct ph_care *care = ph_super_care(child);
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ESUPERSEDED, "stopped by another request");
     ph_super_await(child, call);
     ph_super_set_state(hub, child, PH_STATE_STOPPING);
     child->cause = call->cause;
@@ -531,7 +531,7 @@ static void removed(struct ph_hub *hub, struct ph_child *child, const char *how)
 
 static void idle_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
-    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+    ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ESUPERSEDED, "stopped by another request");
     ph_super_await(child, call);
     child->cause = call->cause;
     removed(hub, child, "");
@@ -630,7 +630,8 @@ void ph_super_refuse(struct ph_hub *hub, struct ph_child *child, struct ph_super
 static void stopping_stop(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
 {
     if (child->care->again)
-        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "stopped by another request");
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ESUPERSEDED,
+                        "stopped by another request");
     child->care->again = false;
     await_end(hub, child, call);
 }

@@ -172,7 +172,7 @@ void ph_super_stopping_fence(struct ph_hub *hub, struct ph_child *child, struct 
 {
     (void)call;
     if (child->care->again) /* who waits for it to start again waits in vain */
-        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_ECANCELED, "this node is partitioned");
+        ph_super_settle(hub, child, PH_OUTCOME_FAILED, PH_EREFUSED, "this node is partitioned");
     child->care->again = false;
     if (child->care->killed || child->care->altering)
         return;

@@ -110,20 +110,20 @@ int ph_command_unpin(struct ph_session *session, const struct ph_args *args)
 
 /* ---- drain, undrain ------------------------------------------------------------------------- */
 
-/* People at a terminal see it go on. Returns how much of `timeout_ms` is left. */
+/* People at a terminal see it go on. Returns for how long that was. */
 static uint64_t show_progress(struct ph_session *session, const char *node, struct ph_op *op,
                               uint64_t timeout_ms)
 {
-    uint64_t seen = 0;
-    while (session->form == PH_FORM_TABLE && timeout_ms > PROGRESS_MS &&
+    uint64_t seen = 0, waited_ms = 0;
+    while (session->form == PH_FORM_TABLE && timeout_ms - waited_ms > PROGRESS_MS &&
            ph_op_wait(op, PROGRESS_MS, &session->waiter) == PH_ETIMEOUT) {
         uint64_t changed = ph_op_result(op)->changed;
         if (changed != seen)
             ph_session_note(session, "%s: %llu moved", node, (unsigned long long)changed);
         seen = changed;
-        timeout_ms -= timeout_ms == UINT64_MAX ? 0 : PROGRESS_MS;
+        waited_ms += PROGRESS_MS;
     }
-    return timeout_ms;
+    return waited_ms;
 }
 
 int ph_command_drain(struct ph_session *session, const struct ph_args *args)
@@ -145,8 +145,9 @@ int ph_command_drain(struct ph_session *session, const struct ph_args *args)
     if (rc < 0)
         return refused(session, node, rc, &error);
     ph_args_number(args, "deadline", &deadline_ms);
-    deadline_ms = show_progress(session, node->text, op, deadline_ms);
-    return ph_session_report(session, op, "drained", false, deadline_ms);
+    uint64_t waited_ms = show_progress(session, node->text, op, deadline_ms);
+    uint64_t left_ms = deadline_ms == UINT64_MAX ? UINT64_MAX : deadline_ms - waited_ms;
+    return ph_session_report_rest(session, op, "drained", false, waited_ms, left_ms);
 }
 
 int ph_command_undrain(struct ph_session *session, const struct ph_args *args)

@@ -144,7 +144,13 @@ static void say_result(struct ph_session *session, const char *type, bool same,
 int ph_session_report(struct ph_session *session, struct ph_op *op, const char *type, bool same,
                       uint64_t timeout_ms)
 {
-    int rc = ph_op_wait(op, timeout_ms, &session->waiter);
+    return ph_session_report_rest(session, op, type, same, 0, timeout_ms);
+}
+
+int ph_session_report_rest(struct ph_session *session, struct ph_op *op, const char *type,
+                           bool same, uint64_t waited_ms, uint64_t left_ms)
+{
+    int rc = ph_op_wait(op, left_ms, &session->waiter);
     const struct ph_op_result *result = ph_op_result(op);
     struct failures failures = {0};
     if (rc == 0 && result->failure_count) {
@@ -158,9 +164,9 @@ int ph_session_report(struct ph_session *session, struct ph_op *op, const char *
     }
     say_result(session, type, same, result, &failures);
     if (rc == PH_ETIMEOUT)
-        ph_session_error(session, NULL, rc,
-                         "not done after %llu ms: %llu changed so far, the rest goes on",
-                         (unsigned long long)timeout_ms, (unsigned long long)result->changed);
+        ph_session_error(
+            session, NULL, rc, "not done after %llu ms: %llu changed so far, the rest goes on",
+            (unsigned long long)(waited_ms + left_ms), (unsigned long long)result->changed);
     else if (rc < 0)
         ph_session_error(session, NULL, rc, "%s", ph_error_text(rc));
     else if ((rc = result->code) < 0 && failures.count)

@@ -26,9 +26,11 @@ bool ph_args_waits(const struct ph_args *);
 PH_MUST_CHECK int ph_session_targets(struct ph_session *, const struct ph_args *, size_t count,
                                      struct ph_hub **hub, struct ph_ids *ids);
 /* Waits for a request and reports it: an object of `type` with what changed (and what was the
- * `same`) and what failed. Puts the op. */
+ * `same`) and what failed. Puts the op. With _rest it was waited for already. */
 PH_MUST_CHECK int ph_session_report(struct ph_session *, struct ph_op *, const char *type,
                                     bool same, uint64_t timeout_ms);
+PH_MUST_CHECK int ph_session_report_rest(struct ph_session *, struct ph_op *, const char *type,
+                                         bool same, uint64_t waited_ms, uint64_t left_ms);
 /* `wait=no`: it is under way, and that is all there is to say. */
 PH_MUST_CHECK int ph_session_under_way(struct ph_session *, const char *type, bool same);
 

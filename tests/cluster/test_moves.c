@@ -135,6 +135,86 @@ static void drain_empties_a_node(void **state)
     fc_assert_listed_everywhere(c, "a-[1..60] b-[1..20]");
 }
 
+/* What a drain has changed are the children that have left; those that wait have not. */
+static void drain_counts_what_has_left(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..60]");
+    fc_settle(c);
+    uint64_t share = fc_local(c, 1);
+    c->pipes[1][0].full = c->pipes[1][2].full = true;
+    struct ph_op *op = fc_drain(c, 0, "n2", true);
+    assert_int_equal(fc_wait(c, op, 1000), 1);
+    assert_int_equal(ph_op_result(op)->changed, 0);
+    c->pipes[1][0].full = c->pipes[1][2].full = false;
+    assert_int_equal(fc_wait(c, op, 10000), 0);
+    assert_int_equal(ph_op_result(op)->changed, share);
+}
+
+/* A node that is not there has nothing to give away: no mark is left for when it comes back. One
+ * that dies meanwhile has not been drained. */
+static void dead_node_is_not_drained(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..30]");
+    fc_settle(c);
+    c->pipes[1][0].full = c->pipes[1][2].full = true;
+    struct ph_op *op = fc_drain(c, 0, "n2", true);
+    fc_run(c, 100);
+    fc_kill(c, 1, false);
+    assert_int_equal(fc_wait(c, op, 5000), PH_ECONNECTION);
+    fc_kill(c, 2, false);
+    fc_settle(c);
+    assert_int_equal(fc_wait(c, fc_drain(c, 0, "n3", true), 1000), PH_EREFUSED);
+    fc_begin(c, 2, "");
+    fc_link_all(c);
+    fc_settle(c);
+    assert_in_range(fc_local(c, 2), 1, 30);
+}
+
+static uint64_t pin_of(struct fake_cluster *c, const char *id)
+{
+    ph_rcu_enter();
+    struct ph_entry *entry = ph_directory_find_rcu(c->nodes[0]->directory, id, strlen(id));
+    uint64_t pin = entry ? atomic_load(&entry->pin) : 0;
+    ph_rcu_exit();
+    return pin;
+}
+
+/* A move to where nothing can go is refused, and leaves no pin for later. */
+static void refused_migrate_leaves_no_pin(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_settle(c);
+    assert_int_equal(fc_wait(c, fc_drain(c, 0, "n2", true), 5000), 0);
+    struct ph_op *op = fc_pin(c, 0, id, "n2");
+    assert_int_equal(fc_wait(c, op, 1000), PH_EREFUSED);
+    assert_string_equal(fc_failure(op), "that node is drained");
+    fc_kill(c, 2, false);
+    op = fc_pin(c, 0, id, "n3");
+    fc_settle(c);
+    assert_int_equal(fc_wait(c, op, 1000), PH_EREFUSED);
+    op = fc_pin(c, 0, id, "n3");
+    assert_int_equal(fc_wait(c, op, 1000), PH_EREFUSED);
+    assert_int_equal(pin_of(c, id), 0);
+}
+
+/* Who waits for a move that is called off, or goes elsewhere, is told at once. */
+static void migrate_ends_when_it_is_called_off(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_settle(c);
+    c->pipes[0][2].full = true;
+    struct ph_op *op = fc_pin(c, 1, id, "n3");
+    fc_run(c, 100);
+    fc_pin(c, 0, id, "n1");
+    assert_int_equal(fc_wait(c, op, 1000), PH_ESUPERSEDED);
+}
+
 /* The source, asked by another node, hears of that before the target does: it tells it. */
 static void target_is_told_by_the_source(void **state)
 {
@@ -527,6 +607,10 @@ int main(void)
         MOVES_TEST(pinned_child_moves_and_returns_when_it_is_unpinned),
         MOVES_TEST(pinned_child_stays_while_others_come_and_go),
         MOVES_TEST(drain_empties_a_node),
+        MOVES_TEST(drain_counts_what_has_left),
+        MOVES_TEST(dead_node_is_not_drained),
+        MOVES_TEST(refused_migrate_leaves_no_pin),
+        MOVES_TEST(migrate_ends_when_it_is_called_off),
         MOVES_TEST(target_is_told_by_the_source),
         MOVES_TEST(last_node_cannot_be_drained),
         MOVES_TEST(refused_child_goes_on_at_the_source),

@@ -223,7 +223,7 @@ static void start_that_was_taken_back_is_no_success(void **state)
     struct ph_op *op = replace(c, 0, id, "meta.x=1");
     fc_run(c, 5);
     replace(c, 2, id, "");
-    assert_int_equal(fc_wait(c, op, 200), PH_ECANCELED);
+    assert_int_equal(fc_wait(c, op, 200), PH_ESUPERSEDED);
     assert_int_equal(fc_starts(c), 1);
     fc_heal(c);
     fc_settle(c);

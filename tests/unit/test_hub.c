@@ -441,7 +441,7 @@ static void shutdown_ends_children_in_every_state(void **state)
     struct ph_op *op = fake_shutdown(fake);
     fake_down(fake, "starting", PH_EXIT_CODE, 0);
     fake_down(fake, "restarting", PH_EXIT_CODE, 0);
-    assert_int_equal(fake_code(restart), PH_ECANCELED);
+    assert_int_equal(fake_code(restart), PH_ESUPERSEDED);
     assert_int_equal(fake_code(op), 0);
 }
 
@@ -478,7 +478,7 @@ static void requests_that_wait_at_the_end_are_failed(void **state)
         ph_op_get(ops[i]);
     fake_destroy(fake);
     for (size_t i = 0; i < PH_COUNT_OF(ops); i++) {
-        assert_int_equal(fake_code(ops[i]), i == 1 ? PH_ECANCELED : PH_ESTOPPING);
+        assert_int_equal(fake_code(ops[i]), i == 1 ? PH_ESUPERSEDED : PH_ESTOPPING);
         ph_op_put(ops[i]);
     }
 }

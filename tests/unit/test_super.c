@@ -354,7 +354,7 @@ static void stop_during_the_start_cancels_it(void **state)
     struct fake_hub *fake = *state;
     struct ph_op *start = fake_start(fake, "c", "");
     struct ph_op *stop = fake_stop(fake, "c");
-    assert_int_equal(fake_code(start), PH_ECANCELED);
+    assert_int_equal(fake_code(start), PH_ESUPERSEDED);
     fake_up(fake, "c");
     assert_state(fake, "c", PH_STATE_STOPPING);
     fake_down(fake, "c", PH_EXIT_CODE, 0);
@@ -431,7 +431,7 @@ static void stop_during_a_restart_wins(void **state)
     run_child(fake, "c", "");
     struct ph_op *restart = fake_restart(fake, "c");
     struct ph_op *stop = fake_stop(fake, "c");
-    assert_int_equal(fake_code(restart), PH_ECANCELED);
+    assert_int_equal(fake_code(restart), PH_ESUPERSEDED);
     fake_down(fake, "c", PH_EXIT_CODE, 0);
     assert_int_equal(fake_code(stop), 0);
     assert_gone(fake, "c");
