@@ -135,6 +135,8 @@ void ph_cluster_child_failed_start(struct ph_hub *, struct ph_child *, const cha
 void ph_cluster_child_ended(struct ph_hub *, struct ph_child *);
 /* It is being retired, and nobody finds it any more. True: it is released later. */
 bool ph_cluster_child_gone(struct ph_hub *, struct ph_child *);
+/* It was saved, and ends within that time. */
+void ph_cluster_child_ending(struct ph_hub *, struct ph_child *, uint64_t within_ms);
 void ph_cluster_child_saved(struct ph_hub *, struct ph_child *, struct ph_text *state,
                             struct ph_sums *);
 void ph_cluster_child_copied(struct ph_hub *, struct ph_child *, struct ph_text *state);

@@ -88,8 +88,9 @@ struct ph_transfer {
     struct cds_list_head queued; /* among those that are ready, or refused */
     struct ph_entry *entry;      /* NULL: it is over */
     char *id;
-    uint64_t number; /* of the source's */
-    uint64_t epoch;  /* of the instance that the source has, or had */
+    uint64_t number;           /* of the source's */
+    uint64_t epoch;            /* of the instance that the source has, or had */
+    struct ph_version version; /* of what was wanted when it began */
     uint64_t began_ms, ended_ms, bytes;
     uint64_t last_bytes;     /* target: of the state, what came while the child held still */
     uint64_t reserved;       /* of the bytes that may be under way, or be copied here */

@@ -370,6 +370,13 @@ void ph_cluster_child_copied(struct ph_hub *hub, struct ph_child *child, struct 
     }
 }
 
+void ph_cluster_child_ending(struct ph_hub *hub, struct ph_child *child, uint64_t within_ms)
+{
+    struct ph_transfer *move = child->entry->move;
+    if (!move->late)
+        ph_move_arm(hub, move, within_ms, save_late);
+}
+
 void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct ph_text *state,
                             struct ph_sums *sums)
 {
@@ -428,7 +435,9 @@ int ph_cluster_steer(struct ph_hub *hub, struct ph_child *child, bool abort, con
 {
     struct ph_entry *entry = child->entry;
     struct ph_transfer *move = entry->move;
-    *why = "its state is on its way: it cannot be called back";
+    bool saving = move && move->phase == PH_MOVE_SAVING;
+    *why = saving ? "it is being saved: it cannot be called back before it was"
+                  : "its state is on its way: it cannot be called back";
     if (abort && move && !ph_move_is_early(move))
         return PH_EREFUSED;
     *why = "it does not move, and is where it belongs";

@@ -43,6 +43,7 @@ struct ph_transfer *ph_move_add(struct ph_hub *hub, struct ph_entry *entry, uint
     struct ph_transfer *move = ph_alloc(sizeof *move);
     move->entry = entry;
     move->id = ph_copy_text(entry->id, entry->id_length);
+    move->version = entry->version;
     move->member = member;
     move->losses = cluster->members[member]->losses;
     CDS_INIT_LIST_HEAD(&move->queued);
@@ -95,11 +96,12 @@ static bool keep_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_e
 bool ph_move_take_kept(struct ph_hub *hub, struct ph_entry *entry, struct ph_text *state)
 {
     struct ph_transfer *move = entry->kept;
-    if (!move)
-        return false;
-    ph_text_append(state, move->state.data, move->state.length);
-    drop_kept(hub, move);
-    return true;
+    bool same = move && ph_version_compare(move->version, entry->version) == 0;
+    if (same)
+        ph_text_append(state, move->state.data, move->state.length);
+    if (move)
+        drop_kept(hub, move);
+    return same; /* else it was stopped or replaced since: another one is to begin */
 }
 
 /* ---- The end of a move ----------------------------------------------------------------------- */

@@ -454,7 +454,7 @@ static void reconcile(struct ph_hub *hub, struct ph_entry *entry)
     } else if (cluster->abandoned) {
         stop_abandoned(hub, entry);
     } else if (!ph_entry_spec_rcu(entry)) {
-        if (entry->move)
+        if (entry->move && entry->move->phase != PH_MOVE_SAVING)
             ph_move_look(hub, entry);
         else if (entry->child)
             stop_unwanted(hub, entry);

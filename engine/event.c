@@ -115,6 +115,7 @@ static void release_content(struct ph_event *event)
     case PH_EVENT_UNLOCK:
     case PH_EVENT_CHILD_UP:
     case PH_EVENT_CHILD_PREPARED:
+    case PH_EVENT_CHILD_ENDING:
     case PH_EVENT_WORK_DONE:
     case PH_EVENT_INSPECT:
     case PH_EVENT_TICK:

@@ -36,6 +36,7 @@ struct ph_hub;
     X(PH_EVENT_CHILD_UP, "child_up", PH_PRIORITY_SYSTEM)             \
     X(PH_EVENT_CHILD_PREPARED, "child_prepared", PH_PRIORITY_SYSTEM) \
     X(PH_EVENT_CHILD_DOWN, "child_down", PH_PRIORITY_SYSTEM)         \
+    X(PH_EVENT_CHILD_ENDING, "child_ending", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_KEPT, "child_kept", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_CHILD_COPIED, "child_copied", PH_PRIORITY_SYSTEM)     \
     X(PH_EVENT_CHILD_MERGED, "child_merged", PH_PRIORITY_SYSTEM)     \

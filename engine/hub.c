@@ -193,7 +193,7 @@ static void on_child(struct ph_hub *hub, struct ph_event *event)
     static const enum ph_super_event events[PH_EVENT_TYPES] = {
         [PH_EVENT_CHILD_UP] = PH_SUPER_UP,         [PH_EVENT_CHILD_PREPARED] = PH_SUPER_PREPARED,
         [PH_EVENT_CHILD_DOWN] = PH_SUPER_DOWN,     [PH_EVENT_CHILD_KEPT] = PH_SUPER_KEPT,
-        [PH_EVENT_CHILD_COPIED] = PH_SUPER_COPIED,
+        [PH_EVENT_CHILD_COPIED] = PH_SUPER_COPIED, [PH_EVENT_CHILD_ENDING] = PH_SUPER_ENDING,
     };
     struct ph_child *child = event->child.child;
     if (atomic_load_explicit(&child->instance, memory_order_relaxed) != event->child.instance)
@@ -309,6 +309,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_CHILD_UP] = on_child,
     [PH_EVENT_CHILD_PREPARED] = on_child,
     [PH_EVENT_CHILD_DOWN] = on_child,
+    [PH_EVENT_CHILD_ENDING] = on_child,
     [PH_EVENT_CHILD_KEPT] = on_child,
     [PH_EVENT_CHILD_COPIED] = on_child,
     [PH_EVENT_CHILD_MERGED] = on_merged,

@@ -720,6 +720,7 @@ static const ph_super_transition table[PH_STATES][PH_SUPER_EVENTS] = {
             [PH_SUPER_STOP] = ph_super_moving_stop,
             [PH_SUPER_RESTART] = ph_super_moving_refuse,
             [PH_SUPER_DEADLINE] = ph_super_moving_deadline,
+            [PH_SUPER_ENDING] = ph_super_moving_ending,
             [PH_SUPER_KEPT] = ph_super_moving_kept,
             [PH_SUPER_COPIED] = ph_super_moving_copied,
             [PH_SUPER_MOVED] = ph_super_moving_moved,

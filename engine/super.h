@@ -21,6 +21,7 @@ enum ph_super_event {
     PH_SUPER_ALTERED,  /* the alter hooks are through with its spec */
     PH_SUPER_ACTIVATE, /* it stands by and is to go to work, with `saved` */
     PH_SUPER_MOVE,     /* it belongs to another node: save it and stop it there */
+    PH_SUPER_ENDING,   /* it was saved, and told to end */
     PH_SUPER_KEPT,     /* it could not be saved and goes on */
     PH_SUPER_COPIED,   /* it was copied, and goes on */
     PH_SUPER_MOVED,    /* the other node has it: nothing is left to do here */

@@ -59,6 +59,7 @@ void ph_super_lose_place(struct ph_hub *, struct ph_child *);
     X(running_move)           \
     X(backoff_move)           \
     X(moving_down)            \
+    X(moving_ending)          \
     X(moving_kept)            \
     X(moving_copied)          \
     X(moving_deadline)        \

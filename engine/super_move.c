@@ -37,7 +37,7 @@ void ph_super_running_move(struct ph_hub *hub, struct ph_child *child, struct ph
         hub->ports.exec->copy(hub->ports.context, child, copy_from, &room);
     else
         hub->ports.exec->save(hub->ports.context, child);
-    if (!ph_cluster_moves_hot(child)) /* then it is not killed for being slow */
+    if (!ph_cluster_moves_hot(child)) /* then it is not killed for being slow to be saved */
         ph_super_set_deadline(hub, child, ph_child_spec_rcu(child)->shutdown_ms);
 }
 
@@ -79,6 +79,17 @@ void ph_super_moving_down(struct ph_hub *hub, struct ph_child *child, struct ph_
     care->saving = care->unloading = false;
     ph_cluster_child_saved(hub, child, call->saved ? call->saved : &nothing,
                            call->sums ? call->sums : &none);
+}
+
+/* What it said is its state: for its end it has as long as for any other. */
+void ph_super_moving_ending(struct ph_hub *hub, struct ph_child *child, struct ph_super_call *call)
+{
+    uint64_t shutdown_ms = ph_child_spec_rcu(child)->shutdown_ms;
+    (void)call;
+    if (!child->care->saving || !ph_cluster_moves_hot(child))
+        return;
+    ph_super_set_deadline(hub, child, shutdown_ms);
+    ph_cluster_child_ending(hub, child, shutdown_ms + PH_KILL_WAIT_MS);
 }
 
 static void go_on(struct ph_hub *hub, struct ph_child *child)

@@ -45,6 +45,11 @@ void ph_kind_prepared(struct ph_child *child, uint32_t instance)
     post_child(child, ph_event_create(PH_EVENT_CHILD_PREPARED), instance);
 }
 
+void ph_kind_ending(struct ph_child *child, uint32_t instance)
+{
+    post_child(child, ph_event_create(PH_EVENT_CHILD_ENDING), instance);
+}
+
 void ph_kind_down(struct ph_child *child, uint32_t instance, const struct ph_exit *exit,
                   struct ph_text *unused)
 {

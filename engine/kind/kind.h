@@ -141,6 +141,8 @@ void ph_kind_down(struct ph_child *, uint32_t instance, const struct ph_exit *,
  * has data, also when it is empty: by that it is told from an ordinary down. */
 void ph_kind_down_saved(struct ph_child *, uint32_t instance, struct ph_text *state,
                         struct ph_sums *);
+/* Its state is there, and it was told to end: _down_saved follows. */
+void ph_kind_ending(struct ph_child *, uint32_t instance);
 /* The instance goes on; that is its state as it was at a `copy`, moved. */
 void ph_kind_copied(struct ph_child *, uint32_t instance, struct ph_text *state);
 /* The instance could not be saved and goes on. */

@@ -23,6 +23,11 @@ static void told_down(void *owner, uint32_t instance, const struct ph_exit *exit
     ph_kind_down(owner, instance, exit, unused);
 }
 
+static void told_ending(void *owner, uint32_t instance)
+{
+    ph_kind_ending(owner, instance);
+}
+
 static void told_saved(void *owner, uint32_t instance, struct ph_text *state)
 {
     struct ph_sums none = {0};
@@ -48,6 +53,7 @@ static const struct ph_process_owner owner = {
     .up = told_up,
     .stands_by = told_stands_by,
     .down = told_down,
+    .ending = told_ending,
     .saved = told_saved,
     .kept = told_kept,
     .merged = told_merged,

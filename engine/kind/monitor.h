@@ -42,6 +42,8 @@ struct ph_process_owner {
     void (*stands_by)(void *owner, uint32_t instance);
     /* `unused`: the state that it was to load, when it could not begin; moved. */
     void (*down)(void *owner, uint32_t instance, const struct ph_exit *, struct ph_text *unused);
+    /* It said its state, and was told to end: `saved` follows. */
+    void (*ending)(void *owner, uint32_t instance);
     /* A `down` after a save; the state is moved. / It could not be saved and goes on. */
     void (*saved)(void *owner, uint32_t instance, struct ph_text *state);
     void (*kept)(void *owner, uint32_t instance, const char *why);

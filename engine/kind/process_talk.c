@@ -45,6 +45,7 @@ static void talk_saved(struct ph_talk *talk)
 {
     struct ph_process *process = of_talk(talk);
     ph_ward_stop(&process->monitor->keeper, &process->ward, process->spec->stop_signal);
+    process->owner->ending(process->arg, process->instance);
 }
 
 static void talk_not_saved(struct ph_talk *talk, const char *why)

@@ -371,6 +371,76 @@ static void kept_state_survives_what_others_do(void **state)
     fc_destroy(c);
 }
 
+/* A child that was stopped, and is started again, begins anew: what is kept was another one's. */
+static void kept_state_ends_with_a_stop(void **state)
+{
+    (void)state;
+    for (unsigned by = 0; by < 2; by++) {
+        struct fake_cluster *c = fc_create_settled(2, "migration=hot");
+        char id[16];
+        fc_start_one(c, id);
+        assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n2"), 5000), 0);
+        assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, by), id), 5000), 0);
+        fc_start(c, 1, id);
+        fc_settle(c);
+        assert_string_equal(fc_state(c, id), "born n1");
+        fc_destroy(c);
+    }
+}
+
+static struct ph_child *child_at(struct fake_cluster *c, unsigned node, const char *id)
+{
+    return ph_registry_find_rcu(fc_hub(c, node)->hub.registry, id, strlen(id));
+}
+
+/* Begins a move of a child that is not saved for long. */
+static struct ph_child *begin_saving(struct fake_cluster *c, char id[16])
+{
+    fc_start_one(c, id);
+    c->nodes[0]->busy = true;
+    fc_pin(c, 0, id, "n3");
+    while (ph_child_state(child_at(c, 0, id)) != PH_STATE_MOVING)
+        fc_run(c, 1);
+    return child_at(c, 0, id);
+}
+
+/* A stop ends also what is being saved for a move, whoever asks for it. */
+static void stop_ends_what_is_being_saved(void **state)
+{
+    (void)state;
+    for (unsigned by = 0; by < 3; by++) {
+        struct fake_cluster *c = fc_create_settled(3, "migration=hot");
+        char id[16];
+        begin_saving(c, id);
+        assert_int_equal(fc_wait(c, fake_stop(fc_hub(c, by), id), 2000), 0);
+        fc_settle(c);
+        assert_int_equal(fc_where(c, id), FC_NOWHERE);
+        assert_int_equal(fc_local(c, 0), 0);
+        fc_destroy(c);
+    }
+}
+
+/* One that has said its state and does not end is killed like any other that is to end; its state
+ * goes on its way also when that takes longer than hot.state_timeout. */
+static void saved_child_that_does_not_end_is_killed(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create_settled(3, "migration=hot hot.state_timeout=1s");
+    char id[16];
+    struct ph_child *child = begin_saving(c, id);
+    struct ph_event *event = ph_event_create(PH_EVENT_CHILD_ENDING);
+    event->child.child = child;
+    event->child.instance = atomic_load(&child->instance);
+    fc_post_event(&fc_hub(c, 0)->hub, event);
+    fc_run(c, 4000);
+    assert_int_equal(fake_count_records(fc_hub(c, 0), "child_killed"), 0);
+    c->nodes[0]->busy = false;
+    fc_run(c, 1500);
+    assert_int_equal(fake_count_records(fc_hub(c, 0), "child_killed"), 1);
+    assert_int_equal(fake_count_records(fc_hub(c, 0), "move_late"), 0);
+    fc_destroy(c);
+}
+
 /* What stands by is replaced, because another spec is wanted, while the state is on its way: the
  * state is not given to one that is not ready, and comes with the next try. */
 static void replaced_standby_takes_no_state(void **state)
@@ -442,6 +512,9 @@ int main(void)
         cmocka_unit_test(unconfirmed_move_waits_for_the_target_to_begin),
         HOT_TEST(slow_child_holds_up_no_other),
         cmocka_unit_test(kept_state_survives_what_others_do),
+        cmocka_unit_test(kept_state_ends_with_a_stop),
+        cmocka_unit_test(stop_ends_what_is_being_saved),
+        cmocka_unit_test(saved_child_that_does_not_end_is_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,8 @@ static void take_note(struct contract_stage *stage, struct ph_event *event)
         keep_state(stage, event);
     } else if (event->type == PH_EVENT_CHILD_PREPARED) {
         reports->prepares++;
+    } else if (event->type == PH_EVENT_CHILD_ENDING) {
+        reports->endings++;
     } else if (event->type == PH_EVENT_CHILD_KEPT) {
         reports->kepts++;
         memcpy(reports->why_kept, event->child.exit->text, sizeof reports->why_kept);

@@ -39,7 +39,7 @@ struct contract_kind {
 /* What was reported of one child. */
 struct contract_reports {
     unsigned ups, downs, notes, late_ups; /* late: after the down of the same instance */
-    unsigned saves, kepts;                /* downs with a state; saves that failed */
+    unsigned saves, kepts, endings;       /* downs with a state; that failed; that were said */
     unsigned copies, sums; /* states of what goes on; downs with hashes that are right */
     unsigned prepares;
     unsigned merges; /* states that were joined, or not; of the last one: */

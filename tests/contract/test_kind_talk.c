@@ -477,6 +477,7 @@ static void saved_child_is_ended(void **state)
     assert_true(eventually(has_said_something, stage->child, REAL_SOON_MS));
     end(stage); /* as the hub does when its time is up */
     assert_int_equal(contract_reports(stage).saves, 1);
+    assert_int_equal(contract_reports(stage).endings, 1);
     struct ph_text text = contract_take_saved(stage);
     assert_string_equal(ph_text_str(&text), "fine");
     ph_text_fini(&text);

@@ -68,6 +68,12 @@ static void told_stands_by(void *arg, uint32_t instance)
     pthread_mutex_unlock(&place->lock);
 }
 
+static void told_ending(void *arg, uint32_t instance)
+{
+    (void)arg;
+    (void)instance;
+}
+
 static void told_merged(void *arg, uint32_t instance, int code, const char *why)
 {
     (void)arg;
@@ -90,6 +96,7 @@ static const struct ph_process_owner place_owner = {
     .up = told_up,
     .stands_by = told_stands_by,
     .down = told_down,
+    .ending = told_ending,
     .saved = told_saved,
     .kept = told_kept,
     .merged = told_merged,
