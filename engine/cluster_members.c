@@ -490,6 +490,8 @@ void ph_cluster_publish(struct ph_hub *hub)
     list->count = cluster->count;
     list->in_view = cluster->in_view;
     list->view = cluster->view;
+    const struct ph_members *before = ph_rcu_load(&cluster->published);
+    list->version = before ? before->version + 1 : 1;
     list->partitioned = cluster->fenced;
     list->quorum_seen = cluster->in_view;
     list->quorum_needed = hub->options.partition == PH_PARTITION_MAJORITY

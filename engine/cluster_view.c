@@ -232,9 +232,10 @@ static void review_states(struct ph_hub *hub)
     for (uint16_t slot = 0; slot < cluster->count; slot++) {
         struct ph_member *member = cluster->members[slot];
         enum ph_member_state state = state_of(hub, member);
-        if (state == member->info.state && member->told_peer == member->info.peer)
+        bool same = state == member->info.state && member->info.since_ms;
+        if (same && member->told_peer == member->info.peer)
             continue;
-        if (state != member->info.state)
+        if (!same)
             member->info.since_ms = hub->now_ms;
         member->info.state = state;
         member->told_peer = member->info.peer;

@@ -18,6 +18,7 @@ enum {
 /* A published picture; immutable. */
 struct ph_picture {
     struct ph_status status;
+    uint64_t members; /* version of their list */
     struct rcu_head rcu;
     struct ph_picture *next; /* retired together */
 };
@@ -45,11 +46,12 @@ static void free_retired(struct ph_host *host)
 }
 
 /* Beats of a cluster are steps that change nothing which anyone waits for. */
-static bool is_news(struct ph_host *host, const struct ph_status *now)
+static bool is_news(struct ph_host *host, const struct ph_picture *next)
 {
     const struct ph_picture *picture = atomic_load_explicit(&host->picture, memory_order_relaxed);
-    const struct ph_status *old = picture ? &picture->status : NULL;
-    return !old || memcmp(old->by_state, now->by_state, sizeof now->by_state) != 0 ||
+    const struct ph_status *old = picture ? &picture->status : NULL, *now = &next->status;
+    return !old || picture->members != next->members ||
+           memcmp(old->by_state, now->by_state, sizeof now->by_state) != 0 ||
            old->children != now->children || old->local != now->local || old->nodes != now->nodes ||
            old->migrating != now->migrating || old->settled != now->settled ||
            old->partitioned != now->partitioned || old->paused != now->paused ||
@@ -66,8 +68,10 @@ static bool is_news(struct ph_host *host, const struct ph_status *now)
 static bool publish(struct ph_host *host)
 {
     struct ph_picture *picture = ph_alloc(sizeof *picture);
+    const struct ph_members *members = ph_members_rcu(&host->hub);
     ph_hub_picture(&host->hub, &picture->status);
-    if (!is_news(host, &picture->status)) {
+    picture->members = members ? members->version : 0;
+    if (!is_news(host, picture)) {
         ph_free(picture);
         return false;
     }

@@ -53,7 +53,8 @@ struct ph_member_info {
 struct ph_members {
     uint16_t count; /* slots 0 .. count - 1 */
     uint16_t in_view;
-    uint64_t view; /* hash of the view: names and generations */
+    uint64_t view;    /* hash of the view: names and generations */
+    uint64_t version; /* rises with each list */
     bool partitioned;
     uint32_t quorum_seen, quorum_needed; /* needed 0: the strategy wants none */
     uint32_t quorum_max;                 /* the largest size that counts */

@@ -55,8 +55,11 @@ static struct members *copy_members(struct ph_hub *hub)
     return copy;
 }
 
+/* A node that is linked and has never said a word of this hub does not run it. */
 static const char *shown_state(const struct ph_member_info *info)
 {
+    if (info->state == PH_MEMBER_DOWN && info->peer && !info->generation)
+        return "no-hub";
     return info->draining && info->state == PH_MEMBER_UP ? "draining"
                                                          : ph_member_state_name(info->state);
 }
@@ -75,13 +78,13 @@ static void put_member(struct ph_session *session, struct ph_rows *rows,
     const struct ph_member_info *info = &member->info;
     bool gone = info->state == PH_MEMBER_DOWN;
     uint64_t now_ms = ph_now_ms();
-    uint64_t uptime_ms = now_ms > info->started_ms ? now_ms - info->started_ms : 0;
+    uint64_t uptime_ms = info->started_ms && !gone ? now_ms - info->started_ms : 0;
     ph_rows_str(rows, info->name);
     ph_rows_str(rows, info->endpoint[0] ? info->endpoint : NULL);
     ph_rows_str(rows, shown_state(info));
     ph_rows_bool(rows, info->self);
     ph_rows_uint(rows, member->children);
-    ph_rows_uint(rows, info->self ? ph_node_uptime_ms(session->node) : gone ? 0 : uptime_ms);
+    ph_rows_uint(rows, info->self ? ph_node_uptime_ms(session->node) : uptime_ms);
     ph_rows_uint(rows, rtt_of(session, info));
     ph_rows_bool(rows, info->in_view);
     ph_rows_bool(rows, info->draining);

@@ -28,6 +28,7 @@ enum {
     TICK_MS = 1000,
     QUIT_TWICE_MS = 1000,
     LOGS_VIEW = 5,
+    NODES_VIEW = 6,
 };
 
 /* The eventfd of the running console, + 1; 0: there is none. For ph_console_interrupt only. */
@@ -268,11 +269,13 @@ static void on_signal(struct console *console)
 
 /* ---- The loop ------------------------------------------------------------------------------- */
 
-/* The log under the eyes is looked at every second; nothing else is. */
-static bool watches_log(const struct console *console)
+/* What changes although nothing happens is looked at every second while it is under the eyes: a
+ * log, the links of nodes. Nothing else is. */
+static bool watches(const struct console *console)
 {
-    return console->screen.view == LOGS_VIEW && *console->screen.model.selected &&
-           !console->screen.model.paused;
+    const struct ph_screen *screen = &console->screen;
+    bool log = screen->view == LOGS_VIEW && *screen->model.selected;
+    return (log || screen->view == NODES_VIEW) && !screen->model.paused;
 }
 
 static void on_tick(struct console *console)
@@ -280,7 +283,7 @@ static void on_tick(struct console *console)
     struct ph_model *model = &console->screen.model;
     console->tick_at_ms = UINT64_MAX;
     ph_model_tick(model);
-    if (watches_log(console))
+    if (watches(console))
         update(console, true);
     draw_within(console, 0);
 }
@@ -298,7 +301,7 @@ static uint64_t run_due(struct console *console)
     if (console->tick_at_ms <= now)
         on_tick(console);
     bool ticks = !console->screen.model.paused && ph_model_ticks(&console->screen.model);
-    if (console->tick_at_ms == UINT64_MAX && (ticks || watches_log(console)))
+    if (console->tick_at_ms == UINT64_MAX && (ticks || watches(console)))
         console->tick_at_ms = now + TICK_MS;
     if (console->draw_at_ms <= now && !ph_term_drain(console->term))
         draw(console);

@@ -22,7 +22,7 @@ static const struct state_look *look_of(const char *state)
         {"up", 0x25cf, '+', PH_STYLE_GOOD},      {"joining", 0x25cc, '~', PH_STYLE_BUSY},
         {"suspect", '?', '?', PH_STYLE_WARN},    {"draining", 0x25b8, '^', PH_STYLE_MOVE},
         {"leaving", 0x25b8, '^', PH_STYLE_MOVE}, {"left", 0xb7, '.', PH_STYLE_DIM},
-        {"down", '!', '!', PH_STYLE_LOST},
+        {"no-hub", 0xb7, '.', PH_STYLE_DIM},     {"down", '!', '!', PH_STYLE_LOST},
     };
     for (size_t i = 0; i < PH_COUNT_OF(looks); i++)
         if (strcmp(looks[i].state, state) == 0)

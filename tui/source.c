@@ -14,7 +14,8 @@
 
 enum {
     RETRY_MS = 1000,
-    IDLE_FACTOR = 9, /* idle time for each time of fetching */
+    IDLE_FACTOR = 9,    /* idle time for each time of fetching, … */
+    IDLE_MAX_MS = 5000, /* … and at most: a node that did not answer for long may be back */
 };
 
 struct slot {
@@ -155,7 +156,9 @@ static void fetch_locked(struct ph_source *source, enum ph_slot index)
     ph_free(command);
     pthread_mutex_lock(&source->lock);
     slot->running = false;
-    slot->not_before_ms = ended + (ended - began) * IDLE_FACTOR;
+    uint64_t idle_ms = (ended - began) * IDLE_FACTOR;
+    uint64_t most_ms = data->code ? RETRY_MS : IDLE_MAX_MS;
+    slot->not_before_ms = ended + (idle_ms < most_ms ? idle_ms : most_ms);
     publish_locked(source, index, data);
 }
 

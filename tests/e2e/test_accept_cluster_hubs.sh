@@ -53,6 +53,9 @@ settled_hub shop n1 n2 n3
 exits_on 3 n4 'use shop'
 on n1 'use shop' 'start s-[1..90] module=counter' 'send s-1 inc 3' 'wait settled = true timeout=30s' children
 json '{n for c in v[-1] for n in c["nodes"]} == {"n1", "n2", "n3"}'
+on n1 'use shop' nodes
+json '{n["name"]: n["state"] for n in v[1]} == {"n1": "up", "n2": "up", "n3": "up", "n4": "no-hub"}'
+json 'all(n["since"] > "2" and n["uptime_ms"] < 600000 for n in v[1])'
 
 rule "two hubs know nothing of each other's children"
 on n2 'start s-1 module=kv' 'count' 'use shop' 'count' 'call s-1 get'

@@ -177,6 +177,21 @@ static void an_idle_console_is_silent(void **state)
     assert_int_equal(vt_pump(vt, 2500), 0);
 }
 
+/* The nodes are looked at also when nothing happens: links and times go on. */
+static void nodes_are_live(void **state)
+{
+    struct vt *vt = *state;
+    vt_send(vt, "7");
+    vt_await(vt, "RTT    UPTIME");
+    vt_pump(vt, 300);
+    char *before = strdup(vt_text(vt));
+    uint64_t deadline = ph_now_ms() + 20000;
+    while (strcmp(before, vt_text(vt)) == 0 && ph_now_ms() < deadline)
+        vt_pump(vt, 100);
+    assert_string_not_equal(before, vt_text(vt));
+    free(before);
+}
+
 /* A burst of sizes is one frame or few. */
 static void a_burst_of_sizes_is_few_frames(void **state)
 {
@@ -465,6 +480,7 @@ int main(void)
         IN_CONSOLE(a_lock_counts_down),
         IN_CONSOLE(events_are_streamed),
         IN_CONSOLE(an_idle_console_is_silent),
+        IN_CONSOLE(nodes_are_live),
         IN_CONSOLE(a_burst_of_sizes_is_few_frames),
         IN_CONSOLE(every_size_is_survived),
         IN_TERMINAL(monochrome_needs_no_colours),
