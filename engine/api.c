@@ -148,16 +148,30 @@ static int make_box(enum ph_message_type type, const void *data, size_t length,
     return *box ? 0 : -ENOMEM;
 }
 
+/* Why a child that is not here, or that is elsewhere for some messages, takes none; or 0. */
+static int refusal_rcu(struct ph_hub *hub, const char *id)
+{
+    const struct ph_entry *entry =
+        hub->directory ? ph_directory_find_rcu(hub->directory, id, strlen(id)) : NULL;
+    const struct ph_spec *spec = entry ? ph_entry_spec_rcu(entry) : NULL;
+    enum ph_state state = PH_STATE_UNKNOWN;
+    if (!spec)
+        return PH_ENOTFOUND;
+    const struct ph_kind *kind = hub->kind_of(spec);
+    if (kind->takes_messages && !kind->takes_messages(spec))
+        return PH_EUNSUPPORTED;
+    const struct ph_placement *at = ph_entry_shown_rcu(ph_members_rcu(hub), entry, &state);
+    return at && state == PH_STATE_FAILED ? PH_EGAVEUP : 0;
+}
+
 /* The hub knows the way. Takes the box on success only. */
 static int send_on(struct ph_hub *hub, const char *id, struct ph_message_box *box, uint32_t detour)
 {
     ph_rcu_enter();
-    const struct ph_entry *entry =
-        hub->directory ? ph_directory_find_rcu(hub->directory, id, strlen(id)) : NULL;
-    bool wanted = entry && ph_entry_spec_rcu(entry);
+    int rc = refusal_rcu(hub, id);
     ph_rcu_exit();
-    if (!wanted)
-        return PH_ENOTFOUND;
+    if (rc)
+        return rc;
     struct ph_event *event = ph_event_create(PH_EVENT_SEND);
     event->send.id = ph_copy_text(id, strlen(id));
     event->send.box = box;

@@ -161,7 +161,7 @@ static void finish_job(struct ph_hub *hub, struct ph_job *job)
             return;
     }
     if (job->op)
-        job->op->result.rolled_back = job->rolling_back;
+        job->op->result.rolled_back = job->rolling_back && job->ids.count;
     unlink_job(hub, job);
     bool promises = job->verb != PH_EVENT_RESTART && job->verb != PH_EVENT_SIGNAL;
     job->promised = promises ? ph_cluster_promised(hub) : (struct ph_promise){0};

@@ -358,10 +358,12 @@ static void put_node_settings(struct ph_session *session, struct ph_rows *rows)
 /* Is the value (a number in `unit`) what the default (as people write it) says? */
 static bool is_default(const char *value, const char *fallback, const char *unit)
 {
-    uint64_t ms, given;
-    if (strcmp(unit, "ms") == 0 && ph_parse_duration(fallback, &ms) &&
-        ph_parse_uint(value, UINT64_MAX, &given))
-        return ms == given;
+    uint64_t said, given;
+    bool known = strcmp(unit, "ms") == 0          ? ph_parse_duration(fallback, &said)
+                 : strncmp(unit, "bytes", 5) == 0 ? ph_parse_size(fallback, &said)
+                                                  : false;
+    if (known && ph_parse_uint(value, UINT64_MAX, &given))
+        return said == given;
     return strcmp(value, fallback) == 0;
 }
 

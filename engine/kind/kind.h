@@ -74,6 +74,8 @@ struct ph_kind {
      * could not begin at all gives it back with its `down`. A kind without states drops it; so does
      * a module child an empty one when its module cannot load. */
     void (*load)(struct ph_child *, struct ph_text *state);
+    /* Does an instance of this spec take messages? NULL: each does. */
+    bool (*takes_messages)(const struct ph_spec *);
     /* Can an instance of this spec stand by, and go to work when it is told to? */
     bool (*can_prepare)(const struct ph_spec *);
     /* Like `start`, but the instance stands by: it exists and handles neither messages nor timers.

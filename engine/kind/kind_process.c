@@ -176,9 +176,14 @@ static int kind_signal(struct ph_child *child, int signal_number)
     return 0;
 }
 
+static bool kind_takes_messages(const struct ph_spec *spec)
+{
+    return spec->socket;
+}
+
 static int kind_deliver(struct ph_child *child, struct ph_message_box *box)
 {
-    if (!ph_child_spec_rcu(child)->socket)
+    if (!kind_takes_messages(ph_child_spec_rcu(child)))
         return PH_EUNSUPPORTED;
     return ph_process_deliver_any(process_of(child), box);
 }
@@ -198,6 +203,7 @@ const struct ph_kind ph_kind_process = {
     .fini = kind_fini,
     .start = kind_start,
     .load = kind_load,
+    .takes_messages = kind_takes_messages,
     .can_prepare = kind_can_prepare,
     .prepare = kind_prepare,
     .activate = kind_activate,

@@ -78,6 +78,10 @@ for name in n1 n2 n3; do
         on "$name" "child $id" | cut -f 1,16 | grep -q "^$id	1$" || fail "child $id from $name"
     done
 done
+for name in n1 n2 n3; do
+    expect_code 4 on "$name" 'send p-1 hello'
+    expect_code 4 on "$name" 'call p-1 hello'
+done
 expect_code 3 on n1 'logs nobody'
 expect_code 4 on n1 'logs w-1'
 expect_code 3 on n1 'events node=n9'

@@ -11,6 +11,11 @@ has '^\{"t":"reply","id":"w-7","reply":"5"\}$' "$DIR/out"
 has '^\{"t":"stopped","changed":100000,"failed":\[\]\}$' "$DIR/out"
 [ "$(wc -l <"$DIR/out")" = 6 ] || fail "six commands are six lines"
 
+# What nobody has set is a default.
+"$PROCHUB" -e config >"$DIR/out" || fail "config"
+[ "$(grep -c "^default	.*default$" "$DIR/out")" -ge 20 ] || fail "no settings of the hub"
+! grep -q "^default	.*option$" "$DIR/out" || fail "$(grep "option$" "$DIR/out")"
+
 # Exit codes by class.
 expect_code 0 "$PROCHUB" -e 'count'
 expect_code 1 "$PROCHUB" -e 'assert count = 1'
