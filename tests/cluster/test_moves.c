@@ -269,6 +269,32 @@ static void refused_child_goes_on_at_the_source(void **state)
     assert_int_equal(figure(c, under_way), 0);
 }
 
+/* A state that comes late, of an instance that others have come after, is refused by its epoch, and
+ * counted. */
+static void late_state_of_an_old_epoch_is_refused(void **state)
+{
+    struct fake_cluster *c = *state;
+    char id[16];
+    fc_start(c, 0, child_of(c, 0, id));
+    fc_settle(c);
+    c->drop[PH_FRAME_MOVES] = 1; /* its state */
+    fc_pin(c, 0, id, "n2");
+    fc_settle(c);
+    assert_int_equal(c->drop[PH_FRAME_MOVES], 0);
+    assert_int_equal(fc_wait(c, fc_pin(c, 0, id, "n3"), 30000), 0);
+    fc_settle(c);
+    struct ph_text late = PH_TEXT_INIT;
+    ph_text_append(&late, c->lost.data, c->lost.length);
+    uint64_t starts = fc_starts(c);
+    fc_inject(c, 0, 1, &late);
+    fc_run(c, 100);
+    assert_int_equal(fc_hub(c, 1)->hub.cluster->refused_epoch, 1);
+    fc_settle(c);
+    assert_int_equal(fc_starts(c), starts);
+    assert_int_equal(fc_where(c, id), 2);
+    assert_int_equal(c->doubled, 0);
+}
+
 /* A target may start the child anew after it has refused it, as whoever owns it then. That instance
  * counts: the source does not start another one, and the state that it has saved is kept. */
 static void instance_that_began_after_a_refusal_stays(void **state)
@@ -615,6 +641,7 @@ int main(void)
         MOVES_TEST(last_node_cannot_be_drained),
         MOVES_TEST(refused_child_goes_on_at_the_source),
         MOVES_TEST(instance_that_began_after_a_refusal_stays),
+        MOVES_TEST(late_state_of_an_old_epoch_is_refused),
         MOVES_TEST(state_waits_for_the_next_instance),
         MOVES_TEST(waiting_child_moves_with_its_state),
         MOVES_TEST(child_returns_when_the_target_dies),

@@ -437,6 +437,8 @@ static void port_send(void *context, uint64_t peer, enum ph_link_class class, st
     if (!lost && cluster->drop[type]) {
         cluster->drop[type]--;
         lost = true;
+        ph_text_clear(&cluster->lost);
+        ph_text_append(&cluster->lost, text->data, text->length);
     }
     if (!lost)
         put_frame(cluster, pipe, class, text);
@@ -663,6 +665,7 @@ void fc_destroy(struct fake_cluster *cluster)
             empty_pipe(&cluster->pipes[a][b]);
     for (unsigned index = 0; index < FC_NODES; index++)
         fakedisk_fini(&cluster->disks[index]);
+    ph_text_fini(&cluster->lost);
     ph_free(cluster);
 }
 

@@ -82,7 +82,8 @@ struct fake_cluster {
     struct fakedisk disks[FC_NODES]; /* … there; they outlive the nodes */
     unsigned stalled;                /* bit set of nodes: nothing is synced */
     uint64_t doubled;                /* starts of a child while another node had an instance */
-    unsigned drop[PH_FRAMES];        /* how many frames of a type are still to be lost */
+    unsigned drop[PH_FRAMES];        /* how many frames of a type are still to be lost, … */
+    struct ph_text lost;             /* … and the last one of them */
     uint64_t sent[PH_FRAMES];        /* frames of each type, … */
     uint64_t sent_bytes[PH_FRAMES];  /* … and their bytes */
     size_t ballast;                  /* of each state: see ballast.h; 0: none */
