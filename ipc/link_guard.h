@@ -39,7 +39,7 @@ struct ph_link_guard {
     struct ph_guarded *connections;
     size_t count, room;
     uint64_t look_at;
-    uint64_t cut; /* how many were */
+    uint64_t cut; /* how many were, for who asks to take away */
 };
 
 void ph_link_guard_init(struct ph_link_guard *, uint16_t port);

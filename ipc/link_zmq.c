@@ -479,6 +479,8 @@ static void zmq_transport_wait(void *transport, struct ph_mesh *mesh, int extra_
         take_first_events(carrier, mesh);
     take_accepts(carrier);
     timeout_ms = ph_sooner_ms(timeout_ms, ph_link_guard_look(&carrier->guard, ph_now_ms()));
+    ph_mesh_cut_off(mesh, carrier->guard.cut);
+    carrier->guard.cut = 0;
     timeout_ms = ph_sooner_ms(timeout_ms, next_probe(carrier));
     bool hurry = carrier->more || carrier->fresh;
     int count = epoll_wait(carrier->epoll_fd, events, EVENTS_PER_WAIT, hurry ? 0 : timeout_ms);

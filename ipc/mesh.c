@@ -23,6 +23,11 @@ void ph_mesh_refuse(struct ph_mesh *mesh, enum ph_mesh_refusal why)
     mesh->totals.refused[why]++;
 }
 
+void ph_mesh_cut_off(struct ph_mesh *mesh, uint64_t connections)
+{
+    mesh->totals.refused[PH_MESH_LIMIT] += connections;
+}
+
 /* ---- Life ----------------------------------------------------------------------------------- */
 
 static void set_default(uint64_t *value, uint64_t otherwise)

@@ -88,6 +88,9 @@ void ph_mesh_meet(struct ph_mesh *, const char *name, const char *endpoint, uint
 /* A frame came in. */
 void ph_mesh_receive(struct ph_mesh *, const void *bytes, size_t length, uint64_t now_ms);
 
+/* The transport cut off so many connections that took too much, or were too many: PH_MESH_LIMIT. */
+void ph_mesh_cut_off(struct ph_mesh *, uint64_t connections);
+
 /* The transport saw that nothing listens at a channel's endpoint. */
 void ph_mesh_refused(struct ph_mesh *, uint32_t channel, uint64_t now_ms);
 

@@ -244,6 +244,7 @@ static void endless_message_is_cut_off(void **state)
     struct pair *pair = *state;
     static char part[9 + 65536] = "\3\0\0\0\0\0\1\0\0"; /* more to come, 64 KiB */
     size_t before = resident_bytes(), sent = 0, most = 0;
+    struct refusals refusals = {.pair = pair, .wanted = refused(pair) + 1};
     int fd = dial_zmtp(pair);
     while (sent < 4096ULL * MIB && say(fd, part, sizeof part)) {
         sent += sizeof part;
@@ -256,6 +257,7 @@ static void endless_message_is_cut_off(void **state)
     assert_true(sent < 2048ULL * MIB);
     assert_linked(pair);
     assert_linked(pair);
+    assert_true(eventually(are_refused, &refusals, SOON_MS));
 }
 
 /* ---- ZeroMQ --------------------------------------------------------------------------------- */
