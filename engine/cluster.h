@@ -48,6 +48,7 @@ void ph_cluster_destroy(struct ph_hub *);
 
 void ph_cluster_on_peer(struct ph_hub *, struct ph_event *); /* up, down */
 void ph_cluster_on_frame(struct ph_hub *, struct ph_event *);
+void ph_cluster_on_name_taken(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_view(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_drain(struct ph_hub *, struct ph_event *);
 void ph_cluster_on_leave(struct ph_hub *, struct ph_event *);

@@ -348,7 +348,7 @@ void ph_cluster_start_one(struct ph_hub *hub, struct ph_job *job,
     struct ph_entry *entry = NULL;
     if (cluster->fenced) {
         ph_job_settle(hub, job, id, PH_OUTCOME_FAILED, PH_EREFUSED,
-                      "this node is partitioned: start it where there is a quorum");
+                      "this node is partitioned (`status` says why): start it on another one");
         return;
     }
     entry = ph_directory_make(cluster->directory, id, length);

@@ -90,7 +90,6 @@ struct ph_member {
 
 struct ph_pending;
 struct ph_transfer;
-
 enum { PH_SPECS_KNOWN = 32 };
 
 struct ph_known_spec {
@@ -128,6 +127,7 @@ struct ph_cluster {
     uint64_t same_view_ms; /* since when all of the view have it; 0: they have not */
     bool excluded;         /* the others form a view without us, and we hear them, … */
     uint64_t excluded_ms, left_out_ms; /* … since then; left out: by one of our view, 0: by none */
+    uint64_t taken_ms;                 /* when another node was said to keep our name; 0: never */
     bool fenced;                       /* nothing may run here: no quorum, or excluded */
     uint64_t fence_token;              /* of the partition's lock at the gate */
     uint64_t quorum_max, quorum_clock;

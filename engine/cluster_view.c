@@ -169,6 +169,27 @@ static uint64_t left_out_since(struct ph_hub *hub)
     return cluster->left_out_ms;
 }
 
+/* The others have a node of this name, and refuse us: what belongs to it runs there. Who is alone
+ * for that is no side of the hub. */
+static bool name_is_taken(struct ph_hub *hub)
+{
+    struct ph_cluster *cluster = hub->cluster;
+    uint64_t until_ms = cluster->taken_ms + PH_NAME_TAKEN_MS;
+    if (!cluster->taken_ms || cluster->in_view > 1 || hub->now_ms >= until_ms)
+        return false;
+    look_again(cluster, until_ms);
+    return true;
+}
+
+void ph_cluster_on_name_taken(struct ph_hub *hub, struct ph_event *event)
+{
+    (void)event;
+    if (!hub->cluster)
+        return;
+    hub->cluster->taken_ms = hub->now_ms;
+    ph_cluster_review(hub);
+}
+
 /* May anything run here? Never waits for the gate. */
 static void review_fence(struct ph_hub *hub)
 {
@@ -184,6 +205,8 @@ static void review_fence(struct ph_hub *hub)
         why = "the majority has not answered for too long";
     else if (left_out_ms && hub->now_ms >= excluded_ms)
         why = "the other nodes go on without this one";
+    else if (name_is_taken(hub))
+        why = "another node has this node's name";
     else if (left_out_ms)
         look_again(cluster, excluded_ms);
     if (lease_ms != UINT64_MAX && lease_ms > hub->now_ms)

@@ -47,6 +47,13 @@ static void release_note(struct ph_event *event)
     ph_free(event->note.text);
 }
 
+static void release_send(struct ph_event *event)
+{
+    ph_free(event->send.id);
+    if (event->send.box)
+        ph_message_box_destroy(event->send.box, PH_ESTOPPING, "the hub is stopping");
+}
+
 static void release_child(struct ph_event *event)
 {
     ph_free(event->child.exit);
@@ -97,9 +104,7 @@ static void release_content(struct ph_event *event)
         ph_ids_fini(&event->place.ids);
         break;
     case PH_EVENT_SEND:
-        ph_free(event->send.id);
-        if (event->send.box)
-            ph_message_box_destroy(event->send.box, PH_ESTOPPING, "the hub is stopping");
+        release_send(event);
         break;
     case PH_EVENT_ANSWER:
         release_answer(&event->answer.text, &event->answer.reply);
@@ -109,6 +114,7 @@ static void release_content(struct ph_event *event)
         break;
     case PH_EVENT_PEER_UP:
     case PH_EVENT_PEER_DOWN:
+    case PH_EVENT_NAME_TAKEN:
     case PH_EVENT_VIEW:
     case PH_EVENT_LEAVE:
     case PH_EVENT_LOCK:

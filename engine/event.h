@@ -48,6 +48,7 @@ struct ph_hub;
     X(PH_EVENT_PEER_UP, "peer_up", PH_PRIORITY_SYSTEM)               \
     X(PH_EVENT_PEER_DOWN, "peer_down", PH_PRIORITY_SYSTEM)           \
     X(PH_EVENT_FRAME, "frame", PH_PRIORITY_SYSTEM)                   \
+    X(PH_EVENT_NAME_TAKEN, "name_taken", PH_PRIORITY_SYSTEM)         \
     X(PH_EVENT_VIEW, "view", 0)                                      \
     X(PH_EVENT_PIN, "pin", PH_PRIORITY_LOCKED)                       \
     X(PH_EVENT_DRAIN, "drain", PH_PRIORITY_LOCKED)                   \

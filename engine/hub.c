@@ -322,6 +322,7 @@ static void (*const handlers[PH_EVENT_TYPES])(struct ph_hub *, struct ph_event *
     [PH_EVENT_PEER_UP] = ph_cluster_on_peer,
     [PH_EVENT_PEER_DOWN] = ph_cluster_on_peer,
     [PH_EVENT_FRAME] = ph_cluster_on_frame,
+    [PH_EVENT_NAME_TAKEN] = ph_cluster_on_name_taken,
     [PH_EVENT_VIEW] = ph_cluster_on_view,
     [PH_EVENT_PIN] = ph_hub_on_target,
     [PH_EVENT_DRAIN] = ph_cluster_on_drain,

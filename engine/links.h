@@ -21,6 +21,8 @@
 
 enum ph_link_class { PH_LINK_BEAT, PH_LINK_STREAM };
 
+enum { PH_NAME_TAKEN_MS = 8000 /* so long it counts; longer than links pause between two tries */ };
+
 /* All on any thread; none blocks or calls back into a hub. */
 struct ph_links_port {
     /* Queues a frame for hub `hub` on that peer; the text is moved (left empty). A peer that is
@@ -74,6 +76,8 @@ uint64_t ph_node_incarnation(const struct ph_node *); /* of this start of the no
 
 void ph_node_peer_up(struct ph_node *, const struct ph_peer *peer);
 void ph_node_peer_down(struct ph_node *, uint64_t peer, enum ph_peer_end why);
+/* Another node keeps this node's name: to be told again within PH_NAME_TAKEN_MS, if it does. */
+void ph_node_name_taken(struct ph_node *);
 /* A peer whose session a hub reset: hubs that come later are not told of it. Nobody is told. */
 void ph_node_peer_forget(struct ph_node *, uint64_t peer);
 /* `bytes` are copied. A hub that does not run here: the frame is dropped; false tells. */

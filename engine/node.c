@@ -219,6 +219,14 @@ void ph_node_peer_up(struct ph_node *node, const struct ph_peer *peer)
     pthread_mutex_unlock(&node->lock);
 }
 
+void ph_node_name_taken(struct ph_node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    for (struct ph_host *host = node->hubs; host; host = host->next)
+        ph_host_post_system(host, ph_event_create(PH_EVENT_NAME_TAKEN));
+    pthread_mutex_unlock(&node->lock);
+}
+
 /* Takes it off the list; NULL: it is not on it. */
 static struct ph_node_peer *take_peer_locked(struct ph_node *node, uint64_t peer)
 {

@@ -259,11 +259,14 @@ static void mesh_trouble(void *context, const char *endpoint, const char *text)
     pthread_mutex_unlock(&links->lock);
 }
 
-static void mesh_clash(void *context, const char *name, const char *endpoint)
+static void mesh_clash(void *context, const char *name, const char *endpoint, bool refused)
 {
+    struct ph_links *links = context;
     char text[2 * PH_ENDPOINT_MAX];
     snprintf(text, sizeof text, "another node named '%s' answers at %s", name, endpoint);
     mesh_trouble(context, endpoint, text);
+    if (refused)
+        ph_node_name_taken(links->node);
 }
 
 static const struct ph_mesh_port mesh_port = {

@@ -46,8 +46,9 @@ struct ph_mesh_port {
     /* `hub` is "" for a frame of the node itself (ph_mesh_send with the hub ""). */
     void (*frame)(void *context, uint64_t peer, const char *hub, size_t hub_length,
                   const void *bytes, size_t length);
-    /* Two live nodes have the name: we are one of them, or refused one. */
-    void (*clash)(void *context, const char *name, const char *endpoint);
+    /* Two live nodes have the name. `refused`: it is ours, and the one at `endpoint` keeps it; told
+     * again with each try to link, while it does. Else the one at `endpoint` was refused. */
+    void (*clash)(void *context, const char *name, const char *endpoint, bool refused);
     /* Why there is no session with what answers at `endpoint`, for people. May be NULL. */
     void (*trouble)(void *context, const char *endpoint, const char *text);
 };

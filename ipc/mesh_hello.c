@@ -108,7 +108,7 @@ static void refuse_clash(struct ph_mesh *mesh, uint64_t to, const struct ph_wire
     if (snprintf(refuse.text, sizeof refuse.text, "another node named '%s' answers at %s",
                  hello->name, holder) < 0)
         refuse.text[0] = '\0';
-    mesh->setup.port->clash(mesh->setup.context, hello->name, hello->endpoint);
+    mesh->setup.port->clash(mesh->setup.context, hello->name, hello->endpoint, false);
     refuse_hello(mesh, to, hello, PH_MESH_CLASH, refuse);
 }
 
@@ -165,7 +165,7 @@ void ph_mesh_take_refuse(struct ph_mesh *mesh, const struct ph_wire_header *head
     tell_trouble(mesh, link->peer.endpoint, ph_text_str(&text));
     ph_text_fini(&text);
     if (refuse.clash)
-        mesh->setup.port->clash(mesh->setup.context, mesh->name, refuse.endpoint);
+        mesh->setup.port->clash(mesh->setup.context, mesh->name, refuse.endpoint, true);
 }
 
 /* ---- Who it is ------------------------------------------------------------------------------ */

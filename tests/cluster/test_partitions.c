@@ -356,6 +356,36 @@ static void join_over_uneven_links_moves_each_child_once(void **state)
     assert_int_equal(fc_starts(c), 60 + fc_local(c, 3));
 }
 
+static void say_that_its_name_is_taken(struct fake_cluster *c, unsigned node)
+{
+    fc_post_event(&fc_hub(c, node)->hub, ph_event_create(PH_EVENT_NAME_TAKEN));
+    fc_run(c, 100);
+}
+
+/* A node that is alone and whose name another one keeps (its own next life, while it was paused) is
+ * no side of the hub: nothing runs there for as long as that is said. One that is with others goes
+ * on, whoever else wants its name. */
+static void node_whose_name_is_taken_runs_nothing(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..30]");
+    fc_settle(c);
+    uint64_t share = fc_local(c, 2);
+    say_that_its_name_is_taken(c, 2);
+    assert_int_equal(fc_local(c, 2), share);
+    fc_split(c, 1 << 2);
+    fc_run(c, PH_NAME_TAKEN_MS);
+    assert_int_equal(fc_local(c, 2), 30);
+    for (unsigned i = 0; i < 10; i++) {
+        say_that_its_name_is_taken(c, 2);
+        assert_int_equal(fc_local(c, 2), 0);
+        assert_int_equal(fc_wait(c, fake_start(fc_hub(c, 2), "b", ""), 1000), PH_EREFUSED);
+        fc_run(c, 5000);
+    }
+    fc_run(c, PH_NAME_TAKEN_MS);
+    assert_int_equal(fc_local(c, 2), 30);
+}
+
 #define PARTITION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define MAJORITY_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_majority, tear_down)
 
@@ -363,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PARTITION_TEST(each_side_runs_everything),
+        PARTITION_TEST(node_whose_name_is_taken_runs_nothing),
         PARTITION_TEST(duplicates_collapse_after_a_heal),
         PARTITION_TEST(duplicate_that_is_to_move_gives_way),
         PARTITION_TEST(intents_of_both_sides_are_merged),

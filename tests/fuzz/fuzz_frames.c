@@ -83,6 +83,12 @@ static void fuzz_text(void *context, const char *a, const char *b)
     ph_assert(strlen(a) + strlen(b) < 4096);
 }
 
+static void fuzz_clash(void *context, const char *name, const char *endpoint, bool refused)
+{
+    (void)refused;
+    fuzz_text(context, name, endpoint);
+}
+
 static const struct ph_mesh_port port = {
     .open = fuzz_open,
     .close = fuzz_close,
@@ -90,7 +96,7 @@ static const struct ph_mesh_port port = {
     .peer_up = fuzz_up,
     .peer_down = fuzz_down,
     .frame = fuzz_frame,
-    .clash = fuzz_text,
+    .clash = fuzz_clash,
     .trouble = fuzz_text,
 };
 

@@ -171,9 +171,10 @@ static void sim_frame(void *context, uint64_t peer, const char *hub, size_t hub_
         node->net->frame(node->net->arg, node, peer, hub, hub_length, bytes, length);
 }
 
-static void sim_clash(void *context, const char *name, const char *endpoint)
+static void sim_clash(void *context, const char *name, const char *endpoint, bool refused)
 {
     struct sim_node *node = context;
+    (void)refused;
     assert_true(endpoint[0]);
     node->clashes++;
     snprintf(node->clash_name, sizeof node->clash_name, "%s", name);

@@ -267,11 +267,13 @@ static void port_frame(void *context, uint64_t peer, const char *hub, size_t hub
     sim_post(node->hub, event);
 }
 
-static void port_clash(void *context, const char *name, const char *endpoint)
+static void port_clash(void *context, const char *name, const char *endpoint, bool refused)
 {
     struct sim_node *node = context;
     node->clashes++;
     sim_note(node->sim, node, "name_clash", "%s at %s", name, endpoint);
+    if (refused && node->hub)
+        sim_post(node->hub, ph_event_create(PH_EVENT_NAME_TAKEN));
 }
 
 static void port_trouble(void *context, const char *endpoint, const char *text)
