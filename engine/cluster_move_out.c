@@ -134,6 +134,12 @@ struct ph_text *ph_move_put(struct ph_hub *hub, struct ph_transfer *move, enum p
     return records;
 }
 
+/* With hot.handover=false the new instance begins anew. */
+static size_t sent_bytes(const struct ph_hub *hub, const struct ph_transfer *move)
+{
+    return move->hot && !hub->options.hot_handover ? 0 : move->state.length;
+}
+
 /* Of a TAKE: state, its checksum; of a PATCH: what has changed; of both: unread messages, whether
  * it is the sole one, tracks. */
 static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_sums *sums)
@@ -144,7 +150,7 @@ static void put_state(struct ph_hub *hub, struct ph_transfer *move, struct ph_su
         ph_move_copy_drop(move);
         move->patched = true;
     } else {
-        size_t length = move->hot && !hub->options.hot_handover ? 0 : move->state.length;
+        size_t length = sent_bytes(hub, move);
         ph_pack_bin(records, ph_text_str(&move->state), length);
         ph_pack_uint(records, XXH3_64bits(ph_text_str(&move->state), length));
     }
@@ -386,10 +392,10 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
         return;
     move->state = *state;
     *state = PH_TEXT_INIT;
-    move->bytes = move->state.length;
+    move->bytes = sent_bytes(hub, move);
     ph_move_note_saved(hub, move);
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
-    ph_move_reserve(hub, move, move->bytes);
+    ph_move_reserve(hub, move, move->state.length);
     move->phase = PH_MOVE_SENT;
     ph_mail_take_unread(hub, child, move->member, &move->unread);
     if (!ph_entry_spec_rcu(child->entry)) {
