@@ -141,7 +141,9 @@ static uint64_t pause_ms(const struct ph_cluster *cluster)
 void ph_cluster_note_pause(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
-    if (cluster->reviewed_ms && hub->now_ms - cluster->reviewed_ms >= pause_ms(cluster))
+    bool paused = cluster->reviewed_ms && hub->now_ms - cluster->reviewed_ms >= pause_ms(cluster);
+    bool again = cluster->awake_ms && hub->now_ms - cluster->awake_ms < cluster->dead_after_ms;
+    if (paused && !again) /* who never runs for long has to decide at some time */
         cluster->awake_ms = hub->now_ms;
     cluster->reviewed_ms = hub->now_ms;
 }

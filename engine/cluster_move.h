@@ -90,7 +90,7 @@ struct ph_transfer {
     char *id;
     uint64_t number;           /* of the source's */
     uint64_t epoch;            /* of the instance that the source has, or had */
-    struct ph_version version; /* of what was wanted when it began */
+    struct ph_version version; /* of what was wanted when it was saved */
     uint64_t began_ms, ended_ms, bytes;
     uint64_t last_bytes;     /* target: of the state, what came while the child held still */
     uint64_t reserved;       /* of the bytes that may be under way, or be copied here */

@@ -392,8 +392,10 @@ void ph_cluster_child_saved(struct ph_hub *hub, struct ph_child *child, struct p
         return;
     move->state = *state;
     *state = PH_TEXT_INIT;
-    move->bytes = sent_bytes(hub, move);
+    move->version = child->entry->version;
+    move->bytes = move->state.length;
     ph_move_note_saved(hub, move);
+    move->bytes = sent_bytes(hub, move);
     ph_wheel_cancel(&hub->wheel, &move->deadline.timer);
     ph_move_reserve(hub, move, move->state.length);
     move->phase = PH_MOVE_SENT;

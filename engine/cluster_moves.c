@@ -43,7 +43,6 @@ struct ph_transfer *ph_move_add(struct ph_hub *hub, struct ph_entry *entry, uint
     struct ph_transfer *move = ph_alloc(sizeof *move);
     move->entry = entry;
     move->id = ph_copy_text(entry->id, entry->id_length);
-    move->version = entry->version;
     move->member = member;
     move->losses = cluster->members[member]->losses;
     CDS_INIT_LIST_HEAD(&move->queued);

@@ -169,13 +169,22 @@ static uint64_t left_out_since(struct ph_hub *hub)
     return cluster->left_out_ms;
 }
 
-/* The others have a node of this name, and refuse us: what belongs to it runs there. Who is alone
- * for that is no side of the hub. */
+static bool has_met_others(const struct ph_cluster *cluster)
+{
+    for (uint16_t slot = 1; slot < cluster->count; slot++)
+        if (cluster->members[slot]->info.generation)
+            return true;
+    return false;
+}
+
+/* The others have a node of this name, and refuse us: what belongs to it runs there. Who was one of
+ * them, and is alone for that, is no side of the hub. */
 static bool name_is_taken(struct ph_hub *hub)
 {
     struct ph_cluster *cluster = hub->cluster;
     uint64_t until_ms = cluster->taken_ms + PH_NAME_TAKEN_MS;
-    if (!cluster->taken_ms || cluster->in_view > 1 || hub->now_ms >= until_ms)
+    if (!cluster->taken_ms || cluster->in_view > 1 || hub->now_ms >= until_ms ||
+        !has_met_others(cluster))
         return false;
     look_again(cluster, until_ms);
     return true;
@@ -407,6 +416,7 @@ static void apply(struct ph_hub *hub, const bool *keep)
             lose_member(hub, cluster->members[slot]);
     for (uint16_t slot = 1; slot < cluster->count; slot++)
         if (keep[slot] && fresh[slot]) {
+            cluster->taken_ms = 0;
             find_member(hub, cluster->members[slot]);
             tell_change(hub, cluster->members[slot], true);
             ph_moves_note_join(hub);

@@ -156,6 +156,8 @@ void ph_mesh_take_refuse(struct ph_mesh *mesh, const struct ph_wire_header *head
         ph_mesh_refuse(mesh, PH_MESH_TOKEN);
         return;
     }
+    if (refuse.clash) /* also where the session of before has not ended yet */
+        mesh->setup.port->clash(mesh->setup.context, mesh->name, refuse.endpoint, true);
     if (link->state != PH_MESH_CALLING)
         return;
     link->pause_ms = PH_MESH_PROBE_MS > link->pause_ms ? PH_MESH_PROBE_MS : link->pause_ms;
@@ -164,8 +166,6 @@ void ph_mesh_take_refuse(struct ph_mesh *mesh, const struct ph_wire_header *head
     ph_text_printable(&text, refuse.text, strlen(refuse.text));
     tell_trouble(mesh, link->peer.endpoint, ph_text_str(&text));
     ph_text_fini(&text);
-    if (refuse.clash)
-        mesh->setup.port->clash(mesh->setup.context, mesh->name, refuse.endpoint, true);
 }
 
 /* ---- Who it is ------------------------------------------------------------------------------ */

@@ -514,6 +514,22 @@ static void paused_node_takes_nobody_for_dead(void **state)
     fc_assert_listed_everywhere(c, "a-[1..60]");
 }
 
+/* One that is paused again and again decides all the same, after some time: the others wait for it.
+ */
+static void node_that_is_often_paused_decides(void **state)
+{
+    struct fake_cluster *c = *state;
+    fc_start(c, 0, "a-[1..60]");
+    fc_settle(c);
+    uint64_t of_n3 = fc_local(c, 2), starts = c->nodes[0]->starts + c->nodes[1]->starts;
+    fc_kill(c, 2, true);
+    for (unsigned i = 0; i < 8; i++) {
+        c->nodes[1]->paused_ms = c->now_ms + 1100;
+        fc_run(c, 1180);
+    }
+    assert_int_equal(c->nodes[0]->starts + c->nodes[1]->starts, starts + of_n3);
+}
+
 /* Rows that are late, and come, are not asked for again: beats that overtake them tell of more. */
 static void rows_on_their_way_are_not_asked_for_again(void **state)
 {
@@ -559,6 +575,7 @@ int main(void)
         MEMBERSHIP_TEST(senseless_frames_are_refused),
         MEMBERSHIP_TEST(lost_frame_heals_by_itself),
         MEMBERSHIP_TEST(paused_node_takes_nobody_for_dead),
+        MEMBERSHIP_TEST(node_that_is_often_paused_decides),
         MEMBERSHIP_TEST(rows_on_their_way_are_not_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -384,6 +384,26 @@ static void node_whose_name_is_taken_runs_nothing(void **state)
     }
     fc_run(c, PH_NAME_TAKEN_MS);
     assert_int_equal(fc_local(c, 2), 30);
+    say_that_its_name_is_taken(c, 2);
+    fc_heal(c);
+    fc_settle(c);
+    fc_kill(c, 0, false); /* it has been taken in since: nobody says so any more */
+    fc_kill(c, 1, false);
+    fc_run(c, 1000);
+    assert_int_equal(fc_local(c, 2), 30);
+}
+
+/* A node that was never among others does what it did, whatever they say: nobody else runs what it
+ * runs. */
+static void stranger_whose_name_is_taken_goes_on(void **state)
+{
+    (void)state;
+    struct fake_cluster *c = fc_create(2, "");
+    fc_start(c, 1, "own-[1..5]");
+    say_that_its_name_is_taken(c, 1);
+    fc_run(c, 1000);
+    assert_int_equal(fc_local(c, 1), 5);
+    fc_destroy(c);
 }
 
 #define PARTITION_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -394,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PARTITION_TEST(each_side_runs_everything),
         PARTITION_TEST(node_whose_name_is_taken_runs_nothing),
+        cmocka_unit_test(stranger_whose_name_is_taken_goes_on),
         PARTITION_TEST(duplicates_collapse_after_a_heal),
         PARTITION_TEST(duplicate_that_is_to_move_gives_way),
         PARTITION_TEST(intents_of_both_sides_are_merged),

@@ -375,12 +375,20 @@ static enum worth worth_of(const struct sim *sim, unsigned id)
     return old ? OLD : ANEW;
 }
 
+static bool is_pinned_to(const struct sim_play *play, const struct ph_entry *entry, unsigned node)
+{
+    const char *name = play->sim->nodes[node].name;
+    uint64_t pin =
+        atomic_load_explicit(&((struct ph_entry *)(uintptr_t)entry)->pin, memory_order_relaxed);
+    return ph_pin_is_to(pin, ph_name_hash(name, strlen(name)));
+}
+
 /* Was the request refused, since the target had gone just before? */
 static bool is_refused(const struct sim_play *play, unsigned id)
 {
     const struct ph_entry *entry = entry_of(play->sim->nodes[play->asker].hub, id);
-    return entry &&
-           !atomic_load_explicit(&((struct ph_entry *)(uintptr_t)entry)->pin, memory_order_relaxed);
+    return entry && !is_pinned_to(play, entry, play->goal) &&
+           !is_pinned_to(play, entry, play->other_goal);
 }
 
 static void check_place(const struct sim_play *play, unsigned id, bool wanted)
