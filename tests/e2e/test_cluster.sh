@@ -129,3 +129,21 @@ expect 0 on n2 'count where state = unknown'
 on n2 shutdown
 on n1 'wait nodes = 1' 'wait settled = true' || fail "n2 has not left"
 expect 66 on n1 'count scope=local'
+
+# A node that was stopped, and replaced under its name meanwhile, runs nothing when it goes on.
+node n2 --listen 'tcp://127.0.0.1:*' --join "$SEED" "${FAST[@]}"
+OLD=$LAST
+on n1 'wait nodes = 2' 'wait settled = true' || fail "n2 has not joined"
+kill -STOP "$OLD"
+on n1 'wait nodes = 1 timeout=20s' || fail "n2 is still there"
+background another "$PROCHUB" node --name n2 --control "ipc://$DIR/another.sock" \
+    --listen 'tcp://127.0.0.1:*' --join "$SEED" "${FAST[@]}"
+on n1 'wait nodes = 2 timeout=30s' 'wait settled = true' || fail "the other n2 has not joined"
+kill -CONT "$OLD"
+on n2 'wait partitioned = true timeout=30s' || fail "the old n2 goes on"
+runs_nothing()
+{
+    [ "$(on n2 'count scope=local')" = 0 ]
+}
+eventually runs_nothing
+expect 66 on n1 count
