@@ -78,7 +78,8 @@ static void put_member(struct ph_session *session, struct ph_rows *rows,
     const struct ph_member_info *info = &member->info;
     bool gone = info->state == PH_MEMBER_DOWN;
     uint64_t now_ms = ph_now_ms();
-    uint64_t uptime_ms = info->started_ms && !gone ? now_ms - info->started_ms : 0;
+    bool began = info->started_ms && info->started_ms < now_ms;
+    uint64_t uptime_ms = began && !gone ? now_ms - info->started_ms : 0;
     ph_rows_str(rows, info->name);
     ph_rows_str(rows, info->endpoint[0] ? info->endpoint : NULL);
     ph_rows_str(rows, shown_state(info));
