@@ -100,16 +100,16 @@ struct ph_transfer {
     uint32_t asked_session;  /* in which it was asked for anything last; 0: in none */
     uint32_t sent_session;   /* … and was sent the state, … */
     uint64_t sent_life;      /* … and its generation */
+    uint64_t fences;         /* of this node, when it began */
     bool incoming, hot;
-    bool refused;      /* by the target, … */
-    bool late;         /* it was called off while it was saved: it goes on here when it has been */
-    bool ready;        /* prepared, and queued */
-    bool counted;      /* among those that are being saved and may have a large state */
-    bool confirmed;    /* by the target: the child runs there, or did */
-    bool arrived;      /* the target has it; the move ends when that is in the directory, too */
-    bool whole;        /* its state goes as a whole, however large */
-    bool patched;      /* … and has gone in another way: see PH_MOVE_PATCH */
-    uint32_t prepared; /* the instance that stands by; 0: none yet */
+    bool refused;   /* by the target, … */
+    bool late;      /* it was called off while it was saved: it goes on here when it has been */
+    bool ready;     /* prepared, and queued */
+    bool counted;   /* among those that are being saved and may have a large state */
+    bool confirmed; /* by the target: the child runs there, or did */
+    bool arrived;   /* the target has it; the move ends when that is in the directory, too */
+    bool whole, patched; /* its state goes as a whole, however large; it has gone as a patch */
+    uint32_t prepared;   /* the instance that stands by; 0: none yet */
     uint64_t confirmed_ms;
     uint64_t refused_clock; /* … at that time on its hub clock */
     enum ph_move_phase phase;

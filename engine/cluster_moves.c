@@ -43,6 +43,7 @@ struct ph_transfer *ph_move_add(struct ph_hub *hub, struct ph_entry *entry, uint
     struct ph_transfer *move = ph_alloc(sizeof *move);
     move->entry = entry;
     move->id = ph_copy_text(entry->id, entry->id_length);
+    move->fences = cluster->fences;
     move->member = member;
     move->losses = cluster->members[member]->losses;
     CDS_INIT_LIST_HEAD(&move->queued);
@@ -349,20 +350,28 @@ static void ask_again(struct ph_hub *hub, struct ph_transfer *move)
         ph_wheel_add(&hub->wheel, &move->deadline.timer, hub->now_ms);
 }
 
-/* Does another node have a younger one? Rows come later than answers: what the target had until it
- * has refused it does not count, nor what is left of instances before. */
+/* Is it another one than what was sent? A younger one, but for what the target had until it has
+ * refused it: rows come later than answers. Where nothing could run here for a while, any that
+ * runs: those who began it did not know how young this one is. */
+static bool is_another(const struct ph_cluster *cluster, const struct ph_transfer *move,
+                       const struct ph_placement *at)
+{
+    struct ph_placed placed;
+    ph_placement_read_rcu(at, &placed);
+    if (move->fences != cluster->fences && placed.state != PH_STATE_MOVING)
+        return true;
+    return placed.epoch > move->epoch &&
+           !(move->refused && at->member == move->member && placed.epoch <= move->refused_clock);
+}
+
+/* Does another node have one that counts? */
 static bool is_elsewhere(const struct ph_cluster *cluster, const struct ph_transfer *move)
 {
     for (const struct ph_placement *at = ph_entry_first_rcu(move->entry); at;
-         at = ph_placement_next_rcu(at)) {
-        struct ph_placed placed;
-        ph_placement_read_rcu(at, &placed);
-        if (at->member != 0 && placed.epoch > move->epoch &&
-            ph_cluster_in_view(cluster, at->member) &&
-            !ph_directory_is_void(cluster->directory, at) &&
-            !(move->refused && at->member == move->member && placed.epoch <= move->refused_clock))
+         at = ph_placement_next_rcu(at))
+        if (at->member != 0 && ph_cluster_in_view(cluster, at->member) &&
+            !ph_directory_is_void(cluster->directory, at) && is_another(cluster, move, at))
             return true;
-    }
     return false;
 }
 

@@ -129,7 +129,7 @@ struct ph_cluster {
     uint64_t excluded_ms, left_out_ms; /* … since then; left out: by one of our view, 0: by none */
     uint64_t taken_ms;                 /* when another node was said to keep our name; 0: never */
     bool fenced;                       /* nothing may run here: no quorum, or excluded */
-    uint64_t fence_token;              /* of the partition's lock at the gate */
+    uint64_t fence_token, fences; /* of the partition's lock at the gate; how often there was one */
     uint64_t quorum_max, quorum_clock;
     bool leaving;
     bool abandoned; /* it ends and nobody can take its children: they are being stopped */

@@ -97,6 +97,7 @@ static void fence(struct ph_hub *hub, const char *why)
         .deadline_ms = PH_NEVER,
     };
     cluster->fenced = true;
+    cluster->fences++;
     ph_hub_record(hub, "partitioned", "", 0, "%s: what runs here is stopped", why);
     uint8_t before = hub->gate.level;
     if (ph_gate_lock(&hub->gate, &request, hub->now_ms, &lock) == 0)

@@ -356,6 +356,34 @@ static void join_over_uneven_links_moves_each_child_once(void **state)
     assert_int_equal(fc_starts(c), 60 + fc_local(c, 3));
 }
 
+/* Who had sent a child away when its quorum ended, and is told after it that the state never came,
+ * does not start it beside the one that the others have begun, however much older that seems. */
+static void lost_state_is_not_brought_back_beside_another(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) { /* one of the two is not the one that takes over */
+        struct fake_cluster *c = fc_create_settled(3, "partition=majority majority.initial_size=3");
+        char id[16];
+        fc_start_one(c, id);
+        fc_split(c, 1 << 0);
+        for (unsigned restart = 0; restart < 5; restart++) { /* the others do not hear of these */
+            fake_restart(fc_hub(c, 0), id);
+            fc_run(c, 20);
+        }
+        c->drop[PH_FRAME_MOVES] = 1;
+        fc_pin(c, 0, id, i ? "n2" : "n3");
+        fc_run(c, 6000);
+        assert_int_equal(c->drop[PH_FRAME_MOVES], 0);
+        assert_int_not_equal(fc_where(c, id), FC_NOWHERE);
+        uint64_t starts = c->nodes[0]->starts;
+        fc_heal(c);
+        fc_settle(c);
+        assert_int_equal(c->nodes[0]->starts, starts);
+        assert_int_equal(c->doubled, 0);
+        fc_destroy(c);
+    }
+}
+
 static void say_that_its_name_is_taken(struct fake_cluster *c, unsigned node)
 {
     fc_post_event(&fc_hub(c, node)->hub, ph_event_create(PH_EVENT_NAME_TAKEN));
@@ -424,6 +452,7 @@ int main(void)
         PARTITION_TEST(short_cut_changes_nothing),
         MAJORITY_TEST(minority_fences_before_the_others_take_over),
         MAJORITY_TEST(lease_ends_with_the_quorum),
+        cmocka_unit_test(lost_state_is_not_brought_back_beside_another),
         MAJORITY_TEST(fenced_node_refuses_starts_and_returns),
         MAJORITY_TEST(nothing_runs_where_nobody_has_a_quorum),
         cmocka_unit_test(nothing_runs_before_the_first_quorum),
