@@ -177,19 +177,26 @@ static void an_idle_console_is_silent(void **state)
     assert_int_equal(vt_pump(vt, 2500), 0);
 }
 
+/* Waits until the screen is another one. */
+static bool changes_within(struct vt *vt, uint64_t ms)
+{
+    char *before = strdup(vt_text(vt));
+    uint64_t deadline = ph_now_ms() + ms;
+    while (strcmp(before, vt_text(vt)) == 0 && ph_now_ms() < deadline)
+        vt_pump(vt, 100);
+    bool changed = strcmp(before, vt_text(vt)) != 0;
+    free(before);
+    return changed;
+}
+
 /* The nodes are looked at also when nothing happens: links and times go on. */
 static void nodes_are_live(void **state)
 {
     struct vt *vt = *state;
     vt_send(vt, "7");
     vt_await(vt, "RTT    UPTIME");
-    vt_pump(vt, 300);
-    char *before = strdup(vt_text(vt));
-    uint64_t deadline = ph_now_ms() + 20000;
-    while (strcmp(before, vt_text(vt)) == 0 && ph_now_ms() < deadline)
-        vt_pump(vt, 100);
-    assert_string_not_equal(before, vt_text(vt));
-    free(before);
+    for (unsigned i = 0; i < 3; i++) /* the first may still be the new view */
+        assert_true(changes_within(vt, 20000));
 }
 
 /* A burst of sizes is one frame or few. */
@@ -466,6 +473,27 @@ static void a_lost_node_is_found_again(void **state)
     vt_assert_restored(vt);
 }
 
+/* A node that did not answer for some time is looked at again soon, not only after nine times that.
+ */
+static void a_node_that_hung_is_looked_at_again(void **state)
+{
+    struct far *far = *state;
+    struct vt *vt = &far->vt;
+    const char *const arguments[] = {"attach", far->endpoint, NULL};
+    start_node(far);
+    assert_true(eventually(answers, far, 20000));
+    vt_start(vt, 24, 80, usual, arguments);
+    vt_await(vt, "LIVE");
+    vt_send(vt, "7");
+    vt_await(vt, "RTT    UPTIME");
+    assert_int_equal(kill(far->pid, SIGSTOP), 0);
+    while (changes_within(vt, 3000)) { /* now a question is under way */
+    }
+    assert_int_equal(kill(far->pid, SIGCONT), 0);
+    assert_true(changes_within(vt, 20000)); /* its answer, … */
+    assert_true(changes_within(vt, 15000)); /* … and that of the next one */
+}
+
 #define IN_TERMINAL(test) cmocka_unit_test_setup_teardown(test, set_up_closed, tear_down)
 #define IN_CONSOLE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
@@ -490,6 +518,8 @@ int main(void)
         IN_CONSOLE(suspending_comes_back_whole),
         IN_CONSOLE(control_c_ends_what_runs),
         cmocka_unit_test_setup_teardown(a_lost_node_is_found_again, set_up_far, tear_down_far),
+        cmocka_unit_test_setup_teardown(a_node_that_hung_is_looked_at_again, set_up_far,
+                                        tear_down_far),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
